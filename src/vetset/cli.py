@@ -1,0 +1,5 @@
+"""Command line (placeholder until the stages stand)."""
+
+
+def main() -> None:
+    """Nothing yet."""

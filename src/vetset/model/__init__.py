@@ -1,0 +1,1 @@
+"""What flows: frozen types without I/O. Imports nothing of vetset but itself."""

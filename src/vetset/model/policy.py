@@ -1,0 +1,114 @@
+"""Every threshold, cap and rule in one typed object with a digest. Nothing else in vetset holds a threshold.
+
+The scan part has a digest of its own: changing a radius must not make anybody read pictures again.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vetset.model.canonical import document_digest
+from vetset.model.signal import Kind
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_enum_values=False)
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the canonical form of every setting of this part."""
+        return document_digest(self.model_dump(mode="json"))
+
+
+class ScanPolicy(_Section):
+    """What is computed of each record. Part of the key of every stored shard."""
+
+    kinds: tuple[Kind, ...] = (
+        Kind.MD5, Kind.SHA1, Kind.SHA256, Kind.URL_MD5, Kind.URL_SHA256, Kind.PDQ,
+    )  # fmt: skip
+    """Kinds of signal to compute; `embedding` is added by `--embedder`."""
+    max_image_bytes: int = Field(default=256 << 20, ge=1)
+    """A stored picture of more bytes is undecided for perceptual kinds (its digests are still taken)."""
+    max_pixels: int = Field(default=1 << 28, ge=1)
+    """A picture whose header claims more pixels is undecided (`too_large`) without being decoded."""
+    min_pdq_quality: int = Field(default=50, ge=0, le=100)
+    """A PDQ hash of lower quality decides nothing (`low_quality`)."""
+
+    @model_validator(mode="after")
+    def _sorted_kinds(self) -> Self:
+        if len(set(self.kinds)) != len(self.kinds):
+            raise ValueError("a kind is named twice")
+        return self
+
+
+class MatchPolicy(_Section):
+    """When a signal agrees with an entry, and when that confirms the record."""
+
+    pdq_radius: int = Field(default=31, ge=0, le=31)
+    """Greatest Hamming distance (of 256 bits) that is a match."""
+    confirm_distance: int = Field(default=20, ge=0, le=31)
+    """Greatest Hamming distance at which a perceptual match confirms, and so may seed neighbours."""
+    confirm_quality: int = Field(default=70, ge=0, le=100)
+    """Least PDQ quality of the record at which a perceptual match confirms."""
+
+    @model_validator(mode="after")
+    def _within_radius(self) -> Self:
+        if self.confirm_distance > self.pdq_radius:
+            raise ValueError("confirm_distance is greater than pdq_radius")
+        return self
+
+
+class ExpandPolicy(_Section):
+    """How neighbours are searched and how near is near."""
+
+    k: int = Field(default=100, ge=1, le=100_000)
+    """Neighbours looked at for each seed, before the threshold."""
+    false_candidate_rate: float = Field(default=1e-4, gt=0, le=0.1)
+    """Share of random pairs of this dataset that may pass the threshold; the threshold is calibrated to it."""
+    calibration_pairs: int = Field(default=200_000, ge=1_000, le=50_000_000)
+    """Random pairs that the calibration looks at."""
+    min_similarity: float = Field(default=0.5, ge=-1, le=1)
+    """The threshold is never lower than this cosine."""
+    max_similarity: float = Field(default=0.9, ge=-1, le=1)
+    """The threshold is never higher than this cosine."""
+    max_norm_error: float = Field(default=0.05, gt=0, le=1)
+    """A vector whose length is further from 1 than this is counted as degenerate."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_similarity > self.max_similarity:
+            raise ValueError("min_similarity is greater than max_similarity")
+        return self
+
+
+class RemovePolicy(_Section):
+    """What a removal order contains. Records with verdict `known` and confirmed matches are always in it."""
+
+    unconfirmed_matches: bool = True
+    """Also matches that do not confirm: addresses, and perceptual ones outside the confirming distance."""
+    near: bool = True
+    """Also candidates with verdict `near` or `match_unclassified`."""
+    undecided_candidates: bool = False
+    """Also candidates that no verifier has decided about."""
+    copies: bool = True
+    """Also every record that stores the same bytes as one of the above."""
+
+
+class SealPolicy(_Section):
+    """How large a sealed bundle looks."""
+
+    floor_bytes: int = Field(default=256 << 10, ge=1 << 10, le=1 << 30)
+    """Least size class of a sealed part."""
+    bytes_per_record: float = Field(default=1 / 16, ge=0, le=64)
+    """The floor grows by this much with every record of the dataset, so that size does not follow findings."""
+
+
+class Policy(_Section):
+    """All of it."""
+
+    version: Literal[1] = 1
+    scan: ScanPolicy = ScanPolicy()
+    match: MatchPolicy = MatchPolicy()
+    expand: ExpandPolicy = ExpandPolicy()
+    remove: RemovePolicy = RemovePolicy()
+    seal: SealPolicy = SealPolicy()

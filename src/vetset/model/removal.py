@@ -1,0 +1,24 @@
+"""What a custodian signs: which records a revision must lose."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalOrder:
+    """Records to drop from one revision, as tokens that mean nothing without the dataset itself.
+
+    A token is HMAC-SHA-256 of the record's identity (shard name, row, key) under `salt`, cut to 16 bytes. Whoever holds
+    the dataset can tell which records are meant, as the one who cleans must; the order alone holds no key, no address
+    and no digest of a picture.
+
+    Attributes:
+        dataset: digest of the revision that the order is for (see `case.run.Manifest.dataset_digest`).
+        salt: hex, 32 bytes.
+        tokens: hex, sorted, distinct.
+        cover: whether records were added that are not findings; without cover the new revision must stay private.
+    """
+
+    dataset: str
+    salt: str = field(repr=False)
+    tokens: tuple[str, ...] = field(repr=False)
+    cover: bool = False

@@ -1,0 +1,1 @@
+"""Places: how bytes come to lie on a disk whole, or not at all."""
