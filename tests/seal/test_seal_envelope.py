@@ -1,0 +1,138 @@
+import subprocess
+from pathlib import Path
+
+import pyrage
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vetset.model.errors import KeyFileError, SealError, UsageError, VetsetError
+from vetset.seal.envelope import seal, sealed_size, unseal
+
+GOLDEN = Path(__file__).with_name("golden") / "sealed.bin"
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000])
+def test_what_was_sealed_is_unsealed(key, size):
+    plain = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    assert unseal(seal(plain, [key.public]), key) == plain
+
+
+def test_every_recipient_opens_it_alone(key, other):
+    sealed = seal(b"content", [key.public, other.public])
+    assert unseal(sealed, key) == unseal(sealed, other) == b"content"
+
+
+def test_bare_age_recipients_and_identities_will_do(key):
+    assert unseal(seal(b"content", [key.public.recipient]), key.identity) == b"content"
+
+
+def test_a_file_sealed_long_ago_still_opens(golden_key):
+    assert unseal(GOLDEN.read_bytes(), golden_key) == b"golden content"
+
+
+def test_the_same_content_is_never_sealed_to_the_same_bytes(key):
+    assert seal(b"content", [key.public]) != seal(b"content", [key.public])
+
+
+@pytest.mark.parametrize("recipients", [1, 2, 5])
+@pytest.mark.parametrize("size", [0, 100, 65_536, 300_000])
+def test_the_sealed_size_depends_on_length_and_recipients_alone(key, size, recipients):
+    sizes = {len(seal(bytes(size), [key.public] * recipients)) for _ in range(30)}
+    assert sizes == {sealed_size(size, recipients)}
+
+
+def test_the_content_does_not_show(key):
+    assert b"content" not in seal(b"content", [key.public])
+
+
+def test_somebody_elses_key_is_a_key_error(key, other):
+    with pytest.raises(KeyFileError, match="does not open"):
+        unseal(seal(b"content", [key.public]), other)
+
+
+def test_every_flipped_bit_is_noticed_as_damage(key):
+    sealed = seal(b"content", [key.public])
+    for place in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(SealError):
+            unseal(bytes(damaged), key)
+
+
+def test_every_flipped_bit_of_the_first_line_is_noticed_as_damage(key):
+    sealed = seal(b"content", [key.public])
+    for bit in range(8 * sealed.index(b"\n") + 8):
+        damaged = bytearray(sealed)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SealError):
+            unseal(bytes(damaged), key)
+
+
+def test_every_cut_is_noticed_as_damage(key):
+    sealed = seal(b"content", [key.public])
+    for end in range(0, len(sealed), 7):
+        with pytest.raises(SealError):
+            unseal(sealed[:end], key)
+
+
+def test_something_appended_is_damage(key):
+    with pytest.raises(SealError):
+        unseal(seal(b"content", [key.public]) + b"\0", key)
+
+
+def reframed(sealed, start, body):
+    import hashlib
+
+    where = b"%08d" % start
+    return b"vetset-sealed/1 " + hashlib.sha256(where + body).hexdigest().encode() + b" " + where + b"\n" + body
+
+
+def test_a_consistent_line_before_damaged_encryption_does_not_help(key):
+    sealed = seal(b"content", [key.public])
+    line, start = sealed.index(b"\n") + 1, int(sealed[81:89])
+    body = bytearray(sealed[line:])
+    body[-1] ^= 1
+    with pytest.raises(SealError, match="does not verify"):
+        unseal(reframed(sealed, start, bytes(body)), key)
+
+
+@pytest.mark.parametrize("start", [0, 50, 99_999_999])
+def test_an_impossible_place_of_the_age_file_is_damage(key, start):
+    sealed = seal(b"content", [key.public])
+    with pytest.raises(SealError):
+        unseal(reframed(sealed, start, sealed[sealed.index(b"\n") + 1 :]), key)
+
+
+def test_the_age_file_inside_is_an_age_file(key):
+    sealed = seal(b"content", [key.public])
+    assert pyrage.decrypt(sealed[int(sealed[81:89]) :], [pyrage.x25519.Identity.from_str(key.identity)]) == b"content"
+
+
+def test_the_documented_shell_line_finds_the_age_file(key, tmp_path):
+    path = tmp_path / "sealed"
+    path.write_bytes(seal(b"content", [key.public]))
+    start = int(path.read_bytes()[81:89])
+    cut = subprocess.run(["tail", "-c", f"+{start + 1}", str(path)], check=True, capture_output=True).stdout
+    assert cut.startswith(b"age-encryption.org/v1\n")
+
+
+def test_sealing_for_nobody_is_refused():
+    with pytest.raises(UsageError):
+        seal(b"content", [])
+
+
+def test_a_malformed_recipient_or_identity_is_a_key_error(key):
+    with pytest.raises(KeyFileError):
+        seal(b"content", ["age1nobody"])
+    with pytest.raises(KeyFileError):
+        unseal(seal(b"content", [key.public]), "AGE-SECRET-KEY-1NOBODY")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.binary(max_size=300))
+def test_foreign_bytes_are_an_error_of_ours(data):
+    from vetset.seal.keys import new_key
+
+    with pytest.raises(VetsetError):
+        unseal(data, new_key("a"))
