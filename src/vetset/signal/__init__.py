@@ -1,0 +1,1 @@
+"""Fingerprints of one file: decode, digests, PDQ and embeddings. One fingerprint a file of code."""

@@ -1,0 +1,162 @@
+"""Bytes of a picture to canonical RGB, or the reason why not. Nothing that a file holds can raise or warn here.
+
+Canonical means: what the common image loaders hand to a model and what the hashing tools of the lists hash, namely the
+stored picture (no orientation applied), first frame, full size, 8 bits a channel, sRGB taken for granted (embedded
+profiles are ignored), alpha dropped. So:
+
+* palettes, one-bit and grey pictures become the RGB colours that they stand for;
+* 16-bit channels keep their upper 8 bits (ThreatExchange clips them, and so hashes white pictures);
+* CMYK and YCCK, Adobe's inverted form included, are converted as Pillow does;
+* transparent pixels keep the colour stored under the alpha channel, as `convert("RGB")` and ThreatExchange have it.
+
+JPEG goes through simplejpeg (libjpeg-turbo's exact transform, equal to Pillow's pixels), everything else through
+Pillow. A file that ends early, or whose data libjpeg calls corrupt, is never handed out as if it were whole.
+"""
+
+import io
+import logging
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from vetset.model.signal import Reason
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
+"""What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out."""
+
+# Pillow's debug lines quote what files hold.
+logging.getLogger("PIL").setLevel(logging.INFO)
+
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+
+# What Pillow raises about bytes it cannot make a picture of: OSError for data that end or break, SyntaxError for wrong
+# signatures, ValueError and struct.error for fields out of range, zlib.error for PNG and TIFF streams, EOFError for
+# frames that are missing, RuntimeError and NotImplementedError for variants that a library was built without, and
+# IndexError, KeyError, TypeError, AttributeError, OverflowError and ZeroDivisionError where a plugin computes with a
+# field before it looks at it. MemoryError and DecompressionBombError are answered apart.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, RuntimeError, IndexError, KeyError, TypeError,
+    AttributeError, OverflowError, ZeroDivisionError,
+)  # fmt: skip
+
+# Remarks of libjpeg after which the pixels are right all the same; after any other one they are not.
+_HARMLESS = ("extraneous bytes before marker", "unknown jfif revision", "unknown adobe color transform", "invalid sos")
+
+
+def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8] | Reason:
+    """The canonical RGB pixels of a picture.
+
+    Args:
+        data: the stored bytes.
+        max_pixels: a header that claims more is `TOO_LARGE`; nothing is allocated for it. Pillow's own limit (twice
+            `PIL.Image.MAX_IMAGE_PIXELS`) also holds for everything but JPEG.
+
+    Returns:
+        Pixels (H, W, 3), uint8, C-contiguous, or why there are none: `EMPTY_FILE`, `UNKNOWN_ENCODING`, `TOO_LARGE`,
+        `TRUNCATED`, `UNDECODABLE`.
+    """
+    if not data:
+        return Reason.EMPTY_FILE
+    if data.startswith(b"\xff\xd8"):
+        answer = _decode_jpeg(data, max_pixels)
+        if answer is not None:
+            return answer
+    with _strict_and_silent_pillow():
+        return _decode_by_pillow(data, max_pixels)
+
+
+def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason | None:
+    """Pixels or a reason; None for what only Pillow can judge."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except ValueError:
+        return None
+    if height * width > max_pixels:
+        return Reason.TOO_LARGE
+    # libjpeg does not turn four inks into colours; it is still asked whether the data are whole
+    inks = space in {"CMYK", "YCCK"}
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", strict=True)
+    except MemoryError:
+        return Reason.TOO_LARGE
+    except ValueError as error:
+        return _meaning(str(error).lower())
+    return None if inks else pixels
+
+
+def _meaning(remark: str) -> Reason | None:
+    """What a remark of libjpeg says about the pixels; None if Pillow should try."""
+    if "premature end" in remark:
+        return Reason.TRUNCATED
+    if "corrupt jpeg data" in remark and not any(word in remark for word in _HARMLESS):
+        return Reason.UNDECODABLE
+    return None
+
+
+def _decode_by_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason:
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height > max_pixels:
+                return Reason.TOO_LARGE
+            return _to_rgb(picture)
+    except UnidentifiedImageError:
+        known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:8] == b"ftyp"
+        return Reason.UNDECODABLE if known else Reason.UNKNOWN_ENCODING
+    except (MemoryError, Image.DecompressionBombError):
+        return Reason.TOO_LARGE
+    except _DAMAGE as error:
+        ended = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        return Reason.TRUNCATED if ended else Reason.UNDECODABLE
+
+
+def _to_rgb(picture: Image.Image) -> NDArray[np.uint8] | Reason:
+    """The first frame as RGB."""
+    picture.load()
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):
+        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if picture.mode in {"I", "F"}:
+        return Reason.UNDECODABLE  # such a file does not say which number is white
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    # a copy: Pillow's buffer ends with the picture
+    return np.array(rgb, dtype=np.uint8, order="C")
+
+
+_lock = threading.Lock()
+_inside = 0
+_outer_filters: warnings.catch_warnings[None] | None = None
+_outer_lenience = False
+
+
+@contextmanager
+def _strict_and_silent_pillow() -> Iterator[None]:
+    """Pillow without warnings and without tolerance for files that end early, whatever the process has set.
+
+    Both settings belong to the whole process, so the first thread that comes in sets them and the last one resets.
+    """
+    global _inside, _outer_filters, _outer_lenience  # noqa: PLW0603 - they mirror two process-wide settings
+    with _lock:
+        if _inside == 0:
+            _outer_filters = warnings.catch_warnings()
+            _outer_filters.__enter__()
+            warnings.simplefilter("ignore")
+            _outer_lenience = ImageFile.LOAD_TRUNCATED_IMAGES
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _outer_filters is not None:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _outer_lenience
+                _outer_filters.__exit__(None, None, None)
+                _outer_filters = None

@@ -1,0 +1,57 @@
+"""Digests of stored bytes and of addresses: what the lists call md5, sha1, sha256, and the first and last of a URL.
+
+Broken as signatures, these functions are what the lists carry; here they only find bytes that somebody has seen before.
+"""
+
+import hashlib
+
+from vetset.model.errors import UsageError
+from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind
+
+_FUNCTIONS = {
+    Kind.MD5: hashlib.md5,
+    Kind.SHA1: hashlib.sha1,
+    Kind.SHA256: hashlib.sha256,
+    Kind.URL_MD5: hashlib.md5,
+    Kind.URL_SHA256: hashlib.sha256,
+}
+
+
+def digest(data: bytes, kind: Kind) -> bytes:
+    """Digest of the stored bytes.
+
+    Args:
+        data: the bytes as they lie in the dataset.
+        kind: `MD5`, `SHA1` or `SHA256`.
+
+    Returns:
+        `kind.width` bytes.
+
+    Raises:
+        UsageError: another kind.
+    """
+    if kind not in BYTE_KINDS:
+        raise UsageError("not a digest of stored bytes", expected=_words(BYTE_KINDS), seen=str(kind))
+    return _FUNCTIONS[kind](data, usedforsecurity=False).digest()
+
+
+def url_digest(url: str, kind: Kind) -> bytes:
+    """Digest of an address, of its UTF-8 bytes exactly as the dataset holds it; nothing is normalised.
+
+    Args:
+        url: the address. Lone surrogates, which no UTF-8 column holds, are encoded as three bytes each.
+        kind: `URL_MD5` or `URL_SHA256`.
+
+    Returns:
+        `kind.width` bytes.
+
+    Raises:
+        UsageError: another kind.
+    """
+    if kind not in URL_KINDS:
+        raise UsageError("not a digest of an address", expected=_words(URL_KINDS), seen=str(kind))
+    return _FUNCTIONS[kind](url.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+
+
+def _words(kinds: tuple[Kind, ...]) -> str:
+    return " or ".join(kinds)
