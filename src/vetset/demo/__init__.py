@@ -1,0 +1,1 @@
+"""A small benign dataset with planted copies, so that the whole way can be gone where nothing is at stake."""
