@@ -1,0 +1,356 @@
+"""Which columns mean what, by name, and how their values become fingerprints.
+
+Defaults follow the schemas of LAION-400M, LAION-5B and Re-LAION, DataComp, COYO and img2dataset, compared without
+regard to case. LAION's `hash` is mmh3 of address and text, a row key: it is never taken for a digest of a picture, and
+neither is COYO's `image_phash`, which is no PDQ.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vetset.dataset.reading import DigestColumn
+from vetset.model.errors import DatasetError
+from vetset.model.record import Fields
+from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, Reason
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "url": ("url",),
+    "key": ("key", "uid", "sample_id", "id", "image_id"),
+    "md5": ("md5",),
+    "sha1": ("sha1",),
+    "sha256": ("sha256",),
+}
+"""Names that are looked for, in lower case and in this order, when a role is not mapped by hand."""
+ROLES = tuple(DEFAULTS)
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMapping:
+    """Names of the dataset's columns for each role: None looks for the usual names, "" switches the role off.
+
+    Attributes:
+        url: address of the picture, hashed as its UTF-8 bytes.
+        key: the dataset's own key.
+        md5: digest of the picture's file, hex or raw, as are sha1 and sha256.
+        sha1: see md5.
+        sha256: see md5.
+    """
+
+    url: str | None = None
+    key: str | None = None
+    md5: str | None = None
+    sha1: str | None = None
+    sha256: str | None = None
+
+    def found_in(self, names: Sequence[str], where: str, *, strict: bool = True) -> dict[str, str]:
+        """Role → column for the roles that these columns fill.
+
+        Args:
+            names: the columns that are there.
+            where: shard, for errors.
+            strict: refuse a hand-mapped column that is absent (a table), or pass over it (one JSON document).
+
+        Raises:
+            DatasetError: a hand-mapped column is absent, or two columns fill one role.
+        """
+        roles = {}
+        for role in ROLES:
+            wanted: str | None = getattr(self, role)
+            if wanted == "":
+                continue
+            column = (
+                _usual(role, names, where) if wanted is None else _mapped(role, wanted, names, where, strict=strict)
+            )
+            if column is not None:
+                roles[role] = column
+        return roles
+
+
+DEFAULT_MAPPING = ColumnMapping()
+
+
+def _usual(role: str, names: Sequence[str], where: str) -> str | None:
+    for default in DEFAULTS[role]:
+        fitting = [name for name in names if name.lower() == default]
+        if len(fitting) > 1:
+            raise DatasetError(
+                f"more than one column could be the {role}",
+                seen=", ".join(map(repr, fitting)),
+                where=where,
+                todo=f"Name one of them: ColumnMapping({role}=...).",
+            )
+        if fitting:
+            return fitting[0]
+    return None
+
+
+def _mapped(role: str, wanted: str, names: Sequence[str], where: str, *, strict: bool) -> str | None:
+    count = names.count(wanted)
+    if count == 1:
+        return wanted
+    if count == 0 and not strict:
+        return None
+    raise DatasetError(
+        f"the column mapped to {role} is {'absent' if count == 0 else 'there more than once'}",
+        expected=repr(wanted),
+        seen=listed(names),
+        where=where,
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Column names for an error text, at most twenty of them."""
+    shown = ", ".join(name[:60] for name in names[:20])
+    return f"{shown}, … ({len(names)} columns)" if len(names) > 20 else shown or "no columns"
+
+
+def _plain(column: Any) -> Any:
+    """One contiguous array without dictionary, view or extension encoding."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
+
+
+def _extents(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Bytes, starts (n,) and lengths (n,) of a string, binary or fixed-size binary array."""
+    count = len(array)
+    buffers = array.buffers()
+    data = np.frombuffer(buffers[-1] or b"", dtype=np.uint8)
+    if pa.types.is_fixed_size_binary(array.type):
+        width = array.type.byte_width
+        starts = (np.arange(count, dtype=np.int64) + array.offset) * width
+        return data, starts, np.full(count, width, dtype=np.int64)
+    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    if count == 0 or buffers[1] is None:
+        return data, np.zeros(count, np.int64), np.zeros(count, np.int64)
+    stored = np.frombuffer(buffers[1], dtype=np.int64 if large else np.int32)
+    offsets: NDArray[np.int64] = stored[array.offset : array.offset + count + 1].astype(np.int64)
+    return data, offsets[:-1], offsets[1:] - offsets[:-1]
+
+
+def _gathered(data: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    """Rows of `width` bytes at `starts`, without a copy where they lie side by side."""
+    if len(starts) and np.array_equal(starts, starts[0] + width * np.arange(len(starts))):
+        return data[starts[0] : starts[0] + width * len(starts)].reshape(-1, width)
+    return data[starts[:, None] + np.arange(width)] if len(starts) else np.zeros((0, width), np.uint8)
+
+
+def _unhex(digits: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Values (n, w) of hex digits (n, 2w), and which rows are hex throughout."""
+    lower = digits | np.uint8(0x20)
+    is_digit = (digits - np.uint8(0x30)) < 10
+    is_letter = (lower - np.uint8(0x61)) < 6
+    nibbles = (digits & np.uint8(0x0F)) + np.uint8(9) * is_letter.view(np.uint8)
+    values: NDArray[np.uint8] = ((nibbles[:, ::2] << np.uint8(4)) | nibbles[:, 1::2]).astype(np.uint8, copy=False)
+    return values, np.logical_and.reduce(is_digit | is_letter, axis=1)
+
+
+def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
+    """Digests of a column: values uint8 (n, width) and why-codes uint8 (n,).
+
+    Hex text of either case, as string or binary, and raw bytes are understood; null rows are `null_value`, anything
+    else that is not a digest of this width is `malformed_value`.
+
+    Raises:
+        DatasetError: the column's type can hold no digest (for instance an integer).
+    """
+    array = _plain(column)
+    count = len(array)
+    values = np.zeros((count, width), dtype=np.uint8)
+    if pa.types.is_null(array.type):
+        return DigestColumn(values, np.full(count, Reason.NULL_VALUE.code, dtype=np.uint8))
+    is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    is_bytes = pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)
+    if not (is_text or is_bytes or pa.types.is_fixed_size_binary(array.type)):
+        raise DatasetError(
+            "a column that should hold digests is of another type",
+            expected=f"hex text or {width} raw bytes",
+            seen=str(array.type),
+            where=where,
+            todo='Map the right column, or switch the role off: ColumnMapping(md5="").',
+        )
+    why = np.full(count, Reason.MALFORMED_VALUE.code, dtype=np.uint8)
+    data, starts, lengths = _extents(array)
+    absent = array.is_null().to_numpy(zero_copy_only=False)
+    in_hex = np.flatnonzero((lengths == 2 * width) & ~absent)
+    decoded, good = _unhex(_gathered(data, starts[in_hex], 2 * width))
+    values[in_hex[good]] = decoded[good]
+    why[in_hex[good]] = 0
+    if not is_text:
+        raw = np.flatnonzero((lengths == width) & ~absent)
+        values[raw] = _gathered(data, starts[raw], width)
+        why[raw] = 0
+    why[absent] = Reason.NULL_VALUE.code
+    return DigestColumn(values, why)
+
+
+def absent_column(count: int, width: int) -> DigestColumn:
+    """What stands for a digest column that the dataset does not have."""
+    return DigestColumn(np.zeros((count, width), np.uint8), np.full(count, Reason.ABSENT_COLUMN.code, np.uint8))
+
+
+def _utf8(array: Any, errors: str | None) -> Any:
+    """A `StringArray` whose text is valid; invalid text becomes null, or is escaped where `errors` names how."""
+    try:
+        return array.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        texts: list[str | None] = []
+        for value in array.cast(pa.large_binary()).to_pylist():
+            try:
+                texts.append(None if value is None else value.decode("utf-8", errors or "strict"))
+            except UnicodeDecodeError:
+                texts.append(None)
+        return pa.array(texts, pa.string())
+
+
+def _is_binary(kind: Any) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def url_strings(column: Any, where: str) -> Any:
+    """Addresses as a `pyarrow.StringArray` (n,); null where there is none, or where it is no UTF-8.
+
+    Raises:
+        DatasetError: the column holds no text.
+    """
+    array = _plain(column)
+    if pa.types.is_null(array.type):
+        return pa.nulls(len(array), pa.string())
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or _is_binary(array.type)):
+        raise DatasetError("the address column is of another type", expected="text", seen=str(array.type), where=where)
+    return _utf8(array, None)
+
+
+def key_strings(column: Any | None, first_row: int, count: int, where: str) -> Any:
+    """Keys as a `pyarrow.StringArray` (n,) without nulls; the row number stands in for an absent key.
+
+    Whole numbers print without a decimal point (pandas turns a nullable int64 into float64); raw bytes print as hex.
+
+    Raises:
+        DatasetError: the column's type can be no key.
+    """
+    numbers = pa.array(np.arange(first_row, first_row + count)).cast(pa.string())
+    if column is None:
+        return numbers
+    array = _plain(column)
+    kind = array.type
+    if pa.types.is_null(kind):
+        return numbers
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        keys = _utf8(array, "backslashreplace")
+    elif pa.types.is_integer(kind):
+        keys = array.cast(pa.string())
+    elif pa.types.is_floating(kind):
+        doubles = array.cast(pa.float64())
+        whole = pc.and_(pc.equal(doubles, pc.floor(doubles)), pc.less(pc.abs(doubles), 2.0**63))
+        integers = pc.if_else(whole, doubles, pa.scalar(None, pa.float64())).cast(pa.int64()).cast(pa.string())
+        keys = pc.coalesce(integers, doubles.cast(pa.string()))
+    elif _is_binary(kind):
+        keys = pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
+    else:
+        raise DatasetError("the key column is of another type", expected="text or numbers", seen=str(kind), where=where)
+    return pc.coalesce(keys, numbers)
+
+
+@lru_cache(maxsize=64)
+def _roles_of(mapping: ColumnMapping, names: tuple[str, ...], where: str) -> Mapping[str, str]:
+    return mapping.found_in(names, where, strict=False)
+
+
+def scalar(value: Any) -> Scalar:
+    """A value as a JSON scalar: dates as text, bytes as hex, NaN and infinities as None, nested values as JSON text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.hex()
+    return json.dumps(value, default=str, ensure_ascii=True) if isinstance(value, list | dict) else str(value)
+
+
+def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:
+    """The fields of one record, from a JSON document or from a row of a table.
+
+    Args:
+        row: column → value.
+        mapping: which column means what.
+        where: shard, for errors.
+        with_columns: also keep all other columns, as scalars.
+
+    Raises:
+        DatasetError: two columns fill one role.
+    """
+    roles = _roles_of(mapping, tuple(row), where)
+    url = row.get(roles["url"]) if "url" in roles else None
+    declared: dict[Kind, bytes] = {}
+    malformed: set[Kind] = set()
+    if isinstance(url, bytes):
+        url = url.decode("utf-8", "surrogateescape")
+    if url is not None and not (isinstance(url, str) and _encodable(url)):
+        malformed.update(URL_KINDS)
+        url = None
+    for kind in BYTE_KINDS:
+        value = row.get(roles[kind.value]) if kind.value in roles else None
+        if value is None:
+            continue
+        raw = _digest_of(value, kind.width)
+        if raw is None:
+            malformed.add(kind)
+        else:
+            declared[kind] = raw
+    taken = {column for role, column in roles.items() if role != "key"}
+    others = {name: scalar(value) for name, value in row.items() if name not in taken} if with_columns else {}
+    return Fields(url, declared, frozenset(malformed), others)
+
+
+def fields_of_json(data: bytes | None, mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:
+    """The fields of a JSON sidecar. None (too large), or a document that is no object, makes every digest malformed.
+
+    Raises:
+        DatasetError: two names of the document fill one role.
+    """
+    try:
+        document = None if data is None else json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        return Fields(malformed=frozenset((*BYTE_KINDS, *URL_KINDS)))
+    return fields_of(document, mapping, where, with_columns=with_columns)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _digest_of(value: Any, width: int) -> bytes | None:
+    """A digest given as hex text or as raw bytes; None if it is neither."""
+    if isinstance(value, bytes) and len(value) == width:
+        return value
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str) or len(value) != 2 * width or not value.isascii():
+        return None
+    try:
+        return bytes.fromhex(value) if value.isalnum() else None
+    except ValueError:
+        return None

@@ -1,0 +1,328 @@
+"""A folder of pictures, at any depth: each folder's own pictures are shards of at most 1,000 records, `sub/dir#0`.
+
+A record's key is its path below the root. Files that share a picture's name (`a.jpg` with `a.json`, `a.txt`,
+`a.caption.txt`, `a.jpg.txt`) are its sidecars; img2dataset's files mode states address and digest in the JSON. Two
+pictures of one stem are two records; their sidecars belong to both and stay while one of them stays (`siblings` tells).
+Anything else is no record: `unclaimed` lists it, and a cleaned copy does not have it.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of_json
+from vetset.dataset.identity import digest_of, framed
+from vetset.dataset.places import (
+    IMAGE_SUFFIXES,
+    MAX_PICTURE,
+    MAX_TEXT,
+    Found,
+    base_of,
+    copy_file,
+    list_folder,
+    open_plain,
+    place,
+    read_range,
+    readable,
+    stamp_of,
+    suffix_of,
+    walk_files,
+)
+from vetset.dataset.reading import Outcome, Reading
+from vetset.dataset.tables import check_length
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError
+from vetset.model.record import Fields, Record, Unreadable
+from vetset.model.signal import Reason
+
+SHARD_RECORDS = 1000
+MAX_COLUMN = 1 << 16
+"""Bytes of a caption file that become a column of a sealed match."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pictures of one stem, and what lies beside them."""
+
+    pictures: tuple[Found, ...]
+    shared: tuple[Found, ...]
+    own: tuple[tuple[Found, ...], ...]
+    """For each picture the sidecars that repeat its whole name (`a.jpg.txt`)."""
+
+    @property
+    def files(self) -> list[Found]:
+        """Every file of the group, in the order in which they are digested."""
+        return [*self.pictures, *self.shared, *(found for own in self.own for found in own)]
+
+    def files_of(self, picture: int) -> list[Found]:
+        """One picture, its own sidecars and the shared ones."""
+        return [self.pictures[picture], *self.own[picture], *self.shared]
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """Everything before a dot of a name, longest first."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _name(found: Found) -> str:
+    return found.uri.rpartition("/")[2]
+
+
+def _grouped(files: list[Found]) -> list[_Group]:
+    """The groups of one folder, sorted by stem."""
+    pictures = {_name(found): found for found in files if suffix_of(found.uri) in IMAGE_SUFFIXES}
+    by_stem: dict[str, list[str]] = {}
+    for name in sorted(pictures):
+        by_stem.setdefault(PurePosixPath(name).stem, []).append(name)
+    shared: dict[str, list[Found]] = {}
+    own: dict[str, list[Found]] = {}
+    for found in files:
+        name = _name(found)
+        if name in pictures:
+            continue
+        owner = next((prefix for prefix in _prefixes(name) if prefix in pictures or prefix in by_stem), None)
+        if owner is not None:
+            (own if owner in pictures else shared).setdefault(owner, []).append(found)
+    return [
+        _Group(
+            tuple(pictures[name] for name in names),
+            tuple(shared.get(stem, ())),
+            tuple(tuple(own.get(name, ())) for name in names),
+        )
+        for stem, names in sorted(by_stem.items())
+    ]
+
+
+def _chunks(groups: list[_Group]) -> list[list[_Group]]:
+    """Groups in shards of at most 1,000 records; a group is never cut."""
+    chunks: list[list[_Group]] = []
+    records = SHARD_RECORDS
+    for group in groups:
+        if records + len(group.pictures) > SHARD_RECORDS:
+            chunks.append([])
+            records = 0
+        chunks[-1].append(group)
+        records += len(group.pictures)
+    return chunks
+
+
+@lru_cache(maxsize=2)
+def _listed(base: Path, folder: str, _mtime_ns: int) -> list[list[_Group]]:
+    # A folder of many shards is listed once, not once for each; its time is part of the key.
+    return _chunks(_grouped(list_folder(base, folder)[0]))
+
+
+def _groups_of(root: Path, shard: Shard) -> list[_Group]:
+    folder, hash_sign, number = shard.uri.rpartition("#")
+    path = place(root, folder or ".")
+    with readable(shard.uri):
+        mtime = path.stat().st_mtime_ns
+    chunks = _listed(base_of(root), "" if folder == "." else folder, mtime)
+    if not hash_sign or not number.isdigit() or int(number) >= len(chunks):
+        raise DatasetError("the folder has fewer pictures than before", where=shard.uri, todo="Scan the dataset again.")
+    return chunks[int(number)]
+
+
+def _printable(uri: str) -> str:
+    """A file name as valid text: bytes that are no UTF-8 are escaped."""
+    return os.fsencode(uri).decode("utf-8", "backslashreplace")
+
+
+class FolderFormat:
+    """Reader and writer of folders of pictures."""
+
+    name = Format.FOLDER
+
+    def discover(self, root: Path) -> list[Shard]:
+        """Shards of every folder that has pictures, sorted by uri.
+
+        Raises:
+            DatasetError: a folder cannot be listed, or a link is refused.
+        """
+        return sorted(shard for shard, _ in self._claims(root))
+
+    def unclaimed(self, root: Path) -> list[str]:
+        """Uris of files that belong to no shard; a cleaned copy does not have them."""
+        claimed = {found.uri for _, files in self._claims(root) for found in files}
+        return sorted(_printable(found.uri) for found in walk_files(root) if found.uri not in claimed)
+
+    def _claims(self, root: Path) -> Iterator[tuple[Shard, list[Found]]]:
+        if not root.is_dir():
+            raise DatasetError("there is no folder of pictures at this place", where=root.name, todo="Check the path.")
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            files, folders = list_folder(root, folder)
+            waiting.extend(folders)
+            for number, groups in enumerate(_chunks(_grouped(files))):
+                held = [found for group in groups for found in group.files]
+                size = sum(found.size for found in held)
+                yield Shard(f"{folder or '.'}#{number}", Format.FOLDER, size, stamp_of(held)), held
+
+    def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
+        """The folder's pictures, by stem and name."""
+        return Reading(_pass(root, shard, mapping))
+
+    def read_rows(
+        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+    ) -> dict[int, Record | Unreadable]:
+        """Some records, with JSON values and captions in `fields.columns`.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        wanted = set(rows)
+        found = {}
+        for row, group, picture in _numbered(_groups_of(root, shard)):
+            if row in wanted:
+                contents = {file.uri: _content(root, file, shard.uri)[0] for file in group.files_of(picture)}
+                found[row] = _record(row, group, picture, contents, _full_fields(group, picture, contents, mapping))
+        return found
+
+    def identities(
+        self,
+        root: Path,
+        shard: Shard,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> Iterator[bytes]:
+        """SHA-256 (32 bytes) of every record: name and content of its picture and of its sidecars.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        for _, group, picture in _numbered(_groups_of(root, shard)):
+            yield digest_of(_stored(root, file, shard.uri) for file in group.files_of(picture))
+
+    def siblings(
+        self,
+        root: Path,
+        shard: Shard,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> NDArray[np.int64]:
+        """int64 (records,): the number of the stem that each record belongs to; equal numbers share sidecars."""
+        groups = _groups_of(root, shard)
+        return np.repeat(np.arange(len(groups)), [len(group.pictures) for group in groups])
+
+    def write(
+        self,
+        root: Path,
+        shard: Shard,
+        keep: NDArray[np.bool_],
+        out: Path,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> None:
+        """Copy the pictures that are kept, and sidecars of which a picture is kept, to the same paths under `out`.
+
+        Args:
+            root: the dataset.
+            shard: one of its shards.
+            keep: bool (records,).
+            out: root of the new revision.
+            mapping: not needed here.
+
+        Raises:
+            AlignmentError: `keep` is not one entry for each record.
+            DatasetError: a file cannot be read.
+            OutputError: a target exists or cannot be written.
+        """
+        records = list(_numbered(_groups_of(root, shard)))
+        check_length(keep, len(records), shard.uri)
+        staying: dict[str, Found] = {}
+        for (_, group, picture), kept in zip(records, keep.tolist(), strict=True):
+            if kept:
+                staying.update((found.uri, found) for found in group.files_of(picture))
+        for uri in staying:
+            copy_file(place(root, uri), out, uri, where=shard.uri)
+
+
+def _numbered(groups: list[_Group]) -> Iterator[tuple[int, _Group, int]]:
+    """Row, group and number within the group, of every picture."""
+    pairs = ((group, picture) for group in groups for picture in range(len(group.pictures)))
+    return ((row, group, picture) for row, (group, picture) in enumerate(pairs))
+
+
+def _limit(uri: str) -> int:
+    if suffix_of(uri) in IMAGE_SUFFIXES:
+        return MAX_PICTURE
+    return MAX_TEXT if suffix_of(uri) == "json" else MAX_COLUMN
+
+
+def _content(root: Path, file: Found, where: str) -> tuple[bytes | None, bytes]:
+    """Content (None if it is more than is held) and SHA-256 of it, in one pass."""
+    digest = hashlib.sha256()
+    with open_plain(place(root, file.uri), where) as (stream, size):
+        held: list[bytes] | None = [] if size <= _limit(file.uri) else None
+        for chunk in read_range(stream, 0, size, where):
+            digest.update(chunk)
+            if held is not None:
+                held.append(chunk)
+    return None if held is None else b"".join(held), digest.digest()
+
+
+def _stored(root: Path, file: Found, where: str) -> bytes:
+    return framed(os.fsencode(file.uri)) + _content(root, file, where)[1]
+
+
+def _json_of(group: _Group, picture: int) -> Found | None:
+    beside = (*group.own[picture], *group.shared)
+    return next((file for file in beside if suffix_of(file.uri) == "json"), None)
+
+
+def _fields(
+    group: _Group,
+    picture: int,
+    contents: dict[str, bytes | None],
+    mapping: ColumnMapping,
+    *,
+    with_columns: bool = False,
+) -> Fields:
+    document = _json_of(group, picture)
+    if document is None:
+        return Fields()
+    return fields_of_json(contents[document.uri], mapping, "a JSON sidecar", with_columns=with_columns)
+
+
+def _full_fields(group: _Group, picture: int, contents: dict[str, bytes | None], mapping: ColumnMapping) -> Fields:
+    fields = _fields(group, picture, contents, mapping, with_columns=True)
+    texts = {
+        suffix_of(uri): content.decode("utf-8", "backslashreplace")
+        for uri, content in contents.items()
+        if content is not None and suffix_of(uri) not in IMAGE_SUFFIXES and suffix_of(uri) != "json"
+    }
+    return Fields(fields.url, fields.declared, fields.malformed, {**texts, **fields.columns})
+
+
+def _record(
+    row: int, group: _Group, picture: int, contents: dict[str, bytes | None], fields: Fields
+) -> Record | Unreadable:
+    uri = group.pictures[picture].uri
+    image = contents[uri]
+    if image is None:
+        return Unreadable(row, _printable(uri), Reason.TOO_LARGE, fields)
+    if not image:
+        return Unreadable(row, _printable(uri), Reason.EMPTY_FILE, fields)
+    return Record(row, _printable(uri), image, fields)
+
+
+def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
+    whole = hashlib.sha256(b"folder\0")
+    row = 0
+    for group in _groups_of(root, shard):
+        beside = {file.uri: _content(root, file, shard.uri) for file in group.files[len(group.pictures) :]}
+        for picture, file in enumerate(group.pictures):
+            image, digest = _content(root, file, shard.uri)
+            whole.update(framed(os.fsencode(file.uri)) + digest)
+            contents = {file.uri: image, **{uri: content for uri, (content, _) in beside.items()}}
+            yield _record(row, group, picture, contents, _fields(group, picture, contents, mapping))
+            row += 1
+        for uri, (_, digest) in beside.items():
+            whole.update(framed(os.fsencode(uri)) + digest)
+    return Outcome(whole.hexdigest(), row)

@@ -1,0 +1,136 @@
+"""The way into this room: what format a place holds, which shards it has, and the reader and writer of each format."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
+from vetset.dataset.folder import FolderFormat
+from vetset.dataset.parquet import ParquetFormat
+from vetset.dataset.places import IMAGE_SUFFIXES, suffix_of, walk_files
+from vetset.dataset.reading import ColumnBatch, Reading
+from vetset.dataset.webdataset import WebdatasetFormat
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError
+from vetset.model.record import Record, Unreadable
+
+
+class DatasetFormat(Protocol):
+    """What every format can do. Roots are local folders, or one `.tar` or `.parquet` file."""
+
+    @property
+    def name(self) -> Format:
+        """Which format it is."""
+        ...
+
+    def discover(self, root: Path) -> list[Shard]:
+        """The shards below a root, sorted by uri."""
+        ...
+
+    def unclaimed(self, root: Path) -> list[str]:
+        """Uris of files below a root that belong to no shard: they are neither audited nor copied."""
+        ...
+
+    def read(
+        self, root: Path, shard: Shard, mapping: ColumnMapping
+    ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
+        """One pass over a shard; rows count from 0 without a gap."""
+        ...
+
+    def read_rows(
+        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+    ) -> dict[int, Record | Unreadable]:
+        """Some records with all their columns; rows that do not exist are absent."""
+        ...
+
+    def identities(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
+        """SHA-256 (32 bytes) over everything that is stored of each record, in order."""
+        ...
+
+    def siblings(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
+        """int64 (records,): records with equal numbers share sidecars, which go only when the last of them goes."""
+        ...
+
+    def write(
+        self,
+        root: Path,
+        shard: Shard,
+        keep: NDArray[np.bool_],
+        out: Path,
+        mapping: ColumnMapping = DEFAULT_MAPPING,
+    ) -> None:
+        """Write the records of a shard for which `keep` (records,) holds to the same uri under `out`."""
+        ...
+
+
+_FORMATS: dict[Format, DatasetFormat] = {
+    Format.FOLDER: FolderFormat(),
+    Format.WEBDATASET: WebdatasetFormat(),
+    Format.PARQUET: ParquetFormat(),
+}
+_EXPECTED = "a folder of pictures, webdataset tars (.tar) or metadata tables (.parquet)"
+
+
+def format_of(name: Format) -> DatasetFormat:
+    """The reader and writer of a format."""
+    return _FORMATS[name]
+
+
+def _is_files_mode(root: Path, tables: list[str]) -> bool:
+    """Whether every table lies beside a folder of its name, as img2dataset's files mode writes them."""
+    return all((root / uri).with_suffix("").is_dir() for uri in tables)
+
+
+def detect(root: Path) -> Format:
+    """The format of what lies at a place, by the files' suffixes.
+
+    Raises:
+        DatasetError: nothing is there, nothing that is known, or more than one format.
+    """
+    suffixes: Counter[str] = Counter()
+    tables: list[str] = []
+    for found in walk_files(root):
+        suffix = suffix_of(found.uri)
+        suffixes["pictures" if suffix in IMAGE_SUFFIXES else f".{suffix}" if suffix else "others"] += 1
+        if suffix == "parquet":
+            tables.append(found.uri)
+    if suffixes[".tar"] and not suffixes["pictures"]:
+        return Format.WEBDATASET
+    if suffixes[".parquet"] and not suffixes["pictures"]:
+        return Format.PARQUET
+    if suffixes["pictures"] and root.is_dir() and not suffixes[".tar"] and _is_files_mode(root, tables):
+        return Format.FOLDER
+    seen = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(8) if count)
+    raise DatasetError(
+        "the format of this place is not clear",
+        expected=_EXPECTED,
+        seen=seen or "no files",
+        where=root.name,
+        todo="Name the format, or point at the folder that holds one of them; unpack compressed archives first.",
+    )
+
+
+def discover(root: Path, name: Format | None = None) -> list[Shard]:
+    """The shards of a dataset, sorted by uri.
+
+    Args:
+        root: the dataset's folder, or its only file.
+        name: its format; None finds out.
+
+    Raises:
+        DatasetError: the format is not clear, or the dataset has no shards.
+    """
+    chosen = detect(root) if name is None else name
+    shards = format_of(chosen).discover(root)
+    if not shards:
+        raise DatasetError(
+            f"there are no shards of format {chosen.value} here",
+            expected=_EXPECTED,
+            where=root.name,
+            todo="Check the path and the format.",
+        )
+    return shards

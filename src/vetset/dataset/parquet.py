@@ -1,0 +1,203 @@
+"""Metadata tables without pictures (LAION, Re-LAION, DataComp, COYO): one parquet file is one shard.
+
+Only the mapped columns are decoded. The digest is computed row group by row group, just ahead of the decoder, so that
+the file comes from the disk once however large it is. What a column's name means is `columns`' affair.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vetset.dataset.columns import (
+    DEFAULT_MAPPING,
+    ColumnMapping,
+    absent_column,
+    fields_of,
+    key_strings,
+    listed,
+    unhex_column,
+    url_strings,
+)
+from vetset.dataset.identity import row_identities
+from vetset.dataset.places import CHUNK, Found, copy_file, new_file, open_plain, place, stamp_of, suffix_of, walk_files
+from vetset.dataset.reading import ColumnBatch, Outcome, Reading
+from vetset.dataset.tables import check_length, column_names, filter_table, group_ends, open_table, picked_rows
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError
+from vetset.model.record import Record, Unreadable
+from vetset.model.signal import BYTE_KINDS, Reason
+
+BATCH_ROWS = 1 << 16
+
+
+def _belongs_to_embeddings(root: Path, found: Found) -> bool:
+    """Whether a table is the metadata of clip-retrieval embeddings that lie inside the dataset."""
+    parts = found.uri.split("/")
+    if len(parts) < 2 or parts[-2] != "metadata":
+        return False
+    return root.joinpath(*parts[:-2], "img_emb").is_dir()
+
+
+class ParquetFormat:
+    """Reader and writer of metadata tables."""
+
+    name = Format.PARQUET
+
+    def discover(self, root: Path) -> list[Shard]:
+        """One shard for every `.parquet` below the root, sorted by uri.
+
+        Raises:
+            DatasetError: the root cannot be listed.
+        """
+        tables = (found for found in walk_files(root) if suffix_of(found.uri) == "parquet")
+        return sorted(
+            Shard(found.uri, Format.PARQUET, found.size, stamp_of([found]))
+            for found in tables
+            if not _belongs_to_embeddings(root, found)
+        )
+
+    def unclaimed(self, root: Path) -> list[str]:
+        """Uris of files that belong to no shard; a cleaned copy does not have them."""
+        claimed = {shard.uri for shard in self.discover(root)}
+        return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
+
+    def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
+        """Keys, addresses and stated digests in batches of at most 65,536 rows."""
+        return Reading(_batches(place(root, shard.uri), shard, mapping))
+
+    def read_rows(
+        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+    ) -> dict[int, Record | Unreadable]:
+        """Some rows with all their columns; there is never a picture (`metadata_only`).
+
+        Raises:
+            DatasetError: the file is damaged.
+        """
+        records: dict[int, Record | Unreadable] = {}
+        with open_table(place(root, shard.uri), shard.uri) as table:
+            key = _roles(table, mapping, shard.uri).get("key")
+            key_type = table.schema_arrow.field(key).type if key is not None else None
+            for row, values in picked_rows(table, rows).items():
+                fields = fields_of(values, mapping, shard.uri, with_columns=True)
+                name = str(row) if key is None else _key_of(values[key], key_type, row, shard.uri)
+                records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
+        return records
+
+    def identities(
+        self,
+        root: Path,
+        shard: Shard,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> Iterator[bytes]:
+        """SHA-256 (32 bytes) of every row: all columns, typed.
+
+        Raises:
+            DatasetError: the file is damaged, or a column's type cannot be compared.
+        """
+        with open_table(place(root, shard.uri), shard.uri) as table:
+            for batch in table.iter_batches(batch_size=1 << 14):
+                yield from row_identities(batch)
+
+    def siblings(
+        self,
+        root: Path,
+        shard: Shard,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> NDArray[np.int64]:
+        """int64 (records,): rows stand alone."""
+        with open_table(place(root, shard.uri), shard.uri) as table:
+            return np.arange(table.metadata.num_rows)
+
+    def write(
+        self,
+        root: Path,
+        shard: Shard,
+        keep: NDArray[np.bool_],
+        out: Path,
+        mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
+    ) -> None:
+        """Write the rows that are kept to the same uri under `out`; verbatim if that is all of them.
+
+        Args:
+            root: the dataset.
+            shard: one of its shards.
+            keep: bool (records,).
+            out: root of the new revision.
+            mapping: not needed here.
+
+        Raises:
+            AlignmentError: `keep` is not one entry for each record.
+            DatasetError: the file is damaged.
+            OutputError: the target exists or cannot be written.
+        """
+        source = place(root, shard.uri)
+        with open_table(source, shard.uri) as table:
+            check_length(keep, table.metadata.num_rows, shard.uri)
+        if keep.all():
+            copy_file(source, out, shard.uri)
+            return
+        with new_file(out, shard.uri) as target:
+            filter_table(source, keep, target, shard.uri)
+
+
+def _key_of(value: Any, kind: Any, row: int, where: str) -> str:
+    return str(key_strings(pa.array([value], kind), row, 1, where)[0].as_py())
+
+
+def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
+    """Role → column of a table that has at least one column to match by."""
+    names = column_names(table)
+    roles = mapping.found_in(names, where)
+    if not roles.keys() - {"key"}:
+        raise DatasetError(
+            "no column of this table can be matched against a list",
+            expected="a url, md5, sha1 or sha256 column (LAION's `hash` is a row key, not a digest)",
+            seen=listed(names),
+            where=where,
+            todo='Map one by hand, for instance ColumnMapping(url="address", md5="checksum").',
+        )
+    return roles
+
+
+def _batches(path: Path, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
+    digest = hashlib.sha256(b"parquet\0")
+    first = 0
+    with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri) as table:
+        roles = _roles(table, mapping, shard.uri)
+        for group, end in enumerate(group_ends(table, size)):
+            _digest_to(stream, end, digest.update)
+            chosen = sorted(set(roles.values()))
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=chosen):
+                yield _column_batch(batch, roles, first, shard.uri)
+                first += len(batch)
+        _digest_to(stream, size, digest.update)
+    return Outcome(digest.hexdigest(), first)
+
+
+def _digest_to(stream: Any, end: int, update: Callable[[bytes], None]) -> None:
+    while (left := end - stream.tell()) > 0:
+        chunk = stream.read(min(left, CHUNK))
+        if not chunk:
+            raise DatasetError("the file became shorter while it was read", todo="Run again.")
+        update(chunk)
+
+
+def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) -> ColumnBatch:
+    columns = {role: batch.column(name) for role, name in roles.items()}
+    declared = {
+        kind: unhex_column(columns[kind.value], kind.width, where)
+        if kind.value in columns
+        else absent_column(len(batch), kind.width)
+        for kind in BYTE_KINDS
+    }
+    return ColumnBatch(
+        first,
+        key_strings(columns.get("key"), first, len(batch), where),
+        url_strings(columns["url"], where) if "url" in columns else None,
+        declared,
+    )

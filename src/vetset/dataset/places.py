@@ -1,0 +1,260 @@
+"""Where a dataset's files are opened, listed and copied; every file of this room is opened through here.
+
+Paths come from data that may be hostile: a shard's uri may not leave its root, and a symbolic link that leads out of
+the root, or to a folder, is refused instead of followed.
+"""
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from vetset.model.errors import DatasetError, OutputError
+from vetset.storage.commit import atomic_file
+
+CHUNK = 1 << 20
+MAX_PICTURE = 1 << 30
+"""Bytes of one picture that a reader is willing to hold; above it the record is `too_large`."""
+MAX_TEXT = 16 << 20
+"""Bytes of one JSON or caption file that are parsed; above it the file counts as malformed."""
+IMAGE_SUFFIXES = frozenset({
+    "avif", "bmp", "dib", "gif", "heic", "heif", "ico", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "pbm", "pgm",
+    "png", "pnm", "ppm", "tga", "tif", "tiff", "webp",
+})  # fmt: skip
+"""Suffixes, in lower case, of what counts as a picture. What is in it is found out later, from its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One regular file below a root: path relative to it, with forward slashes, and what `stat` says."""
+
+    uri: str
+    size: int
+    mtime_ns: int
+
+
+def base_of(root: Path) -> Path:
+    """The folder that uris are relative to: the root itself, or the folder of a root that is one file."""
+    return root.parent if root.is_file() else root
+
+
+def place(root: Path, uri: str) -> Path:
+    """The path of a uri below a root.
+
+    Raises:
+        DatasetError: the uri is absolute or climbs out of the root.
+    """
+    parts = PurePosixPath(uri).parts
+    if not parts or uri.startswith("/") or ".." in parts or "\0" in uri:
+        raise DatasetError(
+            "a shard's uri leaves the dataset",
+            expected="a relative path without '..'",
+            todo="The store or order belongs to another dataset, or was tampered with.",
+        )
+    return base_of(root).joinpath(*parts)
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Turn the operating system's refusals into a `DatasetError` that names the shard and no file below it."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"cannot be read ({error.strerror or type(error).__name__})",
+            where=where,
+            todo="Check that the file is still there and may be read.",
+        ) from None
+
+
+def _kept_link(entry: os.DirEntry[str], base: Path, folder_uri: str) -> None:
+    target = Path(entry.path).resolve()
+    if not target.is_file() or not target.is_relative_to(base.resolve()):
+        raise DatasetError(
+            "a symbolic link leads out of the dataset, to a folder, or nowhere",
+            expected="regular files, or links to files of the same dataset",
+            where=folder_uri or ".",
+            todo="Replace the link by a copy of what it points to, or scan the place that it points to.",
+        )
+
+
+def list_folder(base: Path, folder_uri: str) -> tuple[list[Found], list[str]]:
+    """Regular files of one folder and uris of its subfolders, both sorted.
+
+    Raises:
+        DatasetError: the folder cannot be read, or holds a link that is refused.
+    """
+    files, folders = [], []
+    with readable(folder_uri or "."), os.scandir(base / folder_uri) as entries:
+        for entry in entries:
+            uri = f"{folder_uri}/{entry.name}" if folder_uri else entry.name
+            if entry.is_symlink():
+                _kept_link(entry, base, folder_uri)
+            status = entry.stat()
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(uri)
+            elif stat.S_ISREG(status.st_mode):
+                files.append(Found(uri, status.st_size, status.st_mtime_ns))
+    return sorted(files, key=lambda found: found.uri), sorted(folders)
+
+
+def walk_files(root: Path) -> Iterator[Found]:
+    """Every regular file below a root (or the root, if it is one), folder by folder.
+
+    Raises:
+        DatasetError: nothing is there, a folder cannot be read, or a link is refused.
+    """
+    if root.is_file():
+        status = root.stat()
+        yield Found(root.name, status.st_size, status.st_mtime_ns)
+        return
+    if not root.is_dir():
+        raise DatasetError("there is no dataset at this place", where=root.name, todo="Check the path.")
+    waiting = [""]
+    while waiting:
+        files, folders = list_folder(root, waiting.pop())
+        yield from files
+        waiting.extend(reversed(folders))
+
+
+def one_file(base: Path, uri: str) -> Found:
+    """What `stat` says of one file.
+
+    Raises:
+        DatasetError: it is not there.
+    """
+    with readable(uri):
+        status = base.joinpath(uri).stat()
+    return Found(uri, status.st_size, status.st_mtime_ns)
+
+
+def suffix_of(uri: str) -> str:
+    """Lower-case suffix of a file name without its dot; empty where there is none."""
+    return PurePosixPath(uri).suffix[1:].lower()
+
+
+def stamp_of(files: Iterable[Found]) -> str:
+    """A short digest of names, sizes and times: it changes when files change, without reading them."""
+    digest = hashlib.sha256()
+    for found in files:
+        digest.update(f"{found.size} {found.mtime_ns} ".encode() + os.fsencode(found.uri) + b"\n")
+    return digest.hexdigest()[:32]
+
+
+class _Hashing(io.RawIOBase):
+    """A raw stream that digests what passes through it."""
+
+    def __init__(self, raw: io.RawIOBase, update: Callable[[memoryview], None]) -> None:
+        self._raw = raw
+        self._update = update
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]
+        count = self._raw.readinto(buffer)
+        if count:
+            self._update(memoryview(buffer)[:count])
+        return count
+
+
+@contextmanager
+def open_hashed(path: Path, where: str) -> Iterator[tuple[BinaryIO, int, Callable[[], str]]]:
+    """Open a file for one pass: stream (not seekable), size, and a function that gives the digest of what was read.
+
+    Raises:
+        DatasetError: the file cannot be opened or read.
+    """
+    digest = hashlib.sha256()
+    with readable(where), path.open("rb", buffering=0) as raw:
+        size = os.fstat(raw.fileno()).st_size
+        stream = io.BufferedReader(_Hashing(raw, digest.update), CHUNK)
+        yield stream, size, digest.hexdigest
+
+
+@contextmanager
+def open_plain(path: Path, where: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file for ranged reading: stream (seekable) and size.
+
+    Raises:
+        DatasetError: the file cannot be opened or read.
+    """
+    with readable(where), path.open("rb") as stream:
+        yield stream, os.fstat(stream.fileno()).st_size
+
+
+def read_whole(path: Path, where: str, limit: int) -> bytes:
+    """All bytes of a file that is no longer than `limit`.
+
+    Raises:
+        DatasetError: the file is longer, or cannot be read.
+    """
+    with open_plain(path, where) as (stream, size):
+        if size > limit:
+            raise DatasetError(
+                "a file is larger than is sensible", expected=f"≤ {limit} bytes", seen=f"{size} bytes", where=where
+            )
+        return stream.read(limit + 1)
+
+
+@contextmanager
+def new_file(out: Path, uri: str) -> Iterator[Path]:
+    """Yield a temporary path that becomes `out/uri`; what is there already is never replaced.
+
+    Raises:
+        OutputError: something is there already, or writing failed.
+    """
+    target = place(out, uri)
+    if target.exists() or target.is_symlink():
+        raise OutputError(
+            "a file is there already", where=out.name, todo="Write the new revision into an empty folder."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target, mode=0o644) as temporary:
+        yield temporary
+
+
+def read_range(source: BinaryIO, start: int, end: int, where: str) -> Iterator[bytes]:
+    """The bytes [start, end) of a file, in chunks of at most 1 MiB.
+
+    Raises:
+        DatasetError: the source ended before the range did.
+    """
+    source.seek(start)
+    left = end - start
+    while left:
+        chunk = source.read(min(left, CHUNK))
+        if not chunk:
+            raise DatasetError("the file became shorter while it was read", where=where, todo="Run again.")
+        yield chunk
+        left -= len(chunk)
+
+
+def copy_ranges(source: BinaryIO, ranges: Iterable[tuple[int, int]], sink: BinaryIO, where: str) -> int:
+    """Copy byte ranges [start, end) verbatim; the number of bytes copied.
+
+    Raises:
+        DatasetError: the source ended before a range did.
+    """
+    copied = 0
+    for start, end in ranges:
+        sink.writelines(read_range(source, start, end, where))
+        copied += end - start
+    return copied
+
+
+def copy_file(source: Path, out: Path, uri: str, *, where: str | None = None) -> None:
+    """Copy one file verbatim to `out/uri`; `where` stands for it in errors, if its own name should not.
+
+    Raises:
+        DatasetError: the source cannot be read.
+        OutputError: the target exists or cannot be written.
+    """
+    named = where or uri
+    with open_plain(source, named) as (stream, size), new_file(out, uri) as target, target.open("wb") as sink:
+        copy_ranges(stream, [(0, size)], sink, named)

@@ -1,0 +1,172 @@
+"""What img2dataset writes beside `00000.tar`.
+
+`00000.parquet` has one row for every address that was tried, `00000_stats.json` says how the tries ended. Rows that
+never became a picture still point at one, so they are records too.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed
+from vetset.dataset.identity import row_identities
+from vetset.dataset.places import MAX_TEXT, read_whole
+from vetset.dataset.tables import column_names, open_table, picked_rows
+from vetset.model.errors import DatasetError
+from vetset.model.record import Fields
+
+MAX_SIDECAR = 1 << 31
+_FAILURES = ("failed_to_download", "failed_to_resize")
+
+
+def plain_key(key: str) -> str:
+    """A member's key as a sidecar would write it: without the `./` that `tar cf x.tar .` puts before every name."""
+    while key.startswith("./"):
+        key = key[2:]
+    return key
+
+
+class Sidecar:
+    """The rows of one `00000.parquet`, held in memory; img2dataset writes 10,000 of them by default.
+
+    Attributes:
+        data: the file's bytes.
+        digest: hex SHA-256 of them.
+        keys: the key of every row.
+
+    Raises:
+        DatasetError: the file is damaged, or has no key column.
+    """
+
+    def __init__(self, path: Path, where: str, mapping: ColumnMapping) -> None:
+        self.data = read_whole(path, where, MAX_SIDECAR)
+        self.digest = hashlib.sha256(self.data).hexdigest()
+        self._where = where
+        self._mapping = mapping
+        with open_table(self.data, where) as table:
+            names = column_names(table)
+            self._roles = mapping.found_in(names, where, strict=False)
+            if "key" not in self._roles:
+                raise DatasetError(
+                    "the table beside a tar cannot be joined to its samples",
+                    expected="a key column",
+                    seen=listed(names),
+                    where=where,
+                    todo="Map it, ColumnMapping(key=...), or move the table out of the dataset.",
+                )
+            chosen = sorted(set(self._roles.values()))
+            self._table = table.read(columns=chosen)
+        count = self._table.num_rows
+        self.keys: list[str] = key_strings(self._table[self._roles["key"]], 0, count, where).to_pylist()
+        self._rows: dict[str, list[int]] = {}
+        for row, key in enumerate(self.keys):
+            self._rows.setdefault(plain_key(key), []).append(row)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def rows_of(self, key: str) -> list[int]:
+        """Rows that belong to samples of a key, in order."""
+        return self._rows.get(plain_key(key), [])
+
+    def fields(self, row: int) -> Fields:
+        """Address and stated digests of one row."""
+        return fields_of(self._table.slice(row, 1).to_pylist()[0], self._mapping, self._where)
+
+    def full_fields(self, rows: Collection[int]) -> dict[int, Fields]:
+        """Fields of some rows with all their columns."""
+        with open_table(self.data, self._where) as table:
+            picked = picked_rows(table, rows)
+        return {row: fields_of(row_, self._mapping, self._where, with_columns=True) for row, row_ in picked.items()}
+
+    def extra_rows(self, tar_keys: Iterable[str]) -> list[int]:
+        """Rows that no sample of the tar belongs to, in order."""
+        present = {plain_key(key) for key in tar_keys}
+        return [row for row, key in enumerate(self.keys) if plain_key(key) not in present]
+
+    def identities(self) -> list[bytes]:
+        """SHA-256 (32 bytes) of every row."""
+        with open_table(self.data, self._where) as table:
+            return [identity for batch in table.iter_batches() for identity in row_identities(batch)]
+
+    def outcomes(self) -> list[tuple[str | None, str | None]] | None:
+        """Status and error message of every row; None where the table does not say."""
+        with open_table(self.data, self._where) as table:
+            if not {"status", "error_message"} <= set(column_names(table)):
+                return None
+            columns = table.read(columns=["status", "error_message"])
+            return list(zip(columns["status"].to_pylist(), columns["error_message"].to_pylist(), strict=True))
+
+
+def surviving_rows(sidecar: Sidecar, kept_keys: Collection[str], kept_extra: Collection[int]) -> NDArray[np.bool_]:
+    """Rows of a sidecar that stay (rows,): those of a sample that stays, and the extra ones that are kept."""
+    kept = {plain_key(key) for key in kept_keys}
+    extra = set(kept_extra)
+    return np.array([row in extra or plain_key(key) in kept for row, key in enumerate(sidecar.keys)], dtype=np.bool_)
+
+
+def stats_of_survivors(data: bytes, sidecar: Sidecar | None, rows: NDArray[np.bool_], lost: int, where: str) -> bytes:
+    """The `_stats.json` of what stays: its counts made anew, its other fields as they were.
+
+    Args:
+        data: the file as it was.
+        sidecar: the table beside it, if there is one.
+        rows: bool (rows of the sidecar,), those that stay.
+        lost: pictures that were dropped, for a shard without a table.
+        where: the file, for errors.
+
+    Raises:
+        DatasetError: it is no JSON object.
+    """
+    stats = _parsed(data, where)
+    outcomes = sidecar.outcomes() if sidecar is not None else None
+    if outcomes is None:
+        counts: dict[str, Any] = {name: stats[name] - lost for name in ("count", "successes") if _is_count(stats, name)}
+        statuses = stats.get("status_dict")
+        if isinstance(statuses, dict) and _is_count(statuses, "success"):
+            counts["status_dict"] = {**statuses, "success": statuses["success"] - lost}
+    else:
+        stay = [outcome for outcome, kept in zip(outcomes, rows.tolist(), strict=True) if kept]
+        by_status = Counter(status for status, _ in stay)
+        counts = {
+            "count": len(stay),
+            "successes": by_status["success"],
+            **{name: by_status[name] for name in _FAILURES},
+            "status_dict": dict(Counter(status if status == "success" else str(message) for status, message in stay)),
+        }
+    stats.update({name: value for name, value in counts.items() if name in stats})
+    return json.dumps(stats, indent=4).encode()
+
+
+def _is_count(document: dict[str, Any], name: str) -> bool:
+    return isinstance(document.get(name), int)
+
+
+def _parsed(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise DatasetError(
+            "a shard's statistics are damaged",
+            expected="a JSON object",
+            where=where,
+            todo="Remove the file: it holds no record, and img2dataset's readers do not need it.",
+        )
+    return document
+
+
+def read_stats(path: Path, where: str) -> bytes:
+    """The bytes of a `_stats.json`.
+
+    Raises:
+        DatasetError: it cannot be read, or is absurdly large.
+    """
+    return read_whole(path, where, MAX_TEXT)

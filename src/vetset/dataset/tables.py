@@ -1,0 +1,152 @@
+"""Parquet files as both the parquet format and the sidecars of a webdataset need them: open, count, pick, filter."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vetset.dataset.places import readable
+from vetset.model.errors import AlignmentError, DatasetError
+
+WRITE_ROWS = 1 << 20
+"""Greatest row group that is held at once when a table is filtered."""
+
+
+@contextmanager
+def decoded(where: str) -> Iterator[None]:
+    """Turn Arrow's errors into a `DatasetError` that names the shard; Arrow's own text may repeat values."""
+    try:
+        with readable(where):
+            yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"the parquet file is damaged ({type(error).__name__})",
+            where=where,
+            todo="Fetch or build this file again; the others are not affected.",
+        ) from None
+
+
+@contextmanager
+def open_table(source: Path | bytes, where: str) -> Iterator[Any]:
+    """Open a parquet file, or the bytes of one.
+
+    Raises:
+        DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
+    """
+    with decoded(where):
+        place = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb")
+        with place, pq.ParquetFile(place, page_checksum_verification=True) as table:
+            yield table
+
+
+def table_rows(source: Path, where: str) -> int:
+    """Rows of a parquet file, by its footer.
+
+    Raises:
+        DatasetError: it is no parquet file.
+    """
+    with open_table(source, where) as table:
+        return int(table.metadata.num_rows)
+
+
+def column_names(table: Any) -> list[str]:
+    """Names of the top-level columns."""
+    return list(table.schema_arrow.names)
+
+
+def group_ends(table: Any, size: int) -> list[int]:
+    """Where each row group's bytes end in the file (n groups,), capped by its size."""
+    ends = []
+    for number in range(table.metadata.num_row_groups):
+        group = table.metadata.row_group(number)
+        columns = [group.column(index) for index in range(group.num_columns)]
+        starts = [min(filter(None, (c.dictionary_page_offset, c.data_page_offset)), default=0) for c in columns]
+        end = max((at + c.total_compressed_size for at, c in zip(starts, columns, strict=True)), default=0)
+        ends.append(min(max(end, 0), size))
+    return ends
+
+
+def picked_rows(table: Any, rows: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Some rows of a table in full, by number; only the row groups that hold them are read."""
+    wanted = np.array(sorted(rows), dtype=np.int64)
+    picked: dict[int, dict[str, Any]] = {}
+    first = 0
+    for number in range(table.metadata.num_row_groups):
+        count = table.metadata.row_group(number).num_rows
+        inside = wanted[(wanted >= first) & (wanted < first + count)] if count else wanted[:0]
+        if len(inside):
+            for batch in table.iter_batches(batch_size=8192, row_groups=[number]):
+                here = inside[(inside >= first) & (inside < first + len(batch))]
+                picked.update(zip(here.tolist(), batch.take(pa.array(here - first)).to_pylist(), strict=True))
+                first += len(batch)
+        else:
+            first += count
+    return picked
+
+
+def _writer_settings(table: Any) -> dict[str, Any]:
+    """Settings with which the writer repeats what the file's own writer chose."""
+    metadata = table.metadata
+    compression: Any = "snappy"
+    dictionary: list[str] = []
+    if metadata.num_row_groups:
+        group = metadata.row_group(0)
+        columns = [group.column(index) for index in range(group.num_columns)]
+        codecs = {column.path_in_schema: column.compression.lower() for column in columns}
+        compression = {path: "none" if codec == "uncompressed" else codec for path, codec in codecs.items()}
+        dictionary = [column.path_in_schema for column in columns if column.has_dictionary_page]
+    kinds = {table.schema.column(index).physical_type for index in range(len(table.schema))}
+    return {
+        "compression": compression,
+        "use_dictionary": dictionary or False,
+        "use_deprecated_int96_timestamps": "INT96" in kinds,
+        "store_schema": b"ARROW:schema" in (metadata.metadata or {}),
+    }
+
+
+def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
+    """Write the rows that are kept: same schema, metadata and compression, in order, row group by row group.
+
+    Args:
+        source: the table.
+        keep: bool (rows,).
+        target: file to write.
+        where: shard, for errors.
+
+    Raises:
+        AlignmentError: `keep` is not as long as the table.
+        DatasetError: the table is damaged.
+    """
+    with open_table(source, where) as table:
+        check_length(keep, table.metadata.num_rows, where)
+        schema = table.schema_arrow
+        with pq.ParquetWriter(str(target), schema, **_writer_settings(table)) as writer:
+            first = 0
+            for group in range(table.metadata.num_row_groups):
+                for batch in table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group]):
+                    part = keep[first : first + len(batch)]
+                    first += len(batch)
+                    if part.any():
+                        rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
+                        writer.write_table(rows, row_group_size=len(batch))
+
+
+def check_length(keep: NDArray[np.bool_], records: int, where: str) -> None:
+    """Refuse a mask that is not one entry for each record.
+
+    Raises:
+        AlignmentError: the lengths differ.
+    """
+    if keep.shape != (records,):
+        raise AlignmentError(
+            "the keep mask does not fit",
+            expected=f"{records} records",
+            seen=f"{len(keep)} entries",
+            where=where,
+            todo="Make the order again from a scan of this revision.",
+        )

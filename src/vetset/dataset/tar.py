@@ -1,0 +1,242 @@
+"""The members of a tar archive, by walking its headers: USTAR, with PAX and GNU long names.
+
+The walk never extracts and trusts no number: every size is held against the file before anything is read. What two
+readers of tar could understand differently is refused, because one of them may be the trainer's: conflicting names, a
+link with content, sparse members, bytes behind the end. Formats: POSIX.1-2017 pax "ustar Interchange Format" and "pax
+Header Block"; GNU tar manual "Basic Tar Format". img2dataset writes a PAX header (a fractional mtime) for every member,
+so that PAX is the common case here, not the exception.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from vetset.model.errors import DatasetError
+
+BLOCK = 512
+RECORD = 20 * BLOCK
+ZEROS = bytes(BLOCK)
+MAX_EXTENDED = 1 << 20
+"""Bytes of a PAX or long-name header; a path is at most a few thousand."""
+_REGULAR = frozenset(b"0\07")
+_WITHOUT_CONTENT = frozenset(b"123456")
+_LONG_NAME, _LONG_LINK, _PAX, _PAX_SOLARIS, _PAX_GLOBAL, _SPARSE = b"LKxXgS"
+
+
+class Member(NamedTuple):
+    """One entry of an archive: where it lies and what it is called.
+
+    Attributes:
+        name: the stored bytes of its path.
+        start: where its first header begins, extended headers included.
+        data: where its content begins.
+        size: bytes of its content.
+        end: where the next member begins.
+        regular: whether it is a file (and not a folder, a link, a device or a global header).
+    """
+
+    name: bytes
+    start: int
+    data: int
+    size: int
+    end: int
+    regular: bool
+
+
+def _number(field: bytes) -> int:
+    """A numeric header field: octal text, or GNU's base 256. -1 where it is neither, or negative."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    text = field.split(b"\0", 1)[0].strip()
+    if not text:
+        return 0
+    return int(text, 8) if all(0x30 <= digit <= 0x37 for digit in text) else -1
+
+
+def _checksum_holds(header: bytes) -> bool:
+    stated = _number(header[148:156])
+    if stated == sum(header) - sum(header[148:156]) + 8 * 0x20:
+        return True
+    # Some old writers summed signed characters.
+    signed = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:])
+    return stated == signed + 8 * 0x20
+
+
+def _pax_records(data: bytes) -> dict[bytes, bytes] | None:
+    """The records of a PAX header, each `length keyword=value` and a newline; None where they do not add up."""
+    records = {}
+    position = 0
+    while position < len(data) and data[position]:
+        space = data.find(b" ", position, position + 20)
+        digits = data[position:space] if space > 0 else b""
+        if not digits.isdigit():
+            return None
+        end = position + int(digits)
+        keyword, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if end <= space or end > len(data) or data[end - 1] != 0x0A or not equals:
+            return None
+        records[keyword] = value
+        position = end
+    return records
+
+
+class TarWalk:
+    """Iterates the members of an archive in order; `content` reads the current one, or it is passed over.
+
+    Args:
+        stream: the archive at its beginning. If it cannot seek, everything is read (and so digested).
+        size: bytes of the archive.
+        where: uri of the shard, for errors.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int, where: str) -> None:
+        self._stream = stream
+        self._size = size
+        self._where = where
+        self._position = 0
+        self._seekable = stream.seekable()
+        self.content_end = 0
+        """Where the last member ended: the end-of-archive blocks begin here."""
+
+    def __iter__(self) -> Iterator[Member]:
+        """The members, extended headers folded into the one that they describe.
+
+        Raises:
+            DatasetError: the archive is truncated, damaged or ambiguous.
+        """
+        if self._size == 0:
+            raise self._refused("the file is empty", "a tar archive")
+        while (member := self._next()) is not None:
+            yield member
+            self._pass_to(member.end)
+            self.content_end = member.end
+        self._check_rest()
+
+    def content(self, member: Member) -> bytes:
+        """The bytes of the member that was just yielded.
+
+        Raises:
+            DatasetError: the archive ended before the member did.
+        """
+        return self._read(member.size)
+
+    def _refused(self, problem: str, expected: str | None = None) -> DatasetError:
+        return DatasetError(
+            problem,
+            expected=expected,
+            where=f"{self._where}, byte {self._position}",
+            todo="Fetch or build this shard again; the others are not affected.",
+        )
+
+    def _read(self, count: int) -> bytes:
+        data = self._stream.read(count)
+        self._position += len(data)
+        if len(data) != count:
+            raise self._refused("the archive is truncated")
+        return data
+
+    def _pass_to(self, offset: int) -> None:
+        if self._seekable:
+            self._stream.seek(offset)
+            self._position = offset
+            return
+        while self._position < offset:
+            self._read(min(offset - self._position, 1 << 20))
+
+    def _header(self) -> bytes | None:
+        """The next header block, its checksum proven; None at the end of the archive."""
+        if self._position + BLOCK > self._size:
+            raise self._refused("the archive is truncated", "an end-of-archive block")
+        header = self._read(BLOCK)
+        if header == ZEROS:
+            return None
+        if not _checksum_holds(header):
+            raise self._refused("a header's checksum is wrong", "a tar header")
+        return header
+
+    def _extent(self, size: int) -> int:
+        """Where content of `size` bytes that begins here ends, padding included."""
+        end = self._position + (size + BLOCK - 1) // BLOCK * BLOCK
+        if size < 0 or end > self._size:
+            raise self._refused("a member claims more bytes than the archive holds, or the archive is truncated")
+        return end
+
+    def _extended(self, header: bytes) -> bytes:
+        size = _number(header[124:136])
+        end = self._extent(size)
+        if size > MAX_EXTENDED:
+            raise self._refused("an extended header is too long", f"≤ {MAX_EXTENDED} bytes")
+        data = self._read(size)
+        self._pass_to(end)
+        return data
+
+    def _pax(self, data: bytes) -> dict[bytes, bytes]:
+        if b"path=" not in data and b"size=" not in data and b"GNU.sparse" not in data:
+            return {}  # the common case: only a time
+        records = _pax_records(data)
+        if records is None or any(keyword.startswith(b"GNU.sparse") for keyword in records):
+            raise self._refused("a PAX header is malformed, or describes a sparse file")
+        return records
+
+    def _next(self) -> Member | None:
+        start = self._position
+        names: set[bytes] = set()
+        sizes: set[int] = set()
+        while True:
+            header = self._header()
+            if header is None:
+                if start != self._position - BLOCK:
+                    raise self._refused("an extended header describes nothing")
+                return None
+            kind = header[156]
+            if kind == _LONG_NAME:
+                names.add(self._extended(header).split(b"\0", 1)[0])
+            elif kind == _LONG_LINK:
+                self._extended(header)
+            elif kind in (_PAX, _PAX_SOLARIS):
+                records = self._pax(self._extended(header))
+                if b"path" in records:
+                    names.add(records[b"path"])
+                if b"size" in records:
+                    sizes.add(self._decimal(records[b"size"]))
+            else:
+                return self._member(header, start, names, sizes)
+
+    def _decimal(self, value: bytes) -> int:
+        if not value.isdigit() or len(value) > 20:
+            raise self._refused("a PAX header states a size that is no number")
+        return int(value)
+
+    def _member(self, header: bytes, start: int, names: set[bytes], sizes: set[int]) -> Member:
+        kind = header[156]
+        if len(names) > 1 or len(sizes) > 1:
+            raise self._refused("two extended headers contradict each other")
+        if kind == _SPARSE:
+            raise self._refused("sparse members are not read", "plain members")
+        data = self._position
+        if kind == _PAX_GLOBAL:
+            if self._pax(self._extended(header)).keys() & {b"path", b"size"}:
+                raise self._refused("a global header renames or resizes members")
+            return Member(b"", start, data, 0, self._position, regular=False)
+        size = sizes.pop() if sizes else _number(header[124:136])
+        end = self._extent(size)
+        if kind in _WITHOUT_CONTENT and size:
+            raise self._refused("a link, folder or device claims to have content")
+        name = names.pop() if names else _short_name(header)
+        # Before POSIX a folder was a file whose name ends in a slash.
+        regular = kind in _REGULAR and not name.endswith(b"/")
+        return Member(name, start, data, size, end, regular)
+
+    def _check_rest(self) -> None:
+        """Behind the end-of-archive block there may be padding only: anything else would go unseen."""
+        while self._position < self._size:
+            chunk = self._read(min(self._size - self._position, 1 << 20))
+            if chunk.count(0) != len(chunk):
+                raise self._refused("there are bytes behind the end of the archive", "zeros up to the end of the file")
+
+
+def _short_name(header: bytes) -> bytes:
+    name = header[:100].split(b"\0", 1)[0]
+    if header[257:263] == b"ustar\0":
+        prefix = header[345:500].split(b"\0", 1)[0]
+        return prefix + b"/" + name if prefix else name
+    return name
