@@ -68,7 +68,7 @@ def _of_item(item: KnownItem) -> _Row:
 
 
 def second_choice(planted: Planted) -> dict[str, Kind]:
-    """Which records the second list is about, and by what: half of the edits that the first one cannot reach."""
+    """Which records the second list is about, and by what: of each edit half of those that the first cannot reach."""
     listed = {item.name: item.listed for item in planted.items}
 
     def out_of_reach(record: PlantedRecord) -> bool:
@@ -77,8 +77,8 @@ def second_choice(planted: Planted) -> dict[str, Kind]:
             return False
         return edit in FAR_EDITS or Kind.PDQ not in listed[record.known]
 
-    chosen = [record.key for record in planted.records if out_of_reach(record)][::2]
-    return {key: Kind.PDQ if number % 2 else Kind.SHA256 for number, key in enumerate(chosen)}
+    beyond = sorted((record.role, record.key) for record in planted.records if out_of_reach(record))
+    return {key: Kind.PDQ if number % 2 else Kind.SHA256 for number, (_, key) in enumerate(beyond[::2])}
 
 
 def _unrelated(count: int, rng: np.random.Generator) -> list[_Row]:

@@ -111,8 +111,13 @@ def _items(tiles: Sequence[Tile], rng: np.random.Generator) -> list[KnownItem]:
 
 
 def _edited(items: Sequence[KnownItem], rng: np.random.Generator) -> list[Draft]:
-    """`EDITS_PER_ITEM` different edits of every item; over all items every edit is used about equally often."""
-    names = _shuffled(list(EDITS), rng)
+    """`EDITS_PER_ITEM` different edits of every item; over all items every edit is used about equally often.
+
+    A hard crop comes next to a milder one, as pictures get smaller each time that they are passed on: what is too far
+    from the original to be its neighbour can be a neighbour of the copy between them, once that is confirmed.
+    """
+    names = _shuffled([name for name in EDITS if name != "crop_60"], rng)
+    names.insert(names.index("crop_80") + 1, "crop_60")
     turns = cycle(names)
     return [
         Draft(item.label, f"edit:{name}", item.name, EDITS[name](item.original))
