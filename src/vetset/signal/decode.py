@@ -10,7 +10,8 @@ profiles are ignored), alpha dropped. So:
 * transparent pixels keep the colour stored under the alpha channel, as `convert("RGB")` and ThreatExchange have it.
 
 JPEG goes through simplejpeg (libjpeg-turbo's exact transform, equal to Pillow's pixels), everything else through
-Pillow. A file that ends early, or whose data libjpeg calls corrupt, is never handed out as if it were whole.
+Pillow. A file that ends early, or whose data libjpeg calls corrupt, is never handed out as if it were whole. (Bytes
+changed inside a JPEG's data often go unnoticed by any decoder; then the pixels are the ones a model would see, too.)
 """
 
 import io
@@ -21,6 +22,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import numpy as np
 import simplejpeg
@@ -29,8 +31,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vetset.model.signal import Reason
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
-"""What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out."""
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
+"""What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out.
+Multi-picture JPEGs (MPO) count as JPEG.
+"""
+
+# Pillow knows a format once its plugin is loaded; loading all of them would bring the ones that are left out.
+for _plugin in ("Jpeg", "Mpo", "Png", "Gif", "WebP", "Avif", "Tiff", "Bmp", "Jpeg2K", "Ppm", "Ico"):
+    import_module(f"PIL.{_plugin}ImagePlugin")
 
 # Pillow's debug lines quote what files hold.
 logging.getLogger("PIL").setLevel(logging.INFO)
@@ -77,7 +85,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason | N
     """Pixels or a reason; None for what only Pillow can judge."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError:
+    except (ValueError, KeyError):  # a KeyError where the header ends before the layout of the colours
         return None
     if height * width > max_pixels:
         return Reason.TOO_LARGE
@@ -87,7 +95,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason | N
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", strict=True)
     except MemoryError:
         return Reason.TOO_LARGE
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         return _meaning(str(error).lower())
     return None if inks else pixels
 
@@ -132,7 +140,7 @@ def _to_rgb(picture: Image.Image) -> NDArray[np.uint8] | Reason:
 
 _lock = threading.Lock()
 _inside = 0
-_outer_filters: warnings.catch_warnings[None] | None = None
+_outer_filters: "warnings.catch_warnings[None] | None" = None
 _outer_lenience = False
 
 
