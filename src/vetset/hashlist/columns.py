@@ -1,0 +1,107 @@
+"""From lines to `Entries`: hexadecimal to bytes, sorted, each value once with the id of its first line."""
+
+import binascii
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vetset.hashlist.lines import Complaints
+from vetset.model.hashlist import Entries, EntryFlag
+from vetset.model.signal import LIST_KINDS, Kind
+
+MAX_ID_LENGTH = 64
+KIND_OF_WORD = {kind.value.encode("ascii"): kind for kind in LIST_KINDS}
+"""Kinds that a list may carry, by the word for them as lower-case bytes."""
+KNOWN_KINDS = ", ".join(kind.value for kind in LIST_KINDS)
+DIGITS = {kind: 2 * kind.width for kind in LIST_KINDS}
+LENGTHS = ", ".join(f"{kind.value} {digits}" for kind, digits in DIGITS.items())
+
+
+class Columns:
+    """Collects the values of one list, kind by kind, in the order of the lines."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._values: dict[Kind, bytearray] = {}
+        self._lines: dict[Kind, array[int]] = {}
+        self._ids: dict[Kind, list[bytes]] = {}
+
+    def add(
+        self, kind: Kind, digits: Sequence[bytes], lines: Sequence[int], ids: Iterable[bytes] | None = None
+    ) -> None:
+        """Take values of one kind, each of `DIGITS[kind]` bytes that should be hexadecimal.
+
+        Args:
+            kind: what they are.
+            digits: the values.
+            lines: the line of each, not before those of earlier calls.
+            ids: the owner's id of each, empty where there is none. Given in every call of a kind, or in none.
+        """
+        try:
+            values = binascii.unhexlify(b"".join(digits))
+        except binascii.Error:
+            self._complain(kind, digits, lines)
+            return
+        self._values.setdefault(kind, bytearray()).extend(values)
+        self._lines.setdefault(kind, array("q")).extend(lines)
+        if ids is not None:
+            self._ids.setdefault(kind, []).extend(ids)
+
+    def _complain(self, kind: Kind, digits: Sequence[bytes], lines: Sequence[int]) -> None:
+        for value, line in zip(digits, lines, strict=True):
+            if self._complaints.enough:
+                return
+            try:
+                binascii.unhexlify(value)
+            except binascii.Error:
+                self._complaints.add(line, f"{kind.value} with other characters than hexadecimal digits")
+
+    def finish(self) -> dict[Kind, Entries]:
+        """The entries of every kind that has any."""
+        return {kind: self._entries(kind) for kind in LIST_KINDS if self._values.get(kind)}
+
+    def _entries(self, kind: Kind) -> Entries:
+        values = np.frombuffer(self._values[kind], np.uint8).reshape(-1, kind.width)
+        first = first_of_each(values)
+        lines = np.frombuffer(self._lines[kind], np.int64)[first]
+        ids = line_ids(lines)
+        if kind in self._ids:
+            own = np.array(self._ids[kind], dtype=np.bytes_)[first]
+            ids = np.where(own == b"", ids, own)
+        return Entries(kind, values[first], narrow(ids), np.full(len(first), EntryFlag.NONE, np.uint8))
+
+
+def sort_keys(values: NDArray[np.uint8]) -> list[NDArray[np.uint64]]:
+    """Rows of bytes as columns of numbers, the least significant first: what `np.lexsort` takes."""
+    width = values.shape[1]
+    padded = np.zeros((len(values), -(-width // 8) * 8), np.uint8)
+    padded[:, :width] = values
+    words = padded.view(">u8").astype(np.uint64)
+    return [words[:, column] for column in reversed(range(words.shape[1]))]
+
+
+def first_of_each(values: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Places of the distinct rows, in the order of the rows as byte strings; of equal rows the first place."""
+    order = np.lexsort(sort_keys(values))  # stable
+    ordered = values[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    return order[fresh]
+
+
+def line_ids(lines: NDArray[np.int64]) -> NDArray[np.bytes_]:
+    """`line:N` for every line number."""
+    return np.char.add(b"line:", lines.astype(np.bytes_))
+
+
+def narrow(ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+    """The same ids in the least width that holds them, so that equal lists have equal bytes."""
+    width = int(np.char.str_len(ids).max(initial=1))
+    return ids.astype(f"S{width}")
+
+
+def total(entries: Mapping[Kind, Entries]) -> int:
+    """Number of entries of all kinds."""
+    return sum(len(column) for column in entries.values())
