@@ -10,9 +10,8 @@ same seed gives the same bytes.
 import hashlib
 import io
 import json
-import tarfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
+from vetset.dataset.webdataset import pack
 from vetset.demo.plan import Draft, plan
 from vetset.demo.planted import Planted, PlantedRecord
 from vetset.model.errors import OutputError, UsageError
@@ -45,7 +45,6 @@ _SCHEMA = pa.schema(
         ("md5", pa.string()),
     ]
 )
-_MTIME = 0.5  # a time with a fraction is what makes img2dataset's archives PAX ones, and so it does here
 _FAILURE = "HTTP Error 404: Not Found"
 
 
@@ -70,23 +69,12 @@ def _row(draft: Draft, key: str, url: str) -> dict[str, Any]:
     return row | {"status": "success", "exif": "{}", "md5": hashlib.md5(download).hexdigest()}
 
 
-def _member(name: str, data: bytes) -> tuple[tarfile.TarInfo, io.BytesIO]:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.uname, info.gname = len(data), 0o444, "bigdata", "bigdata"
-    info.mtime = _MTIME
-    return info, io.BytesIO(data)
-
-
-def _tar(rows: Iterable[tuple[dict[str, Any], Draft]]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for row, draft in rows:
-            if draft.image is None:
-                continue
-            members = {"jpg": draft.image, "json": json.dumps(row, indent=4).encode(), "txt": row["caption"].encode()}
-            for suffix, data in members.items():
-                archive.addfile(*_member(f"{row['key']}.{suffix}", data))
-    return buffer.getvalue()
+def _samples(rows: Iterable[tuple[dict[str, Any], Draft]]) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """Key and members of every download that succeeded."""
+    for row, draft in rows:
+        if draft.image is not None:
+            text = json.dumps(row, indent=4).encode()
+            yield row["key"], {"jpg": draft.image, "json": text, "txt": row["caption"].encode()}
 
 
 def _parquet(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -115,7 +103,7 @@ def _write_shard(folder: Path, number: int, drafts: Sequence[Draft], urls: Seque
     shard = f"{number:0{_SHARD_DIGITS}d}"
     keys = [f"{number * 10**_ROWS_DIGITS + row:0{_SHARD_DIGITS + _ROWS_DIGITS}d}" for row in range(len(drafts))]
     rows = [_row(draft, key, url) for draft, key, url in zip(drafts, keys, urls, strict=True)]
-    write_atomic(folder / f"{shard}.tar", _tar(zip(rows, drafts, strict=True)))
+    pack(_samples(zip(rows, drafts, strict=True)), folder / f"{shard}.tar")
     write_atomic(folder / f"{shard}.parquet", _parquet(rows))
     write_atomic(folder / f"{shard}_stats.json", _stats(rows))
     return [
