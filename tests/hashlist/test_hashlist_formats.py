@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -205,3 +206,19 @@ def test_a_list_of_two_hundred_thousand_lines(parsed):
     assert [bytes(row) for row in found.values] == sorted(rows)
     place = int(np.flatnonzero((found.values == np.frombuffer(rows[123_456], np.uint8)).all(axis=1))[0])
     assert found.ids[place] == b"line:123457"
+
+
+EXAMPLES = re.findall(
+    r"^```\n(.*?)^```", (Path(__file__).parents[2] / "docs" / "lists.md").read_text(), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "counts"), [(0, {Kind.MD5: 1, Kind.PDQ: 1}), (1, {Kind.MD5: 2, Kind.PDQ: 1}), (2, {Kind.SHA1: 1})]
+)
+def test_the_examples_of_the_documentation_are_read(parsed, number, counts):
+    assert {kind: len(column) for kind, column in parsed(EXAMPLES[number]).items()} == counts
+
+
+def test_every_example_of_the_documentation_was_looked_at():
+    assert len(EXAMPLES) == 3

@@ -19,7 +19,7 @@ from vetset.hashlist import packing
 from vetset.hashlist.text import parse_list
 from vetset.hashlist.vault import Vault, default_home, require_usable
 from vetset.model.errors import KeyFileError, ListError, OutputError, SealError, TrustError, UsageError
-from vetset.model.hashlist import Category, Entries, EntryFlag, ListInfo
+from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
 from vetset.seal.envelope import seal, unseal
 

@@ -16,6 +16,7 @@ from vetset.model.signal import LIST_KINDS, Kind
 DELIMITERS = (b",", b";", b"\t")
 _KNOWN = {*KIND_OF_WORD, b"kind", b"value", b"id"}
 _PRINTABLE = bytes(range(0x20, 0x7F))
+DIGEST_LENGTHS = frozenset(DIGITS.values())
 
 
 def _names(line: bytes, delimiter: bytes) -> list[bytes]:
@@ -66,7 +67,7 @@ class Table:
             self._fixed.append((self._value, stated))
         complaints.expected = (
             f"{self._width} cells in a row, hexadecimal digits ({LENGTHS}), "
-            f"ids of at most {MAX_ID_LENGTH} printable ASCII characters that are no values"
+            f"ids of at most {MAX_ID_LENGTH} printable ASCII characters that are no digests"
         )
 
     def _check_header(self, names: list[bytes], stated: Kind | None) -> None:
@@ -113,8 +114,7 @@ class Table:
         if self._id is not None:
             ids = [name.strip() for name in cells[self._id]]
             lengths = set(map(len, ids))
-            might_be_values = lengths & {DIGITS[kind] for _, kind in self._fixed}
-            if max(lengths) > MAX_ID_LENGTH or might_be_values or b"".join(ids).translate(None, _PRINTABLE):
+            if max(lengths) > MAX_ID_LENGTH or lengths & DIGEST_LENGTHS or b"".join(ids).translate(None, _PRINTABLE):
                 return False
         for place, kind in self._fixed:
             self._columns.add(kind, cells[place], range(first, first + len(lines)), ids)
@@ -130,7 +130,7 @@ class Table:
                 continue
             name = b"" if self._id is None else cells[self._id]
             found = self._found(cells)
-            fault = self._fault(found) or _id_fault(name, found)
+            fault = self._fault(found) or _id_fault(name)
             if fault:
                 self._complaints.add(number, fault)
                 continue
@@ -181,10 +181,11 @@ class Table:
         return ""
 
 
-def _id_fault(name: bytes, found: list[tuple[Kind | None, bytes]]) -> str:
+def _id_fault(name: bytes) -> str:
     if len(name) > MAX_ID_LENGTH or name.translate(None, _PRINTABLE):
         return f"an id that is not at most {MAX_ID_LENGTH} printable ASCII characters"
-    # Ids are shown to people and written to findings; a value must not get there under that name.
-    if name and any(name.lower() == value.lower() for _, value in found):
-        return "an id that repeats the value"
+    # Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own
+    # or one of another kind that the owner uses as a name.
+    if len(name) in DIGEST_LENGTHS and not name.translate(None, b"0123456789abcdefABCDEF"):
+        return "an id that has the form of a digest"
     return ""
