@@ -19,6 +19,7 @@ LEAST_RECORDS = 160
 
 EDITS_PER_ITEM = 6
 _RECORDS_PER_ITEM = 60
+_MOST_ITEMS = 40  # more would leave too few tiles for everything else
 _DAMAGED_EACH = 3
 _KNOWN_TEXTURE = 10.0  # such tiles have a PDQ quality near 100
 _WHOLE_TEXTURE = 4.0
@@ -182,7 +183,9 @@ def plan(seed: int, records: int) -> tuple[list[KnownItem], list[Draft]]:
             todo="Ask for more records.",
         )
     rng = np.random.default_rng(seed)
-    known_tiles, tiles = _shared_out(cut(load_photographs()), max(8, records // _RECORDS_PER_ITEM), rng)
+    known_tiles, tiles = _shared_out(
+        cut(load_photographs()), min(_MOST_ITEMS, max(8, records // _RECORDS_PER_ITEM)), rng
+    )
     items = _items(known_tiles, rng)
     drafts = _known(items, rng)
     drafts += _strange(tiles, rng)
