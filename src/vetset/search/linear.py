@@ -1,0 +1,106 @@
+"""What the indexes of this room mean, in a few plain lines each: the oracles.
+
+Nothing here is fast. Every index is tested to return exactly these arrays, in this order.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+def equal_pairs(queries: NDArray[np.uint8], entries: NDArray[np.uint8]) -> tuple[Ints, Ints]:
+    """All (query, entry) with equal digests, sorted.
+
+    Args:
+        queries: uint8 (q, width).
+        entries: uint8 (n, width).
+
+    Returns:
+        Query and entry positions, int64 (h,) each.
+    """
+    hits = [np.flatnonzero((entries == query).all(axis=1)) for query in queries]
+    return _pairs(hits)
+
+
+def hamming_pairs(
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], radius: int
+) -> tuple[Ints, Ints, NDArray[np.uint16]]:
+    """All (query, entry) that differ in at most `radius` bits, sorted, with their distances.
+
+    Args:
+        queries: uint8 (q, 32).
+        codes: uint8 (n, 32).
+        radius: largest distance, in bits.
+
+    Returns:
+        Query and entry positions, int64 (h,) each, and distances, uint16 (h,).
+    """
+    distances = [np.bitwise_count(codes ^ query).sum(axis=1, dtype=np.uint16) for query in queries]
+    hits = [np.flatnonzero(row <= radius) for row in distances]
+    near = [row[hit] for row, hit in zip(distances, hits, strict=True)]
+    return *_pairs(hits), np.concatenate([np.empty(0, np.uint16), *near])
+
+
+def similarities(
+    seeds: NDArray[Any], rows: NDArray[Any], metric: Literal["ip", "cosine"] = "ip"
+) -> NDArray[np.float64]:
+    """Float64 similarity of every seed to every row, each sum taken from the first column to the last.
+
+    The order of summation is part of the definition: it makes a tie a tie on every machine. Under "cosine" a vector of
+    zeros has no direction, and similarity 0 to everything.
+
+    Args:
+        seeds: float (s, d).
+        rows: float (r, d).
+        metric: "ip" for the inner product, "cosine" for the inner product over both lengths.
+
+    Returns:
+        float64 (s, r).
+    """
+    left, right = seeds.astype(np.float64), rows.astype(np.float64)
+    products = np.zeros((len(left), len(right)))
+    for column in range(left.shape[1]):
+        products += np.outer(left[:, column], right[:, column])
+    if metric == "ip":
+        return products
+    lengths = np.outer(_lengths(left), _lengths(right))
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+def nearest(
+    seeds: NDArray[Any], blocks: Sequence[NDArray[Any]], k: int, metric: Literal["ip", "cosine"] = "ip"
+) -> tuple[NDArray[np.float64], Ints, Ints]:
+    """The k most similar finite rows of each seed, best first, ties by (block, row).
+
+    Args:
+        seeds: float (s, d).
+        blocks: float (r, d) each.
+        k: neighbours wanted; fewer are returned where fewer finite rows exist.
+        metric: as in `similarities`.
+
+    Returns:
+        Similarity float64, block int64 and row int64, each (s, min(k, finite rows)).
+    """
+    rows = np.concatenate([np.asarray(block) for block in blocks])
+    block = np.repeat(np.arange(len(blocks)), [len(each) for each in blocks])
+    row = np.concatenate([np.arange(len(each)) for each in blocks])
+    finite = np.flatnonzero(np.isfinite(rows).all(axis=1))
+    scores = similarities(seeds, rows[finite], metric)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, best, axis=1), block[finite][best], row[finite][best]
+
+
+def _pairs(hits: list[NDArray[np.intp]]) -> tuple[Ints, Ints]:
+    query = np.repeat(np.arange(len(hits), dtype=np.int64), [len(hit) for hit in hits])
+    return query, np.concatenate([np.empty(0, np.int64), *hits])
+
+
+def _lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares = np.zeros(len(rows))
+    for column in range(rows.shape[1]):
+        squares += rows[:, column] ** 2
+    return np.sqrt(squares)
