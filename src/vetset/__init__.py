@@ -1,1 +1,99 @@
-"""vetset."""
+"""vetset audits image-training datasets for known illegal material, without a picture being seen and without a map.
+
+The public names are flat: `vetset.audit(…)`, `vetset.HammingIndex(…)`. They are imported when they are first used, so
+that `import vetset` and `vetset --help` cost nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vetset.api.auditing import audit, match, scan
+    from vetset.api.custody import Opened, attest, expand, open_audit, order, verify
+    from vetset.api.given import load_policy
+    from vetset.api.revision import check, clean
+    from vetset.api.setup import add_list, keygen, lists
+    from vetset.dataset.columns import ColumnMapping
+    from vetset.engine.local import LocalEngine
+    from vetset.model import errors
+    from vetset.model.hashlist import HashList
+    from vetset.model.policy import Policy
+    from vetset.model.signal import NoSignal, Signal
+    from vetset.search.exact import DigestIndex
+    from vetset.search.hamming import HammingIndex
+    from vetset.search.nearest import Neighbours, nearest
+    from vetset.signal.fingerprint import fingerprint
+
+_PLACES = {
+    "ColumnMapping": "vetset.dataset.columns",
+    "DigestIndex": "vetset.search.exact",
+    "HammingIndex": "vetset.search.hamming",
+    "HashList": "vetset.model.hashlist",
+    "LocalEngine": "vetset.engine.local",
+    "Neighbours": "vetset.search.nearest",
+    "NoSignal": "vetset.model.signal",
+    "Opened": "vetset.api.custody",
+    "Policy": "vetset.model.policy",
+    "Signal": "vetset.model.signal",
+    "add_list": "vetset.api.setup",
+    "attest": "vetset.api.custody",
+    "audit": "vetset.api.auditing",
+    "check": "vetset.api.revision",
+    "clean": "vetset.api.revision",
+    "errors": "vetset.model.errors",
+    "expand": "vetset.api.custody",
+    "fingerprint": "vetset.signal.fingerprint",
+    "keygen": "vetset.api.setup",
+    "lists": "vetset.api.setup",
+    "load_policy": "vetset.api.given",
+    "match": "vetset.api.auditing",
+    "nearest": "vetset.search.nearest",
+    "open_audit": "vetset.api.custody",
+    "order": "vetset.api.custody",
+    "scan": "vetset.api.auditing",
+    "verify": "vetset.api.custody",
+}
+
+__all__ = [
+    "ColumnMapping",
+    "DigestIndex",
+    "HammingIndex",
+    "HashList",
+    "LocalEngine",
+    "Neighbours",
+    "NoSignal",
+    "Opened",
+    "Policy",
+    "Signal",
+    "add_list",
+    "attest",
+    "audit",
+    "check",
+    "clean",
+    "errors",
+    "expand",
+    "fingerprint",
+    "keygen",
+    "lists",
+    "load_policy",
+    "match",
+    "nearest",
+    "open_audit",
+    "order",
+    "scan",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, imported now."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'vetset' has no attribute {name!r}")
+    module = import_module(_PLACES[name])
+    value = module if name == "errors" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -71,7 +71,7 @@ class VetsetError(Exception):
         return self
 
 
-def _rebuild(
+def _rebuild(  # noqa: PLR0917  unpickling calls by position
     cls: type[VetsetError],
     problem: str,
     expected: str | None,

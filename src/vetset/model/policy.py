@@ -63,7 +63,7 @@ class ExpandPolicy(_Section):
 
     k: int = Field(default=100, ge=1, le=100_000)
     """Neighbours looked at for each seed, before the threshold."""
-    false_candidate_rate: float = Field(default=1e-4, gt=0, le=0.1)
+    false_candidate_rate: float = Field(default=1e-3, gt=0, le=0.1)
     """Share of random pairs of this dataset that may pass the threshold; the threshold is calibrated to it."""
     calibration_pairs: int = Field(default=200_000, ge=1_000, le=50_000_000)
     """Random pairs that the calibration looks at."""
@@ -71,8 +71,6 @@ class ExpandPolicy(_Section):
     """The threshold is never lower than this cosine."""
     max_similarity: float = Field(default=0.9, ge=-1, le=1)
     """The threshold is never higher than this cosine."""
-    max_norm_error: float = Field(default=0.05, gt=0, le=1)
-    """A vector whose length is further from 1 than this is counted as degenerate."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -15,10 +15,12 @@ class RemovalOrder:
         dataset: digest of the revision that the order is for (see `case.run.Manifest.dataset_digest`).
         salt: hex, 32 bytes.
         tokens: hex, sorted, distinct.
+        embeddings: folder of the embeddings that the audit joined, which must lose the same records; empty if none.
         cover: whether records were added that are not findings; without cover the new revision must stay private.
     """
 
     dataset: str
     salt: str = field(repr=False)
     tokens: tuple[str, ...] = field(repr=False)
+    embeddings: str = ""
     cover: bool = False

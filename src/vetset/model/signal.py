@@ -77,6 +77,7 @@ class Reason(StrEnum):
     DAMAGED_SHARD = "damaged_shard"
     NO_EMBEDDING = "no_embedding"
     DEGENERATE_VECTOR = "degenerate_vector"
+    NOT_SCANNED = "not_scanned"
 
     @property
     def code(self) -> int:

@@ -34,17 +34,18 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-@contextmanager
-def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on leaving without error it becomes `path`, durably.
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that every reader ignores."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+
+
+def commit(temporary: Path, path: Path) -> None:
+    """Give a finished temporary file its name, durably.
 
     Raises:
         OutputError: the disk is full or the place cannot be written; nothing is left at `path`.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
-        yield temporary
         handle = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -52,6 +53,22 @@ def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
             os.close(handle)
         temporary.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving without error it becomes `path`, durably.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written; nothing is left at `path`.
+    """
+    temporary = temporary_beside(path)
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        yield temporary
+        commit(temporary, path)
     except OSError as error:
         raise _failed(path, error) from error
     finally:
@@ -100,7 +117,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
             where=str(path),
             todo="Name another one; vetset does not overwrite.",
         )
-    building = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    building = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         building.mkdir()

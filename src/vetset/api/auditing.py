@@ -1,0 +1,211 @@
+"""scan, match, audit: what an operator runs. None of it needs a private key."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vetset.api.given import Pub, dataset_of, load_policy, opened_lists, public_key
+from vetset.case.manifest import Request
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.embeddings import discover_embeddings
+from vetset.engine.local import LocalEngine
+from vetset.engine.outcome import Engine
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError, UsageError
+from vetset.model.hashlist import HashList
+from vetset.model.policy import Policy
+from vetset.signal.embedding import load_embedder
+from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
+from vetset.stage.progress import Reporter, Silent
+from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
+from vetset.stage.scan import scan as run_scan
+from vetset.store.store import ScanNote, Store
+
+
+def _request(
+    dataset: tuple[Path, Format, list[Shard]],
+    *,
+    policy: Policy,
+    mapping: ColumnMapping,
+    lists: Sequence[HashList],
+    seal_to: Sequence[Pub],
+    embeddings: Path | None,
+    embedder_id: str,
+    store: Path,
+) -> Request:
+    root, chosen, shards = dataset
+    return Request(
+        root=str(root),
+        format=chosen.value,
+        dataset_stamp=stamp_of_shards(shards),
+        mapping={role: getattr(mapping, role) for role in ("url", "key", "md5", "sha1", "sha256")},
+        policy=policy,
+        lists=list_uses(lists),
+        recipients=recipients_of([public_key(key) for key in seal_to]),
+        embeddings="" if embeddings is None else str(embeddings),
+        embeddings_stamp="" if embeddings is None else stamp_of_embeddings(discover_embeddings(embeddings)),
+        embedder=embedder_id,
+        store=str(store),
+    )
+
+
+def scan(
+    dataset: Path | str,
+    *,
+    store: Path | str,
+    policy: Policy | Path | str | None = None,
+    columns: ColumnMapping | None = None,
+    dataset_format: Format | str | None = None,
+    embedder: str = "",
+    engine: Engine | None = None,
+    reporter: Reporter | None = None,
+) -> ScanNote:
+    """Bring the signals of every record into a store. Needs no list and no key.
+
+    Raises:
+        DatasetError: there is no dataset, or not of a known format.
+        OutputError: the store holds something else or cannot be written.
+    """
+    root, chosen, shards = dataset_of(dataset, dataset_format)
+    checked = load_policy(policy)
+    mapping = columns or ColumnMapping()
+    embedder_id = load_embedder(embedder).id if embedder else ""
+    with Store(Path(store).resolve()) as place:
+        result = run_scan(
+            root,
+            shards,
+            store=place,
+            mapping=mapping,
+            policy=checked.scan,
+            embedder=embedder,
+            embedder_id=embedder_id,
+            engine=engine or LocalEngine(),
+            reporter=reporter or Silent(),
+        )
+        note = result.note(root, chosen, stamp_of_shards(shards), checked.scan, embedder_id)
+        place.note_scan(note)
+    return note
+
+
+def match(
+    store: Path | str,
+    *,
+    lists: Sequence[str | HashList],
+    seal_to: Sequence[Pub],
+    out: Path | str,
+    policy: Policy | Path | str | None = None,
+    revision: str | None = None,
+) -> AuditResult:
+    """Hold lists against a store, without the dataset. Findings carry keys and rows, but no address.
+
+    Args:
+        store: what `scan` or `audit` wrote.
+        lists: names of lists in the vault, or lists.
+        seal_to: public keys of those who may open the findings.
+        out: the audit's folder.
+        policy: thresholds; its scan part must be the one that the store was scanned with.
+        revision: stamp (or its beginning) of the scan, where the store holds several.
+
+    Raises:
+        UsageError: the store holds no scan, or several and none is named.
+        CountError: a part of the store is damaged.
+    """
+    place = Path(store).resolve()
+    if not (place / "store.json").is_file():
+        raise UsageError("there is no store", expected="a folder that `vetset scan` wrote", where=str(store))
+    opened = opened_lists(lists)
+    with Store(place) as folder:
+        notes = [note for note in folder.scans() if note.dataset_stamp.startswith(revision or "")]
+        if len(notes) != 1:
+            raise UsageError(
+                "it is not clear which scan is meant",
+                expected="one scan",
+                seen=f"{len(notes)}",
+                where=str(store),
+                todo="Name it with --revision: " + ", ".join(note.dataset_stamp[:12] for note in folder.scans()),
+            )
+        note = notes[0]
+        checked = load_policy(policy).model_copy(update={"scan": note.scan_policy})
+        request = replace(
+            _request(
+                (Path(note.root), Format(note.format), []),
+                policy=checked,
+                mapping=ColumnMapping(),
+                lists=opened,
+                seal_to=seal_to,
+                embeddings=None,
+                embedder_id=note.embedder,
+                store=place,
+            ),
+            dataset_stamp=note.dataset_stamp,
+        )
+        manifest = begun(Path(out), request)
+        if manifest.state == "sealed":
+            return AuditResult(manifest, len(manifest.shards), ())
+        job = Job(request, None, (), ColumnMapping(), opened, None, note.embedder, Path(out))
+        errors = {uri: DatasetError(f"not scanned ({error})") for uri, error in note.failed.items()}
+        return conclude(job, manifest_after_scan(manifest, note.shards, errors), folder)
+
+
+def audit(
+    dataset: Path | str,
+    *,
+    lists: Sequence[str | HashList],
+    seal_to: Sequence[Pub],
+    out: Path | str,
+    policy: Policy | Path | str | None = None,
+    columns: ColumnMapping | None = None,
+    dataset_format: Format | str | None = None,
+    store: Path | str | None = None,
+    embeddings: Path | str | None = None,
+    embedder: str = "",
+    engine: Engine | None = None,
+    reporter: Reporter | None = None,
+) -> AuditResult:
+    """Scan, match, look for neighbours of what is confirmed, seal. Running it again goes on, or finds it done.
+
+    Args:
+        dataset: a folder, a .tar or a .parquet file.
+        lists: names of lists in the vault, or lists.
+        seal_to: public keys (or their files) of those who may open the findings.
+        out: the audit's folder.
+        policy: thresholds, or a TOML file of them.
+        columns: which columns mean what, where their names do not say it.
+        dataset_format: which format, where it cannot be told.
+        store: where signals are kept; `out`/store if not given.
+        embeddings: folder in the layout of clip-retrieval.
+        embedder: name or file of a model that computes embeddings instead.
+        engine: where shards are scanned; a process per core if not given.
+        reporter: hears of progress.
+
+    Raises:
+        VetsetError: see `vetset.errors`. An audit that is incomplete or does not balance does not raise: its result
+            says so, its findings are sealed, and nothing can be claimed about it.
+    """
+    if embeddings is not None and embedder:
+        raise UsageError("embeddings are given and a model too", todo="Choose one of --embeddings and --embedder.")
+    root, chosen, shards = dataset_of(dataset, dataset_format)
+    opened = opened_lists(lists)
+    mapping = columns or ColumnMapping()
+    folder = None if embeddings is None else Path(embeddings).resolve()
+    place = (Path(out) / "store" if store is None else Path(store)).resolve()
+    embedder_id = load_embedder(embedder).id if embedder else ""
+    request = _request(
+        (root, chosen, shards),
+        policy=load_policy(policy),
+        mapping=mapping,
+        lists=opened,
+        seal_to=seal_to,
+        embeddings=folder,
+        embedder_id=embedder_id,
+        store=place,
+    )
+    manifest = begun(Path(out), request)
+    if manifest.state == "sealed":
+        return AuditResult(
+            manifest, len(manifest.shards), tuple(f"{lost.uri}: {lost.error}" for lost in manifest.failed)
+        )
+    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
+    return run_audit(
+        job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()
+    )

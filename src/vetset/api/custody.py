@@ -1,0 +1,173 @@
+"""open, expand, verify, order, attest: what a custodian runs, who holds a private key."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vetset.api.given import Key, opened_lists, private_key, today, written
+from vetset.case.findings import RoundPart
+from vetset.case.ledger import OpenedCase
+from vetset.case.manifest import Manifest, read_manifest
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import discover
+from vetset.model.dataset import Format
+from vetset.model.errors import DatasetError, SealError, UsageError
+from vetset.model.finding import Seeds, is_confirmed
+from vetset.model.hashlist import HashList
+from vetset.stage.attest import attested
+from vetset.stage.audit import ledger_of, record_table, space_of
+from vetset.stage.expand import expand as run_expand
+from vetset.stage.order import removal_order, signed_order
+from vetset.stage.provenance import provenance
+from vetset.stage.summary import summary
+from vetset.stage.verify import verify_with_list
+from vetset.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An audit that was opened by one of its recipients.
+
+    Attributes:
+        manifest: its public side.
+        case: its findings, decrypted; treat them as what they are.
+    """
+
+    manifest: Manifest
+    case: OpenedCase
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record."""
+        return summary(self.case.findings, self.manifest)
+
+
+def open_audit(path: Path | str, key: Key) -> Opened:
+    """Decrypt, check and fold the findings of an audit.
+
+    Raises:
+        KeyFileError: the key is not one of the recipients'.
+        SealError: a sealed part is damaged, missing or out of order, or there is none yet.
+    """
+    manifest = read_manifest(Path(path))
+    private = private_key(key)
+    return Opened(manifest, ledger_of(Path(path), manifest).open(private))
+
+
+def _finished(opened: Opened) -> None:
+    if opened.manifest.state != "sealed":
+        raise SealError(
+            "the audit is not finished",
+            expected="state sealed",
+            seen=f"state {opened.manifest.state}",
+            todo="Run `vetset audit` again with the same --out; it goes on where it was.",
+        )
+
+
+def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) -> dict[str, Any]:
+    """Search the neighbours of what has been confirmed since the last round, and seal what comes.
+
+    Args:
+        path: the audit.
+        key: private key of a recipient.
+        embeddings: where the embeddings lie now, if not where the audit found them.
+
+    Returns:
+        The summary, with the new round.
+
+    Raises:
+        UsageError: the audit knows no embeddings.
+        AlignmentError: the embeddings do not join.
+    """
+    opened = open_audit(path, key)
+    _finished(opened)
+    manifest, findings = opened.manifest, opened.case.findings
+    request = manifest.request
+    folder = Path(embeddings or request.embeddings) if embeddings or request.embeddings else None
+    with Store(Path(request.store)) as store:
+        table = record_table(store, manifest)
+        space = space_of(request, folder, store, table)
+        if space is None or not findings.rounds:
+            raise UsageError(
+                "this audit has no embeddings to search",
+                todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
+            )
+        used = [record for told in findings.rounds for record in told.seeds]
+        seeds = Seeds.confirmed(findings.matches, findings.verdicts, request.policy).without(used)
+        settled = {candidate.record for candidate in findings.candidates}
+        settled |= {match.record for match in findings.matches if is_confirmed(match, request.policy)}
+        told, candidates = run_expand(
+            seeds,
+            space,
+            table,
+            request.policy.expand,
+            calibration=findings.rounds[0].calibration,
+            number=len(findings.rounds) + 1,
+            settled=settled,
+        )
+        mapping = ColumnMapping(**request.mapping)
+        root = Path(request.root)
+        shards = discover(root, Format(request.format)) if root.exists() else []
+        found = provenance([candidate.record for candidate in candidates], table, root, shards, mapping)
+    ledger_of(Path(path), manifest).append(RoundPart(told, candidates, found))
+    return open_audit(path, key).summary()
+
+
+def verify(path: Path | str, key: Key, *, with_list: str | HashList) -> dict[str, Any]:
+    """Ask a second list about every candidate it was not asked about yet, and seal its verdicts.
+
+    Returns:
+        The summary, with the verdicts.
+    """
+    opened = open_audit(path, key)
+    _finished(opened)
+    manifest = opened.manifest
+    second = opened_lists([with_list])[0]
+    if second.info.name in {used.name for used in manifest.request.lists}:
+        raise UsageError(
+            "this list was used by the audit itself, so it cannot verify",
+            expected="a second list",
+            seen=second.info.name,
+        )
+    with Store(Path(manifest.request.store)) as store:
+        part = verify_with_list(opened.case.findings, record_table(store, manifest), second, manifest.request.policy)
+    ledger_of(Path(path), manifest).append(part)
+    return open_audit(path, key).summary()
+
+
+def order(path: Path | str, key: Key, *, out: Path | str) -> Path:
+    """Sign the removal order of an audit.
+
+    Raises:
+        OutputError: the output file exists.
+    """
+    opened = open_audit(path, key)
+    _finished(opened)
+    if opened.manifest.failed:
+        raise DatasetError(
+            "an order needs the whole revision",
+            expected="every shard read",
+            seen="shards that failed (run.json names them)",
+            todo="Mend or remove them, then audit anew.",
+        )
+    request = opened.manifest.request
+    with Store(Path(request.store)) as store:
+        made = removal_order(
+            opened.case.findings,
+            record_table(store, opened.manifest),
+            request.policy,
+            opened.manifest.dataset_digest,
+            request.embeddings,
+        )
+    return written(Path(out), signed_order(made, private_key(key)))
+
+
+def attest(path: Path | str, key: Key, *, out: Path | str) -> Path:
+    """Sign what may be claimed about an audit; what was found stays sealed inside.
+
+    Raises:
+        CountError: a shard failed or counts do not add up, so nothing may be claimed.
+        OutputError: the output file exists.
+    """
+    opened = open_audit(path, key)
+    _finished(opened)
+    return written(Path(out), attested(opened.case, opened.manifest, private_key(key), today()))

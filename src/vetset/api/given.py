@@ -1,0 +1,105 @@
+"""What a caller may give, turned into what the stages take: files loaded, names looked up, days checked."""
+
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vetset.dataset.formats import detect, discover
+from vetset.hashlist.vault import Vault, default_home, require_usable
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError, OutputError, PolicyError, UsageError
+from vetset.model.hashlist import HashList
+from vetset.model.policy import Policy
+from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
+from vetset.storage.commit import write_atomic
+
+Key = Path | str | PrivateKey
+Pub = Path | str | PublicKey
+
+
+def private_key(key: Key) -> PrivateKey:
+    """A private key, or the one in a file."""
+    return key if isinstance(key, PrivateKey) else load_private(Path(key))
+
+
+def public_key(key: Pub) -> PublicKey:
+    """A public key, or the one in a file."""
+    return key if isinstance(key, PublicKey) else load_public(Path(key))
+
+
+def today() -> date:
+    """The day in UTC, for expiry and statements."""
+    return datetime.now(UTC).date()
+
+
+def load_policy(policy: Policy | Path | str | None) -> Policy:
+    """A policy from TOML, or the defaults.
+
+    Raises:
+        PolicyError: the file is missing, is no TOML, or has unknown or impossible settings.
+    """
+    if policy is None:
+        return Policy()
+    if isinstance(policy, Policy):
+        return policy
+    path = Path(policy)
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise PolicyError("the policy cannot be read", seen=error.strerror, where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError("the policy is not TOML", seen=str(error), where=str(path)) from error
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise PolicyError(
+            "the policy has unknown or impossible settings", seen=told, where=str(path), todo="See docs/policy.md."
+        ) from error
+
+
+def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tuple[Path, Format, list[Shard]]:
+    """Where a dataset lies, what format it has, and its shards.
+
+    Raises:
+        DatasetError: there is none, or not of a known format.
+    """
+    root = Path(dataset).resolve()
+    if not root.exists():
+        raise DatasetError("there is no dataset", expected="a folder, a .tar or a .parquet file", where=str(dataset))
+    chosen = detect(root) if dataset_format is None else Format(dataset_format)
+    return root, chosen, discover(root, chosen)
+
+
+def opened_lists(lists: Sequence[str | HashList]) -> list[HashList]:
+    """Lists out of the vault, none of them expired.
+
+    Raises:
+        UsageError: there is none.
+        ListError: a list is unknown, damaged or expired.
+    """
+    if not lists:
+        raise UsageError(
+            "there is no list to hold against the dataset",
+            expected="at least one list",
+            todo="Import one with `vetset lists add FILE --name NAME …` and name it with --list NAME.",
+        )
+    vault = Vault(default_home())
+    opened = [vault.load(entry) if isinstance(entry, str) else entry for entry in lists]
+    for hash_list in opened:
+        require_usable(hash_list.info, today())
+    return opened
+
+
+def written(path: Path, data: bytes) -> Path:
+    """A new file, whole; what exists is not overwritten.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    if path.exists():
+        raise OutputError("the output file exists", where=str(path), todo="Name another one; nothing is overwritten.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    return path

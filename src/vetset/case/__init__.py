@@ -1,0 +1,1 @@
+"""What was found. Outside this room findings exist in memory or as age ciphertext, never otherwise."""

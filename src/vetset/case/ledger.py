@@ -1,0 +1,147 @@
+"""Sealed parts in a folder: `case/000001.age`, `case/000002.age`, … Appending needs no private key; opening does.
+
+Each part holds the chain's head over all parts before it, so that a part that is missing, replaced or out of order is
+found when the case is opened. Parts are compressed, padded to a size class whose floor depends on the number of records
+of the dataset, and only then sealed; nothing else is ever written.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vetset.case.findings import PART, Findings, FindingsPart, RoundPart, VerdictsPart, fold
+from vetset.model.canonical import canonical_json
+from vetset.model.errors import SealError
+from vetset.model.policy import SealPolicy
+from vetset.seal.chain import link
+from vetset.seal.envelope import seal, unseal
+from vetset.seal.keys import PrivateKey
+from vetset.seal.padding import pad, unpad
+from vetset.storage.commit import private_folder, write_atomic
+
+MAX_PART_BYTES = 4 << 30
+"""A part that claims to unpack to more is refused."""
+
+
+def seal_floor(policy: SealPolicy, records: int) -> int:
+    """Least size class, in bytes, of the sealed parts of a dataset of this many records."""
+    return max(policy.floor_bytes, int(policy.bytes_per_record * records))
+
+
+def packed(document: Any, floor: int) -> bytes:
+    """A document as it is sealed: canonical JSON, compressed, padded."""
+    return pad(zlib.compress(canonical_json(document), 6), floor)
+
+
+def unpacked(data: bytes, where: str) -> Any:
+    """The document in an unsealed part.
+
+    Raises:
+        SealError: the padding, the compression or the JSON is damaged.
+    """
+    try:
+        inflater = zlib.decompressobj()
+        text = inflater.decompress(unpad(data), MAX_PART_BYTES)
+        if not inflater.eof:
+            raise SealError("a sealed part is longer than any part can be, or cut off", where=where)
+        return json.loads(text)
+    except (zlib.error, ValueError) as error:
+        raise SealError("a sealed part does not unpack", where=where, todo="Restore it from a copy.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCase:
+    """A case that was opened: what it folds to, and the head of its chain."""
+
+    findings: Findings
+    head: str
+    parts: int
+
+
+class Ledger:
+    """The sealed parts of one audit.
+
+    Args:
+        folder: the audit's folder; parts lie in `case/` below it.
+        recipients: age recipients.
+        floor: least size class in bytes.
+    """
+
+    def __init__(self, folder: Path, recipients: Sequence[str], floor: int) -> None:
+        self._folder = folder / "case"
+        self._recipients = list(recipients)
+        self._floor = floor
+
+    def paths(self) -> list[Path]:
+        """The sealed parts in order.
+
+        Raises:
+            SealError: a number is missing.
+        """
+        paths = sorted(self._folder.glob("*.age"))
+        for number, path in enumerate(paths, start=1):
+            if path.name != f"{number:06}.age":
+                raise SealError(
+                    "a sealed part is missing",
+                    expected=f"{number:06}.age",
+                    seen=path.name,
+                    where="case",
+                    todo="Restore it from a copy.",
+                )
+        return paths
+
+    def head(self) -> str | None:
+        """The chain's head over all parts, as anybody can compute it."""
+        head = None
+        for path in self.paths():
+            head = link(head, path.read_bytes())
+        return head
+
+    def write_first(self, part: FindingsPart) -> None:
+        """Seal what the audit found. Writing it again, after an interrupted run, replaces it."""
+        self._write(1, None, part)
+
+    def append(self, part: VerdictsPart | RoundPart) -> None:
+        """Seal a further part after the ones that are there."""
+        self._write(len(self.paths()) + 1, self.head(), part)
+
+    def _write(self, number: int, head: str | None, part: FindingsPart | VerdictsPart | RoundPart) -> None:
+        document = {"number": number, "previous": head, "content": PART.dump_python(part, mode="json")}
+        private_folder(self._folder)
+        write_atomic(self._folder / f"{number:06}.age", seal(packed(document, self._floor), self._recipients))
+
+    def open(self, key: PrivateKey) -> OpenedCase:
+        """Decrypt, check and fold every part.
+
+        Raises:
+            KeyFileError: the key is not one of the recipients'.
+            SealError: a part is damaged, missing or out of order.
+        """
+        head: str | None = None
+        parts = []
+        for number, path in enumerate(self.paths(), start=1):
+            where = f"case/{path.name}"
+            sealed = path.read_bytes()
+            document = unpacked(unseal(sealed, key), where)
+            if document.get("number") != number or document.get("previous") != head:
+                raise SealError(
+                    "a sealed part does not follow the one before it", where=where, todo="Restore the case."
+                )
+            try:
+                parts.append(PART.validate_python(document["content"]))
+            except (KeyError, ValidationError):
+                # without a cause: the validation's own text would repeat the content
+                raise SealError("a sealed part holds something else", where=where) from None
+            head = link(head, sealed)
+        if head is None or not isinstance(parts[0], FindingsPart):
+            raise SealError(
+                "there is no sealed bundle",
+                expected="case/000001.age",
+                todo="Run the audit again with the same --out; it continues where it was.",
+            )
+        return OpenedCase(fold(parts), head, len(parts))

@@ -1,0 +1,204 @@
+"""The public side of an audit, `run.json`: dataset, shards, policy, lists, recipients and coverage.
+
+It is the same with and without findings.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from vetset.model.canonical import canonical_json, document_digest
+from vetset.model.coverage import Coverage
+from vetset.model.dataset import ShardDigest
+from vetset.model.errors import OutputError, UsageError
+from vetset.model.policy import Policy
+from vetset.model.signal import Kind
+from vetset.storage.commit import write_atomic
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListUse:
+    """A list that an audit used: without its number of entries or an unkeyed digest of it."""
+
+    name: str
+    owner: str
+    category: str
+    licence: str
+    as_of: str
+    purpose: str
+    expires: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody the findings are sealed to."""
+
+    name: str
+    recipient: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedShard:
+    """One shard as the audit read it.
+
+    Attributes:
+        uri: place in the dataset.
+        name: what its records call it (content digest, with a suffix if the same content came before).
+        digest: hex SHA-256 of its content.
+        records: what the reader counted.
+        part: key of its part in the store.
+    """
+
+    uri: str
+    name: ShardDigest
+    digest: str
+    records: int
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedShard:
+    """One shard that could not be read to its end. Nothing is claimed about a dataset that has one."""
+
+    uri: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for. An output folder belongs to one request.
+
+    Attributes:
+        root: absolute place of the dataset.
+        format: its format.
+        dataset_stamp: digest over place, size and stamp of every shard.
+        mapping: the column mapping.
+        policy: every setting.
+        lists: the lists, sorted by name.
+        recipients: to whom findings are sealed, sorted by name.
+        embeddings: absolute place of precomputed embeddings, or empty.
+        embeddings_stamp: changes with their files.
+        embedder: id of the model that computes embeddings, or empty.
+        store: absolute place of the store.
+    """
+
+    root: str
+    format: str
+    dataset_stamp: str
+    mapping: Mapping[str, str | None]
+    policy: Policy
+    lists: tuple[ListUse, ...]
+    recipients: tuple[Recipient, ...]
+    embeddings: str
+    embeddings_stamp: str
+    embedder: str
+    store: str
+
+    def differences(self, other: "Request") -> list[str]:
+        """Which parts of two requests differ, as words for an error message."""
+        words = {
+            "root": "dataset",
+            "format": "format",
+            "dataset_stamp": "files of the dataset",
+            "mapping": "column mapping",
+            "policy": "policy",
+            "lists": "lists",
+            "recipients": "recipients",
+            "embeddings": "embeddings",
+            "embeddings_stamp": "files of the embeddings",
+            "embedder": "embedder",
+            "store": "store",
+        }
+        return [word for name, word in words.items() if getattr(self, name) != getattr(other, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`run.json`.
+
+    Attributes:
+        request: what was asked for.
+        state: `running` or `sealed`.
+        shards: every shard that was read, sorted by uri.
+        failed: every shard that was not.
+        coverage: per kind, over everything that was read.
+        vetset: version of the software.
+    """
+
+    request: Request
+    vetset: str
+    state: str = "running"
+    shards: tuple[ScannedShard, ...] = ()
+    failed: tuple[FailedShard, ...] = ()
+    coverage: Mapping[Kind, Coverage] = field(default_factory=dict)
+    format: str = "vetset-audit"
+    version: int = MANIFEST_VERSION
+
+    @property
+    def records(self) -> int:
+        """Records in every shard that was read."""
+        return sum(shard.records for shard in self.shards)
+
+    @property
+    def dataset_digest(self) -> str:
+        """Hex SHA-256 over uri and content of every shard: the identity of this revision."""
+        return revision_digest({shard.uri: shard.digest for shard in self.shards})
+
+    def to_json(self) -> Any:
+        """The JSON document."""
+        return _ADAPTER.dump_python(self, mode="json")
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def revision_digest(shards: Mapping[str, str]) -> str:
+    """Identity of a revision, from the content digest of every shard by uri."""
+    return document_digest(dict(sorted(shards.items())))
+
+
+def manifest_path(folder: Path) -> Path:
+    """Where the manifest of an audit lies."""
+    return folder / "run.json"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `run.json` atomically, canonical and with a final newline."""
+    write_atomic(manifest_path(folder), canonical_json(manifest.to_json()) + b"\n", mode=0o644)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an audit.
+
+    Raises:
+        UsageError: there is no audit in this folder.
+        OutputError: the manifest is damaged or of another version.
+    """
+    path = manifest_path(folder)
+    if not path.is_file():
+        raise UsageError(
+            "there is no audit here",
+            expected="a folder that `vetset audit` wrote (it holds run.json)",
+            where=str(folder),
+            todo="Name the folder that was given to --out.",
+        )
+    try:
+        document = json.loads(path.read_bytes())
+        if document.get("format") != "vetset-audit" or document.get("version") != MANIFEST_VERSION:
+            raise OutputError(
+                "the manifest is of another format or version",
+                expected=f"vetset-audit version {MANIFEST_VERSION}",
+                where=str(path),
+                todo="Open the audit with the version of vetset that wrote it.",
+            )
+        return _ADAPTER.validate_python(document)
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise OutputError("the manifest is damaged", where=str(path), todo="Run the audit anew.") from error

@@ -1,5 +1,0 @@
-"""Command line (placeholder until the stages stand)."""
-
-
-def main() -> None:
-    """Nothing yet."""

@@ -1,0 +1,66 @@
+"""vetset attest and vetset check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vetset.cli.options import Json, KeyFile, Signer
+from vetset.cli.output import emit
+
+
+def attest_command(
+    audit: Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")],
+    key: KeyFile,
+    out: Annotated[Path, typer.Option("--out", help="File for the statement.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Sign what may be claimed about an audit (in-toto statement in a DSSE envelope, Ed25519).
+
+    Refused where a shard failed or counts do not add up. What was found stays sealed inside the statement.
+    """
+    from vetset.api.custody import attest
+
+    path = attest(audit, key, out=out)
+    emit({"statement": str(path)}, f"{path} is signed\nNext: vetset check {path} --signer NAME.pub", as_json=as_json)
+
+
+def check_command(
+    statement: Annotated[Path, typer.Argument(help="A statement that `vetset attest` wrote.")],
+    signer: Signer,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Also compare every shard with the statement.", show_default=False)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="A recipient's key: also open the sealed claims.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check who signed a statement and, with --dataset, that it speaks of exactly these bytes."""
+    from vetset.api.revision import check
+
+    found = check(statement, signer=signer, dataset=dataset, key=key)
+    predicate = found.predicate
+    document = {
+        "signature": "holds",
+        "dataset": "agrees" if dataset is not None else "not compared",
+        "attested_on": predicate["attested_on"],
+        "records": predicate["records"],
+        "lists": [
+            {"name": used["name"], "owner": used["owner"], "as_of": used["as_of"]} for used in predicate["lists"]
+        ],
+        "coverage": predicate["coverage"],
+        "claims": None if found.result is None else found.result["claims"],
+    }
+    lines = [
+        f"the signature holds; attested on {document['attested_on']}",
+        f"the dataset {document['dataset']} with the statement" if dataset is not None else "no dataset was compared",
+        f"{document['records']} records were audited against: "
+        + ", ".join(f"{used['name']} ({used['owner']}, as of {used['as_of']})" for used in document["lists"]),
+    ]
+    lines += [
+        f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}"
+        for kind, coverage in document["coverage"].items()
+    ]
+    lines += document["claims"] or ["the claims are sealed; a recipient opens them with --key"]
+    emit(document, "\n".join(lines), as_json=as_json)

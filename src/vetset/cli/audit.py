@@ -1,0 +1,113 @@
+"""vetset audit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vetset.cli.options import Columns, Embedder, Format, Json, Lists, PolicyFile, SealTo, Workers, mapping_of
+from vetset.cli.output import emit, progress
+from vetset.model.errors import CountError, UsageError
+
+if TYPE_CHECKING:
+    from vetset.stage.audit import AuditResult
+
+
+def told(result: "AuditResult") -> dict[str, Any]:
+    """What may be printed of an audit; the same with and without findings."""
+    manifest = result.manifest
+    return {
+        "state": manifest.state,
+        "records": manifest.records,
+        "shards": {"read": len(manifest.shards), "reused": result.reused, "failed": len(manifest.failed)},
+        "coverage": {
+            kind.value: {
+                "records": coverage.records,
+                "decided": coverage.decided,
+                "undecided": {reason.value: count for reason, count in coverage.undecided.items()},
+            }
+            for kind, coverage in manifest.coverage.items()
+        },
+        "lists": [used.name for used in manifest.request.lists],
+        "sealed_to": [recipient.name for recipient in manifest.request.recipients],
+        "errors": list(result.errors),
+    }
+
+
+def text_of(document: dict[str, Any], out: Path) -> str:
+    """The same for people."""
+    shards = document["shards"]
+    read = f"{shards['read']} shards ({shards['reused']} were read before, {shards['failed']} failed)"
+    lines = [f"{document['records']} records in {read}"]
+    for kind, coverage in document["coverage"].items():
+        undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
+        lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    names = ", ".join(document["sealed_to"])
+    lines += [f"  lists: {', '.join(document['lists'])}", f"The result is sealed to {names} in {out}, whatever it is."]
+    lines.append(f"Next: vetset open {out} --key NAME.key")
+    return "\n".join(lines)
+
+
+def conclude(result: "AuditResult", out: Path, *, as_json: bool) -> None:
+    """Print, and refuse to end well where nothing can be claimed.
+
+    Raises:
+        CountError: the audit is incomplete or its counts do not add up.
+    """
+    document = told(result)
+    emit(document, text_of(document, out), as_json=as_json)
+    if result.errors:
+        raise CountError(
+            "the audit is incomplete: what was found is sealed, but nothing can be claimed",
+            seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
+            todo="Mend or remove these shards and audit into another folder with the same --store.",
+        )
+
+
+def command(
+    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    lists: Lists,
+    seal_to: SealTo,
+    out: Annotated[Path, typer.Option("--out", help="The audit's folder; the same one goes on.", show_default=False)],
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Where signals are kept; OUT/store if not given.", show_default=False)
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option("--embeddings", help="Folder with img_emb/ and metadata/, as clip-retrieval.", show_default=False),
+    ] = None,
+    embedder: Embedder = "",
+    policy: PolicyFile = None,
+    engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
+    workers: Workers = None,
+    column: Columns = None,
+    dataset_format: Format = None,
+    as_json: Json = False,
+) -> None:
+    """Audit a dataset: scan, match, one round of neighbours, seal.
+
+    One pass over the bytes; nothing of the dataset is shown, and no address of it is ever opened. Run the same command
+    again to continue an interrupted audit; on a finished one it does nothing. What is printed, and the exit code, are
+    the same with and without findings.
+    """
+    from vetset.api.auditing import audit
+    from vetset.dataset.columns import ColumnMapping
+    from vetset.engine.local import LocalEngine
+
+    if engine != "local":
+        raise UsageError("there is no such engine", expected="local", seen=engine)
+    result = audit(
+        dataset,
+        lists=lists,
+        seal_to=seal_to,
+        out=out,
+        policy=policy,
+        columns=ColumnMapping(**mapping_of(column)),
+        dataset_format=dataset_format,
+        store=store,
+        embeddings=embeddings,
+        embedder=embedder,
+        engine=LocalEngine(workers),
+        reporter=progress(quiet=as_json),
+    )
+    conclude(result, out, as_json=as_json)

@@ -1,0 +1,65 @@
+"""Options that several commands share, so that each is explained in one way."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vetset.model.errors import UsageError
+
+ROLES = ("url", "key", "md5", "sha1", "sha256")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="Your private key, NAME.key.", show_default=False)]
+Signer = Annotated[
+    Path, typer.Option("--signer", help="Public key, NAME.pub, of the one who must have signed.", show_default=False)
+]
+Lists = Annotated[
+    list[str],
+    typer.Option("--list", help="Name of an imported list; give it once for each list.", show_default=False),
+]
+SealTo = Annotated[
+    list[Path],
+    typer.Option(
+        "--seal-to", help="Public key, NAME.pub, of who may open the findings; repeatable.", show_default=False
+    ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="TOML file of thresholds and rules (docs/policy.md).", show_default=False),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="ROLE=NAME where names do not tell: url, key, md5, sha1, sha256; ROLE= switches it off.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="folder, webdataset or parquet, where it cannot be told.", show_default=False),
+]
+Embedder = Annotated[
+    str, typer.Option("--embedder", help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Processes; one per core if not given.", min=1, show_default=False)
+]
+
+
+def mapping_of(columns: list[str] | None) -> dict[str, str]:
+    """`ROLE=NAME` options as a mapping.
+
+    Raises:
+        UsageError: an option is not of that form, or names an unknown role.
+    """
+    mapping = {}
+    for option in columns or []:
+        role, equals, name = option.partition("=")
+        if not equals or role not in ROLES:
+            raise UsageError(
+                "--column is not understood", expected=f"ROLE=NAME with a role of {', '.join(ROLES)}", seen=option
+            )
+        mapping[role] = name
+    return mapping

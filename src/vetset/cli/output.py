@@ -1,0 +1,140 @@
+"""What a command says: data on stdout, progress and errors on stderr, JSON where it is asked for.
+
+Nothing printed here depends on findings, except where a custodian has opened a case.
+"""
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from vetset.model.errors import VetsetError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from vetset.model.dataset import Shard
+
+PLAIN_SECONDS = 5.0
+"""How often a run without a terminal says how far it is."""
+
+
+def emit(document: Any, text: str, *, as_json: bool) -> None:
+    """Print the result of a command."""
+    print(json.dumps(document, indent=2, sort_keys=True) if as_json else text)
+
+
+def complain(error: VetsetError, *, as_json: bool) -> None:
+    """Print an error."""
+    if as_json:
+        told = {
+            "error": type(error).__name__,
+            "problem": error.problem,
+            "expected": error.expected,
+            "seen": error.seen,
+            "where": error.where,
+            "todo": error.todo,
+            "exit_code": error.exit_code,
+        }
+        print(json.dumps(told, indent=2, sort_keys=True), file=sys.stderr)
+    else:
+        print(f"vetset: {error}", file=sys.stderr)
+
+
+def size_text(size: float) -> str:
+    """Bytes in words."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds in words."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m" if whole >= 3600 else f"{whole // 60}m{whole % 60:02}s"
+
+
+class ProgressLines:
+    """Plain lines on stderr every few seconds: for logs."""
+
+    def __init__(self) -> None:
+        self._begun = self._told = 0.0
+        self._stage = ""
+        self._shards = self._done = self._records = self._size = self._read = 0
+
+    def started(self, stage: str, shards: int, size: int) -> None:
+        """A stage begins."""
+        self._begun = self._told = time.monotonic()
+        self._stage, self._shards, self._size = stage, shards, size
+        self._done = self._records = self._read = 0
+        print(f"{stage}: {shards} shards, {size_text(size)}", file=sys.stderr)
+
+    def advanced(self, shard: "Shard", records: int) -> None:
+        """A shard is done."""
+        self._done += 1
+        self._records += records
+        self._read += shard.size
+        now = time.monotonic()
+        if now - self._told >= PLAIN_SECONDS:
+            self._told = now
+            print(self._line(now - self._begun), file=sys.stderr)
+
+    def _line(self, seconds: float) -> str:
+        rate = self._records / seconds if seconds else 0.0
+        left = seconds * (self._size - self._read) / self._read if self._read else 0.0
+        return (
+            f"{self._stage}: {self._done}/{self._shards} shards, {self._records} records, "
+            f"{rate:.0f} records/s, {time_text(left)} left"
+        )
+
+    def finished(self) -> None:
+        """The stage is over."""
+        seconds = time.monotonic() - self._begun
+        rate = self._records / seconds if seconds else 0.0
+        print(
+            f"{self._stage}: {self._done}/{self._shards} shards, {self._records} records "
+            f"in {time_text(seconds)} ({rate:.0f} records/s)",
+            file=sys.stderr,
+        )
+
+
+class ProgressBar:
+    """A bar on a terminal, with rate and time left."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._records = 0
+        self._begun = 0.0
+
+    def started(self, stage: str, shards: int, size: int) -> None:
+        """A stage begins."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("shards · {task.fields[rate]}"))
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self._progress.start()
+        self._task = self._progress.add_task(stage, total=shards, rate=size_text(size))
+        self._records, self._begun = 0, time.monotonic()
+
+    def advanced(self, shard: "Shard", records: int) -> None:  # noqa: ARG002  one protocol
+        """A shard is done."""
+        self._records += records
+        rate = self._records / max(time.monotonic() - self._begun, 1e-3)
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=1, rate=f"{rate:.0f} records/s")
+
+    def finished(self) -> None:
+        """The stage is over."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def progress(*, quiet: bool = False) -> ProgressBar | ProgressLines:
+    """A bar on a terminal, plain lines elsewhere."""
+    return ProgressBar() if sys.stderr.isatty() and not quiet else ProgressLines()

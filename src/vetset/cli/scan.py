@@ -1,0 +1,75 @@
+"""vetset scan and vetset match: the two halves of an audit, for two parties who do not share everything."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vetset.cli.audit import conclude
+from vetset.cli.options import Columns, Embedder, Format, Json, Lists, PolicyFile, SealTo, Workers, mapping_of
+from vetset.cli.output import emit, progress
+from vetset.model.errors import CountError
+
+
+def scan_command(
+    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    store: Annotated[Path, typer.Option("--store", help="Where signals are kept.", show_default=False)],
+    embedder: Embedder = "",
+    policy: PolicyFile = None,
+    workers: Workers = None,
+    column: Columns = None,
+    dataset_format: Format = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the signals of every record into a store. Needs no list and no key.
+
+    A store holds fingerprints of every record, but no address and no sign of a match; it is private (0700) all the
+    same. Scanning again reads only what is new.
+    """
+    from vetset.api.auditing import scan
+    from vetset.dataset.columns import ColumnMapping
+    from vetset.engine.local import LocalEngine
+
+    note = scan(
+        dataset,
+        store=store,
+        policy=policy,
+        columns=ColumnMapping(**mapping_of(column)),
+        dataset_format=dataset_format,
+        embedder=embedder,
+        engine=LocalEngine(workers),
+        reporter=progress(quiet=as_json),
+    )
+    document = {
+        "revision": note.dataset_stamp,
+        "records": sum(shard.records for shard in note.shards),
+        "shards": len(note.shards),
+        "failed": dict(note.failed),
+    }
+    text = f"{document['records']} records in {document['shards']} shards are in {store}\n"
+    emit(document, text + f"Next: vetset match {store} --list NAME --seal-to NAME.pub --out AUDIT", as_json=as_json)
+    if note.failed:
+        raise CountError(
+            "shards could not be read", seen=", ".join(f"{uri} ({why})" for uri, why in note.failed.items())
+        )
+
+
+def match_command(
+    store: Annotated[Path, typer.Argument(help="What `vetset scan` wrote.")],
+    lists: Lists,
+    seal_to: SealTo,
+    out: Annotated[Path, typer.Option("--out", help="The audit's folder.", show_default=False)],
+    policy: PolicyFile = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Which scan, where the store holds several.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold lists against a store, without the dataset: so a list owner can match in a room of their own.
+
+    Findings name shards, rows and keys, but carry no address, since a store holds none.
+    """
+    from vetset.api.auditing import match
+
+    result = match(store, lists=lists, seal_to=seal_to, out=out, policy=policy, revision=revision)
+    conclude(result, out, as_json=as_json)

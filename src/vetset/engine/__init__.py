@@ -1,0 +1,1 @@
+"""Where tasks run. An engine knows tasks and items, never stages."""

@@ -1,0 +1,53 @@
+"""What an engine promises: one outcome for every item, whatever happens to the workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from vetset.model.errors import VetsetError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Result]):
+    """The task returned.
+
+    Attributes:
+        index: position of the item in the sequence given to `map`.
+        value: what the task returned.
+    """
+
+    index: int
+    value: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The task raised, or its worker died.
+
+    Attributes:
+        index: position of the item in the sequence given to `map`.
+        error: vetset's own error, or an `EngineError` that names only the class of a foreign one (its text might
+            repeat data).
+    """
+
+    index: int
+    error: VetsetError
+
+
+class Engine(Protocol):
+    """Runs one task over many items."""
+
+    def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Done[Result] | Failed]:
+        """Yield exactly one outcome for each item, in any order, as they come.
+
+        Args:
+            task: a function of module level; with the items and the results it must be picklable.
+            items: what to run it on.
+
+        Raises:
+            EngineError: workers cannot be started at all.
+        """
+        ...

@@ -1,0 +1,127 @@
+"""attest: a finished audit → a signed in-toto statement. Refused where counts do not add up (rule 3).
+
+What anybody may read: which shards were audited, under which policy, with which lists, and how many records could be
+decided. What was found stays sealed inside the statement, padded as in the case, so that a statement of a dataset with
+findings looks like one without.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from vetset.case.findings import Findings
+from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
+from vetset.case.manifest import Manifest
+from vetset.model.coverage import Tally
+from vetset.model.errors import CountError, SignatureError
+from vetset.seal.envelope import seal, unseal
+from vetset.seal.keys import PrivateKey, PublicKey
+from vetset.seal.signature import check, sign
+from vetset.seal.statement import PAYLOAD_TYPE, Statement, parse_statement, statement
+
+PREDICATE_TYPE = "urn:vetset:predicate:audit:v1"
+
+
+def claim(tally: Tally, as_of: str) -> str:
+    """What may be said of one list and kind. Never that a dataset is clean."""
+    undecided = sum(tally.undecided.values())
+    decided = tally.records - undecided
+    over = f"over {decided} of {tally.records} records by {tally.kind}; {undecided} undecided"
+    if tally.matched:
+        return f"{tally.matched} records match list {tally.list_name} as of {as_of} {over}"
+    return f"no match against list {tally.list_name} as of {as_of} {over}"
+
+
+def claims(findings: Findings, manifest: Manifest) -> list[str]:
+    """Every claim of an audit.
+
+    Raises:
+        CountError: a shard is missing or counts do not add up, so nothing may be claimed.
+    """
+    if findings.status != "complete" or manifest.failed or manifest.state != "sealed":
+        raise CountError(
+            "nothing can be claimed about this audit",
+            expected="every shard read and counts that add up",
+            seen=f"an audit that is {findings.status}",
+            todo="Mend or remove the shards that run.json names as failed, and audit anew.",
+        )
+    for tally in findings.tallies:
+        if not tally.balanced:
+            raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
+    as_of = {used.name: used.as_of for used in manifest.request.lists}
+    return [claim(tally, as_of[tally.list_name]) for tally in findings.tallies]
+
+
+def _result(opened: OpenedCase, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "claims": claims(opened.findings, manifest),
+        "findings": opened.findings.digest,
+        "tallies": [asdict(tally) for tally in opened.findings.tallies],
+    }
+
+
+def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: date) -> bytes:
+    """The DSSE envelope of the statement.
+
+    Raises:
+        CountError: nothing may be claimed about this audit.
+    """
+    request = manifest.request
+    floor = seal_floor(request.policy.seal, manifest.records)
+    result = seal(packed(_result(opened, manifest), floor), [entry.recipient for entry in request.recipients])
+    predicate = {
+        "vetset": manifest.vetset,
+        "attested_on": today.isoformat(),
+        "dataset": manifest.dataset_digest,
+        "records": manifest.records,
+        "policy": request.policy.digest,
+        "scan_policy": request.policy.scan.digest,
+        "lists": [asdict(used) for used in request.lists],
+        "coverage": {kind.value: asdict(coverage) for kind, coverage in manifest.coverage.items()},
+        "case": {"head": opened.head, "parts": opened.parts},
+        "sealed_result": base64.b64encode(result).decode("ascii"),
+    }
+    subjects = {shard.uri: shard.digest for shard in manifest.shards}
+    return sign(PAYLOAD_TYPE, statement(subjects, PREDICATE_TYPE, predicate), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A statement whose signature holds.
+
+    Attributes:
+        subjects: content digest of every shard by uri.
+        predicate: what is said in the open.
+        result: the sealed part, if a key was given.
+    """
+
+    subjects: Mapping[str, str]
+    predicate: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+
+
+def checked_statement(envelope: bytes, signer: PublicKey, key: PrivateKey | None) -> Checked:
+    """Check who signed a statement, and open its sealed part if there is a key.
+
+    Raises:
+        SignatureError: somebody else signed it, it was altered, or it is no audit statement.
+        KeyFileError: the key is not one of the recipients'.
+    """
+    found: Statement = parse_statement(check(envelope, signer, PAYLOAD_TYPE))
+    if found.predicate_type != PREDICATE_TYPE:
+        raise SignatureError(
+            "the statement is not about an audit", expected=PREDICATE_TYPE, seen="another predicate", where="statement"
+        )
+    result = None
+    if key is not None:
+        sealed = base64.b64decode(str(found.predicate.get("sealed_result", "")), validate=True)
+        result = unpacked(unseal(sealed, key), "statement")
+    return Checked(found.subjects, found.predicate, result)
+
+
+def differing_shards(statement_subjects: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Places of shards that are missing, new or changed since the statement, sorted."""
+    places = set(statement_subjects) | set(now)
+    return sorted(place for place in places if statement_subjects.get(place) != now.get(place))

@@ -1,0 +1,233 @@
+"""audit: scan, match, one round of neighbours, seal. The whole way to a sealed bundle, resumable at any point.
+
+What is public (manifest, coverage, exit code) is the same with and without findings. Findings are in memory between
+match and seal, and nowhere else; a resumed run recomputes them from store × lists.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from vetset.case.findings import FindingsPart, Round
+from vetset.case.ledger import Ledger, seal_floor
+from vetset.case.manifest import FailedShard, Manifest, Request, ScannedShard, write_manifest
+from vetset.dataset.columns import ColumnMapping
+from vetset.engine.outcome import Engine
+from vetset.model.coverage import Coverage, Tally, total_coverage, total_tally
+from vetset.model.dataset import Format, Shard, shard_names
+from vetset.model.errors import AlignmentError, CountError, VetsetError
+from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
+from vetset.model.hashlist import HashList
+from vetset.model.signal import Kind
+from vetset.stage.expand import calibrate, expand
+from vetset.stage.match import ListMatcher
+from vetset.stage.progress import Reporter
+from vetset.stage.provenance import provenance
+from vetset.stage.scan import scan
+from vetset.stage.space import Space, computed_space, precomputed_space
+from vetset.store.records import RecordTable, StoredShard
+from vetset.store.store import Scanned, Store
+
+Status = Literal["complete", "incomplete", "unbalanced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One audit: what was asked for, and what it needs in memory.
+
+    Attributes:
+        request: what `run.json` will say.
+        root: the dataset, or None where only a store is at hand.
+        shards: its shards.
+        mapping: which columns mean what.
+        lists: the lists, opened.
+        embeddings: folder of precomputed embeddings, or None.
+        embedder: name or file of a model, or empty.
+        out: the audit's folder.
+    """
+
+    request: Request
+    root: Path | None
+    shards: Sequence[Shard]
+    mapping: ColumnMapping
+    lists: Sequence[HashList]
+    embeddings: Path | None
+    embedder: str
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What may be told of an audit.
+
+    Attributes:
+        manifest: `run.json`.
+        reused: shards that were not read again.
+        errors: why the audit is incomplete, if it is.
+    """
+
+    manifest: Manifest
+    reused: int
+    errors: tuple[str, ...]
+
+
+def record_table(store: Store, manifest: Manifest) -> RecordTable:
+    """The numbering of a finished audit's records."""
+    return RecordTable(
+        store, [StoredShard(shard.uri, shard.name, shard.part, shard.records) for shard in manifest.shards]
+    )
+
+
+def space_of(request: Request, embeddings: Path | None, store: Store, table: RecordTable) -> Space | None:
+    """Where neighbours are searched, or None if the audit has no embeddings."""
+    if embeddings is not None:
+        return precomputed_space(embeddings, table, Path(request.root))
+    return computed_space(store, table) if request.embedder else None
+
+
+def ledger_of(out: Path, manifest: Manifest) -> Ledger:
+    """The ledger of an audit, for appending and opening."""
+    recipients = [recipient.recipient for recipient in manifest.request.recipients]
+    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records))
+
+
+def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: Mapping[str, VetsetError]) -> Manifest:
+    """The manifest with every shard that was read, and every one that was not."""
+    names = shard_names([shard.digest for shard in scanned])
+    shards = tuple(
+        ScannedShard(shard.uri, name, shard.digest, shard.records, shard.part)
+        for shard, name in zip(scanned, names, strict=True)
+    )
+    lost = tuple(FailedShard(uri, type(error).__name__) for uri, error in sorted(failed.items()))
+    return replace(manifest, shards=shards, failed=lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What all shards and all lists have in common, and why a sum does not add up, if one does not."""
+
+    matches: tuple[Match, ...]
+    tallies: tuple[Tally, ...]
+    coverage: dict[Kind, Coverage]
+    imbalances: tuple[str, ...]
+
+
+def match_store(table: RecordTable, job: Job) -> Matched:
+    """Join every part with every list and check every count."""
+    matcher = ListMatcher(job.lists, job.request.policy)
+    matches: list[Match] = []
+    tallies: list[Tally] = []
+    coverages: list[Coverage] = []
+    imbalances: list[str] = []
+    for shard, part in table.parts():
+        found = matcher.shard(part, shard.name, shard.records)
+        matches += found.matches
+        tallies += found.tallies
+        # the reader's count comes from the manifest, not from the part that is being checked
+        coverage = [replace(item, records=shard.records) for item in found.coverage]
+        coverages += coverage
+        imbalances += _imbalances(coverage, found.tallies, shard.uri)
+    return Matched(
+        tuple(sorted(matches)),
+        tuple(total_tally(tallies).values()),
+        total_coverage(coverages),
+        tuple(imbalances),
+    )
+
+
+def _imbalances(coverages: Sequence[Coverage], tallies: Sequence[Tally], where: str) -> list[str]:
+    by_kind = {coverage.kind: coverage for coverage in coverages}
+    problems = []
+    for check in [
+        *(partial(item.check, where) for item in coverages),
+        *(partial(item.check, by_kind[item.kind], where) for item in tallies if item.kind in by_kind),
+    ]:
+        try:
+            check()
+        except CountError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _first_round(
+    job: Job, table: RecordTable, space: Space | None, matches: Sequence[Match], digest: str
+) -> tuple[tuple[Round, ...], tuple[Candidate, ...]]:
+    if space is None:
+        return (), ()
+    policy = job.request.policy
+    calibration = calibrate(space, policy.expand, digest)
+    seeds = Seeds.confirmed(matches, (), policy)
+    settled = {match.record for match in matches if is_confirmed(match, policy)}
+    told, candidates = expand(seeds, space, table, policy.expand, calibration=calibration, number=1, settled=settled)
+    return (told,), candidates
+
+
+def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
+    """Match what was scanned, look for neighbours, seal, and only then judge whether anything may be claimed.
+
+    Args:
+        job: the audit.
+        manifest: with every shard that was scanned and every one that failed.
+        store: where the parts lie.
+
+    Raises:
+        AlignmentError: the embeddings do not join; what the lists found is sealed before.
+    """
+    table = record_table(store, manifest)
+    matched = match_store(table, job)
+    status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
+    manifest = replace(manifest, coverage=matched.coverage)
+    ledger = ledger_of(job.out, manifest)
+
+    def sealed(rounds: tuple[Round, ...], candidates: tuple[Candidate, ...], status: Status) -> None:
+        records = {match.record for match in matched.matches} | {candidate.record for candidate in candidates}
+        found = provenance(records, table, job.root, job.shards, job.mapping)
+        ledger.write_first(FindingsPart(matched.matches, matched.tallies, candidates, rounds, found, status))
+
+    try:
+        space = space_of(job.request, job.embeddings, store, table)
+        rounds, candidates = _first_round(job, table, space, matched.matches, manifest.dataset_digest)
+    except AlignmentError:
+        sealed((), (), "incomplete")
+        raise
+    if space is not None:
+        manifest = replace(manifest, coverage={**matched.coverage, Kind.EMBEDDING: space.coverage})
+    sealed(rounds, candidates, status)
+    manifest = replace(manifest, state="sealed")
+    write_manifest(job.out, manifest)
+    return AuditResult(
+        manifest, 0, tuple(f"{shard.uri}: {shard.error}" for shard in manifest.failed) + matched.imbalances
+    )
+
+
+def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str, reporter: Reporter) -> AuditResult:
+    """Scan, then `conclude`.
+
+    Args:
+        job: the audit.
+        manifest: as it lies in the output folder, state `running`.
+        engine: where shards are scanned.
+        embedder_id: id of the model, or empty.
+        reporter: told of each finished shard.
+    """
+    root = Path(job.request.root)
+    with Store(Path(job.request.store)) as store:
+        result = scan(
+            root,
+            job.shards,
+            store=store,
+            mapping=job.mapping,
+            policy=job.request.policy.scan,
+            embedder=job.embedder,
+            embedder_id=embedder_id,
+            engine=engine,
+            reporter=reporter,
+        )
+        request = job.request
+        stamp, policy = request.dataset_stamp, request.policy.scan
+        store.note_scan(result.note(root, Format(request.format), stamp, policy, request.embedder))
+        concluded = conclude(job, manifest_after_scan(manifest, result.scanned, result.failed), store)
+    errors = tuple(str(error) for error in result.failed.values())
+    return replace(concluded, reused=result.reused, errors=errors or concluded.errors)

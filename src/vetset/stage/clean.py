@@ -1,0 +1,333 @@
+"""clean: dataset + signed order → new revision. Needs no private key; never works in place.
+
+First every shard is read and the revision compared with the one that the order is for; only then is anything written.
+Survivors are copied, not re-encoded; afterwards the copy is read again and every survivor compared with its original,
+one by one and in order. The new revision appears under its name whole, or not at all.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vetset.case.manifest import revision_digest
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys, write_part
+from vetset.dataset.formats import format_of
+from vetset.dataset.reading import ColumnBatch
+from vetset.engine.outcome import Done, Engine
+from vetset.model.canonical import canonical_json
+from vetset.model.dataset import Format, RecordId, Shard, ShardDigest, shard_names
+from vetset.model.errors import DatasetError, OutputError, UsageError
+from vetset.model.removal import RemovalOrder
+from vetset.seal.keys import PublicKey
+from vetset.stage.order import checked_order, token
+from vetset.stage.progress import Reporter
+from vetset.storage.commit import fresh_folder
+
+MARKER = "vetset-revision.json"
+EMBEDDINGS = "embeddings"
+PRIVATE = (
+    "Whoever holds this revision and the one before it can subtract them and learn what was removed. "
+    "No cover was added, so keep it private: do not publish it, or its file sizes, beside the earlier one."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """Read one shard to learn what it is."""
+
+    root: Path
+    shard: Shard
+    mapping: ColumnMapping
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRead:
+    """A shard's content digest, and its records."""
+
+    uri: str
+    digest: str
+    records: int
+
+
+def read_shard(task: ReadTask) -> ShardRead:
+    """Digest one shard.
+
+    Raises:
+        DatasetError: it cannot be read to its end.
+    """
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    for _ in reading:
+        pass
+    return ShardRead(task.shard.uri, reading.digest, reading.records)
+
+
+def read_shards(root: Path, shards: Sequence[Shard], mapping: ColumnMapping, engine: Engine) -> list[ShardRead]:
+    """Digest every shard, in order of their uris.
+
+    Raises:
+        VetsetError: of the first shard that cannot be read.
+    """
+    found = []
+    for outcome in engine.map(read_shard, [ReadTask(root, shard, mapping) for shard in shards]):
+        if not isinstance(outcome, Done):
+            raise outcome.error.at(shards[outcome.index].uri)
+        found.append(outcome.value)
+    return sorted(found, key=lambda read: read.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanTask:
+    """Clean one shard."""
+
+    root: Path
+    shard: Shard
+    mapping: ColumnMapping
+    name: ShardDigest
+    digest: str
+    order: Path
+    signer: PublicKey
+    out: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedShard:
+    """What stays of one shard.
+
+    Attributes:
+        uri: its place.
+        keep: bool (records,).
+        keys: every record's key.
+    """
+
+    uri: str
+    keep: NDArray[np.bool_]
+    keys: tuple[str, ...]
+
+
+@cache
+def _tokens(order: Path, signer: PublicKey) -> tuple[bytes, frozenset[str]]:
+    checked = checked_order(order.read_bytes(), signer)
+    return bytes.fromhex(checked.salt), frozenset(checked.tokens)
+
+
+def _keys(task: CleanTask) -> tuple[str, ...]:
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    keys: list[str] = []
+    for item in reading:
+        if isinstance(item, ColumnBatch):
+            keys += item.keys.to_pylist()
+        else:
+            keys.append(item.key)
+    if reading.digest != task.digest:
+        raise DatasetError("a shard changed while it was cleaned", where=task.shard.uri, todo="Audit the dataset anew.")
+    return tuple(keys)
+
+
+def clean_shard(task: CleanTask) -> CleanedShard:
+    """Decide for every record of a shard, write the survivors, read them again.
+
+    Raises:
+        DatasetError: the shard changed since it was audited.
+        OutputError: the copy is not what it should be.
+    """
+    salt, tokens = _tokens(task.order, task.signer)
+    dataset_format = format_of(task.shard.format)
+    keys = _keys(task)
+    keep = np.array(
+        [token(salt, RecordId(task.name, row, key)) not in tokens for row, key in enumerate(keys)], np.bool_
+    )
+    # Records that share a caption or an address go together: what stays must not describe what went.
+    groups = dataset_format.siblings(task.root, task.shard, task.mapping)
+    keep &= ~np.isin(groups, groups[~keep])
+    if task.out is not None:
+        dataset_format.write(task.root, task.shard, keep, task.out, task.mapping)
+        if task.shard.format is not Format.FOLDER:
+            _compare(task, keep)
+    return CleanedShard(task.shard.uri, keep, keys)
+
+
+def _compare(task: CleanTask, keep: NDArray[np.bool_]) -> None:
+    """Read the copy again: survivors identical, in order, and nothing else."""
+    dataset_format = format_of(task.shard.format)
+    originals = dataset_format.identities(task.root, task.shard, task.mapping)
+    copies = dataset_format.identities(task.out or task.root, task.shard, task.mapping)
+    if not same_survivors(zip(originals, keep, strict=True), copies):
+        raise _differs(task.shard.uri)
+
+
+def same_survivors(originals: Iterable[tuple[bytes, bool]], copies: Iterator[bytes]) -> bool:
+    """Whether the copies are exactly the originals that stay, in order."""
+    return all(next(copies, None) == identity for identity, stays in originals if stays) and next(copies, None) is None
+
+
+def _differs(where: str) -> OutputError:
+    return OutputError(
+        "the cleaned copy differs from its original in more than the removed records",
+        expected="every survivor, byte-identical and in order",
+        where=where,
+        todo="The new revision was discarded. Check the disk, then run the same command.",
+    )
+
+
+def _compare_folder(tasks: Sequence[CleanTask], cleaned: Sequence[CleanedShard], out: Path) -> None:
+    """A folder's shards are runs of its files, so that cleaning moves their limits: compare across all of them."""
+    dataset_format = format_of(Format.FOLDER)
+    originals = (
+        pair
+        for task, shard in zip(tasks, cleaned, strict=True)
+        for pair in zip(
+            dataset_format.identities(task.root, task.shard, task.mapping), shard.keep.tolist(), strict=True
+        )
+    )
+    written = dataset_format.discover(out) if any(shard.keep.any() for shard in cleaned) else []
+    copies = (identity for shard in written for identity in dataset_format.identities(out, shard))
+    if not same_survivors(originals, copies):
+        raise _differs("folder")
+
+
+def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Path) -> None:
+    """Move rows of vectors, of metadata and of captions together, then read them again.
+
+    Raises:
+        AlignmentError: the embeddings are damaged.
+        OutputError: the copy is not what it should be.
+    """
+    parts = discover_embeddings(folder)
+    keeps = []
+    for part in parts:
+        keep = ~np.asarray(pc.is_in(read_keys(part, base=root), value_set=dropped))
+        write_part(part, keep, out)
+        keeps.append(keep)
+    for part, copy, keep in zip(parts, discover_embeddings(out), keeps, strict=True):
+        same_keys = read_keys(copy, base=root).equals(read_keys(part, base=root).filter(pa.array(keep)))
+        same_vectors = np.array_equal(
+            np.asarray(open_vectors(copy)).view(np.uint8), np.asarray(open_vectors(part))[keep].view(np.uint8)
+        )
+        if not (same_keys and same_vectors):
+            raise _differs(f"embedding part {part.number}")
+
+
+def _write_keep_list(cleaned: Sequence[CleanedShard], out: Path) -> None:
+    """What stays, as one Parquet table of shard, row and key."""
+    schema = pa.schema([("shard", pa.string()), ("row", pa.int64()), ("key", pa.string())])
+    with pq.ParquetWriter(out / "keep.parquet", schema, compression="zstd") as writer:
+        for shard in cleaned:
+            rows = np.flatnonzero(shard.keep)
+            keys = [shard.keys[row] for row in rows.tolist()]
+            writer.write_batch(pa.record_batch([[shard.uri] * len(rows), rows, keys], schema=schema))
+
+
+@dataclass(frozen=True, slots=True)
+class CleanJob:
+    """One cleaning.
+
+    Attributes:
+        root: the dataset.
+        shards: its shards.
+        mapping: which columns mean what.
+        order: file of the signed order.
+        signer: who must have signed it.
+        out: where the new revision will lie.
+        embeddings: folder of embeddings that belong to the dataset, or None.
+        keep_list: write what stays as a table instead of a new revision.
+    """
+
+    root: Path
+    shards: Sequence[Shard]
+    mapping: ColumnMapping
+    order: Path
+    signer: PublicKey
+    out: Path
+    embeddings: Path | None
+    keep_list: bool
+
+
+def _tasks(job: CleanJob, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
+    names = shard_names([shard.digest for shard in read])
+    by_uri = {shard.uri: shard for shard in job.shards}
+    out = None if job.keep_list else folder
+    return [
+        CleanTask(job.root, by_uri[shard.uri], job.mapping, name, shard.digest, job.order, job.signer, out)
+        for shard, name in zip(read, names, strict=True)
+    ]
+
+
+def _cleaned(tasks: Sequence[CleanTask], engine: Engine, reporter: Reporter) -> list[CleanedShard]:
+    cleaned = []
+    for outcome in engine.map(clean_shard, tasks):
+        if not isinstance(outcome, Done):
+            raise outcome.error.at(tasks[outcome.index].shard.uri)
+        cleaned.append(outcome.value)
+        reporter.advanced(tasks[outcome.index].shard, len(outcome.value.keys))
+    return sorted(cleaned, key=lambda shard: shard.uri)
+
+
+def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
+    """Where the embeddings lie that must lose the same records.
+
+    Raises:
+        UsageError: the audit joined embeddings that are no longer there, and none were named.
+    """
+    if job.keep_list:
+        return None
+    if job.embeddings is not None:
+        return job.embeddings
+    if order.embeddings and not Path(order.embeddings).is_dir():
+        raise UsageError(
+            "the embeddings that the audit joined are not at their place",
+            expected="a folder of embeddings, which must lose the same records",
+            where=order.embeddings,
+            todo="Say where they lie now with --embeddings DIR.",
+        )
+    return Path(order.embeddings) if order.embeddings else None
+
+
+def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
+    """Write the new revision, or the keep-list.
+
+    Args:
+        job: what to clean.
+        engine: where shards are cleaned.
+        reporter: told of each finished shard.
+
+    Returns:
+        The digest of the revision that was cleaned.
+
+    Raises:
+        SignatureError: the order is not this signer's.
+        DatasetError: the dataset is not the revision that the order is for.
+        OutputError: the output place is taken, or the copy is not what it should be.
+    """
+    order = checked_order(job.order.read_bytes(), job.signer)
+    with fresh_folder(job.out) as folder:
+        read = read_shards(job.root, job.shards, job.mapping, engine)
+        if revision_digest({shard.uri: shard.digest for shard in read}) != order.dataset:
+            raise DatasetError(
+                "this is not the revision that the order was made for",
+                expected="the shards that were audited, unchanged",
+                where=str(job.root),
+                todo="Audit this revision and have a new order made.",
+            )
+        tasks = _tasks(job, read, folder)
+        reporter.started("clean", len(tasks), sum(task.shard.size for task in tasks))
+        cleaned = _cleaned(tasks, engine, reporter)
+        reporter.finished()
+        if job.keep_list:
+            _write_keep_list(cleaned, folder)
+        elif job.shards[0].format is Format.FOLDER:
+            _compare_folder(tasks, cleaned, folder)
+        embeddings = _embeddings_of(job, order)
+        if embeddings is not None:
+            dropped = [key for shard in cleaned for key, stays in zip(shard.keys, shard.keep, strict=True) if not stays]
+            _clean_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), job.root)
+        marker = {"format": "vetset-revision", "version": 1, "private": not order.cover, "why": PRIVATE}
+        (folder / MARKER).write_bytes(canonical_json(marker) + b"\n")
+    return order.dataset

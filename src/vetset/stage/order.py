@@ -1,0 +1,106 @@
+"""order: findings → the signed removal order. Only the custodian, who holds a private key, can make one.
+
+The order is signed and not sealed, since who cleans holds no private key. So it says as little as it can: tokens that
+mean nothing without the dataset, filled up with random ones to a size class, so that their number says nothing either.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+
+from pydantic import TypeAdapter, ValidationError
+
+from vetset.case.findings import Findings
+from vetset.model.canonical import canonical_json
+from vetset.model.dataset import RecordId
+from vetset.model.errors import SignatureError
+from vetset.model.finding import is_confirmed
+from vetset.model.policy import Policy
+from vetset.model.removal import RemovalOrder
+from vetset.model.verdict import Decision
+from vetset.seal.keys import PrivateKey, PublicKey
+from vetset.seal.signature import check, sign
+from vetset.stage.expand import copies
+from vetset.store.records import RecordTable
+
+PAYLOAD_TYPE = "application/vnd.vetset.removal-order.v1+json"
+LEAST_TOKENS = 1024
+"""Least number of tokens in an order; it grows with the number of records, see `_filled`."""
+
+_ADAPTER = TypeAdapter(RemovalOrder)
+
+
+def token(salt: bytes, record: RecordId) -> str:
+    """What stands for a record in an order: 32 hex digits."""
+    message = f"{record.shard}\n{record.row}\n{record.key}".encode("utf-8", "surrogatepass")
+    return hmac.new(salt, message, hashlib.sha256).hexdigest()[:32]
+
+
+def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[RecordId]:
+    """Every record that the policy removes.
+
+    One verifier's `known` stands, whatever others say.
+    """
+    rules = policy.remove
+    records = {match.record for match in findings.matches if rules.unconfirmed_matches or is_confirmed(match, policy)}
+    verdicts = findings.verdict_of()
+    softer = {Decision.NEAR, Decision.MATCH_UNCLASSIFIED}
+    for candidate in findings.candidates:
+        decisions = {verdict.decision for verdict in verdicts.get(candidate.record, ())}
+        known = Decision.KNOWN in decisions
+        near = rules.near and bool(decisions & softer)
+        undecided = rules.undecided_candidates and decisions <= {Decision.UNDECIDED}
+        if known or near or undecided:
+            records.add(candidate.record)
+    if rules.copies:
+        records |= set(copies(records, table))
+    return records
+
+
+def _filled(tokens: set[str], records: int) -> list[str]:
+    """Tokens and as many random ones as it takes to reach a power of two that depends on the dataset's size."""
+    wanted = max(LEAST_TOKENS, records // 1000, len(tokens))
+    size = 1 << (wanted - 1).bit_length()
+    filled = set(tokens)
+    while len(filled) < size:
+        filled.add(secrets.token_hex(16))
+    return sorted(filled)
+
+
+def removal_order(
+    findings: Findings, table: RecordTable, policy: Policy, dataset: str, embeddings: str
+) -> RemovalOrder:
+    """The order for one revision.
+
+    Args:
+        findings: the folded case.
+        table: the revision's records.
+        policy: what is removed.
+        dataset: digest of the revision.
+        embeddings: folder of the embeddings that the audit joined, or empty.
+    """
+    salt = secrets.token_bytes(32)
+    tokens = {token(salt, record) for record in to_remove(findings, table, policy)}
+    return RemovalOrder(dataset, salt.hex(), tuple(_filled(tokens, table.count)), embeddings)
+
+
+def signed_order(order: RemovalOrder, key: PrivateKey) -> bytes:
+    """The DSSE envelope of an order."""
+    return sign(PAYLOAD_TYPE, canonical_json(_ADAPTER.dump_python(order, mode="json")), key)
+
+
+def checked_order(envelope: bytes, signer: PublicKey) -> RemovalOrder:
+    """The order in an envelope, if this signer signed it.
+
+    Raises:
+        SignatureError: somebody else signed it, it was altered, or it is no order.
+    """
+    payload = check(envelope, signer, PAYLOAD_TYPE)
+    try:
+        return _ADAPTER.validate_python(json.loads(payload))
+    except (ValueError, ValidationError):
+        # without a cause: the validation's own text would repeat the order
+        raise SignatureError(
+            "what was signed is not a removal order", todo="Ask the custodian for a new one."
+        ) from None

@@ -1,0 +1,85 @@
+"""What a finding must carry for those who act on it: address and columns, read again from the dataset when sealing.
+
+The store holds neither, so that it is no map. What is read now is compared with what was scanned; a finding whose bytes
+have changed since, or whose shard is gone, is sealed all the same and says so.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from vetset.case.findings import Provenance
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import format_of
+from vetset.model.canonical import canonical_json
+from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
+from vetset.model.errors import DatasetError
+from vetset.model.record import Record, Unreadable
+from vetset.model.signal import Kind
+from vetset.store.part import Part
+from vetset.store.records import RecordTable
+
+
+def _scanned_content(part: Part, row: int) -> ContentId | None:
+    """Identity of a record as the scan saw it: its bytes, else its address, else none."""
+    for kind, prefix in ((Kind.SHA256, "sha256"), (Kind.URL_SHA256, "url")):
+        if kind in part.kinds:
+            stored = part.signals(kind)[0]
+            if stored.present[row]:
+                return ContentId(f"{prefix}:{stored.values[row].tobytes().hex()}")
+    return None
+
+
+def _read_content(item: Record | Unreadable) -> ContentId | None:
+    """The same identity as the dataset has it now."""
+    if isinstance(item, Record):
+        return ContentId(f"sha256:{hashlib.sha256(item.image).hexdigest()}")
+    if item.fields.url is not None:
+        return ContentId(f"url:{hashlib.sha256(item.fields.url.encode('utf-8', 'surrogatepass')).hexdigest()}")
+    return None
+
+
+def _entry(record: RecordId, uri: str, part: Part, item: Record | Unreadable | None) -> Provenance:
+    scanned = _scanned_content(part, record.row)
+    content = scanned or ContentId("none")
+    if item is None:
+        return Provenance(record, uri, content, "", "{}", checked=False)
+    columns = canonical_json(dict(item.fields.columns)).decode("ascii")
+    same = item.key == record.key and (scanned is None or _read_content(item) == scanned)
+    return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
+
+
+def provenance(
+    records: Collection[RecordId],
+    table: RecordTable,
+    root: Path | None,
+    shards: Sequence[Shard],
+    mapping: ColumnMapping,
+) -> tuple[Provenance, ...]:
+    """Provenance of every one of these records, sorted.
+
+    Args:
+        records: records of findings.
+        table: the store's numbering.
+        root: the dataset's place, or None where it is not at hand; nothing is read then.
+        shards: its shards as they were discovered.
+        mapping: which columns mean what.
+    """
+    by_uri = {shard.uri: shard for shard in shards}
+    wanted: dict[ShardDigest, list[RecordId]] = {}
+    for record in records:
+        wanted.setdefault(record.shard, []).append(record)
+    entries: list[Provenance] = []
+    for stored, part in table.parts():
+        asked = wanted.get(stored.name)
+        if not asked:
+            continue
+        shard = by_uri.get(stored.uri)
+        items: Mapping[int, Record | Unreadable] = {}
+        if root is not None and shard is not None:
+            try:
+                items = format_of(shard.format).read_rows(root, shard, [record.row for record in asked], mapping)
+            except DatasetError:
+                items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
+        entries += [_entry(record, stored.uri, part, items.get(record.row)) for record in asked]
+    return tuple(sorted(entries))

@@ -1,0 +1,103 @@
+"""A request and the output folder it belongs to: started, continued, or refused."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from vetset.case.manifest import ListUse, Manifest, Recipient, Request, manifest_path, read_manifest, write_manifest
+from vetset.dataset.embeddings import EmbeddingPart
+from vetset.model.canonical import document_digest
+from vetset.model.dataset import Shard
+from vetset.model.errors import OutputError, UsageError
+from vetset.model.hashlist import HashList
+from vetset.seal.keys import PublicKey
+from vetset.storage.commit import is_vacant, private_folder
+
+
+def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
+    """What a manifest says of lists, sorted by name.
+
+    Raises:
+        UsageError: a list is named twice.
+    """
+    infos = sorted((hash_list.info for hash_list in lists), key=lambda info: info.name)
+    if len({info.name for info in infos}) != len(infos):
+        raise UsageError("a list is named twice", todo="Name each list once.")
+    return tuple(
+        ListUse(
+            info.name,
+            info.owner,
+            info.category.value,
+            info.licence,
+            info.as_of,
+            info.purpose,
+            info.expires,
+            info.version,
+        )
+        for info in infos
+    )
+
+
+def recipients_of(keys: Sequence[PublicKey]) -> tuple[Recipient, ...]:
+    """What a manifest says of recipients, sorted by name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not keys:
+        raise UsageError(
+            "there is nobody to seal findings to",
+            expected="at least one public key",
+            todo="Make one with `vetset keygen NAME --out DIR` and give NAME.pub to --seal-to.",
+        )
+    return tuple(sorted({Recipient(key.name, key.recipient, key.fingerprint) for key in keys}, key=lambda r: r.name))
+
+
+def stamp_of_shards(shards: Sequence[Shard]) -> str:
+    """Changes when a shard comes, goes, or changes its size or stamp."""
+    return document_digest([asdict(shard) for shard in shards])
+
+
+def stamp_of_embeddings(parts: Sequence[EmbeddingPart]) -> str:
+    """Changes when a file of embeddings comes, goes, or changes its size or time."""
+    files = [path for part in parts for path in (part.vectors, part.metadata)]
+    return document_digest([[path.name, (state := path.stat()).st_size, state.st_mtime_ns] for path in files])
+
+
+def begun(out: Path, request: Request) -> Manifest:
+    """The manifest of this request in its output folder: written now, or found there.
+
+    A request that is still running may be given other embeddings, since wrong ones are what stops it.
+
+    Raises:
+        UsageError: the folder holds another audit.
+        OutputError: the folder holds something else.
+    """
+    fresh = Manifest(request, version("vetset"))
+    if is_vacant(out):
+        private_folder(out)
+    elif not manifest_path(out).is_file():
+        raise OutputError(
+            "the output folder holds something else",
+            expected="an audit of the same request, an empty folder or none",
+            where=str(out),
+            todo="Name another folder with --out.",
+        )
+    else:
+        found = read_manifest(out)
+        fixable = {"embeddings", "files of the embeddings", "embedder"} if found.state == "running" else set()
+        differing = [word for word in found.request.differences(request) if word not in fixable]
+        if differing:
+            raise UsageError(
+                "the output folder belongs to another audit",
+                expected="the same dataset, lists, recipients and policy",
+                seen=f"another {', another '.join(differing)}",
+                where=str(out),
+                todo="Name another folder with --out. (With the same --store nothing is read twice.)",
+            )
+        if found.state == "sealed":
+            return found
+        fresh = replace(fresh, vetset=found.vetset)
+    write_manifest(out, fresh)
+    return fresh

@@ -1,0 +1,266 @@
+"""scan: shards → store. Needs no list and no key; one pass over the bytes computes every signal.
+
+A shard whose part is committed is not read again. What a task does is keyed by the shard's content, the versions of the
+signals and the scan part of the policy, so that a killed run goes on and two audits share their work.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import format_of
+from vetset.dataset.reading import ColumnBatch
+from vetset.engine.outcome import Done, Engine
+from vetset.model.canonical import document_digest
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import VetsetError
+from vetset.model.policy import ScanPolicy
+from vetset.model.record import Record, Unreadable
+from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
+from vetset.signal.digest import url_digest
+from vetset.signal.embedding import Embedder, load_embedder
+from vetset.signal.fingerprint import SIGNAL_VERSIONS, fingerprint, screen
+from vetset.stage.progress import Reporter
+from vetset.store.columns import VARIANTS, Values
+from vetset.store.part import PartWriter
+from vetset.store.store import ScanKey, Scanned, ScanNote, Store
+
+CHUNK_RECORDS = 256
+"""Records whose signals are gathered before they are appended to a part; bounds a worker's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """Everything a worker needs to scan one shard; plain values, so that it can travel."""
+
+    root: Path
+    shard: Shard
+    mapping: ColumnMapping
+    policy: ScanPolicy
+    key: ScanKey
+    store: Path
+    embedder: str
+
+
+def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") -> ScanKey:
+    """What decides, beside content, what a part of the store holds."""
+    kinds = tuple(kind for kind in Kind if kind in policy.kinds or (kind is Kind.EMBEDDING and embedder_id))
+    versions = {kind: SIGNAL_VERSIONS[kind] for kind in kinds if kind in SIGNAL_VERSIONS}
+    return ScanKey(policy.digest, kinds, versions, document_digest(asdict(mapping)), embedder_id)
+
+
+@cache
+def _embedder(name: str) -> Embedder:
+    """One loaded model per worker and name."""
+    return load_embedder(name, threads=1)
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Signals of consecutive records on their way into a part."""
+
+    kinds: tuple[Kind, ...]
+    rows: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    cells: dict[tuple[Kind, Variant], list[bytes | None]] = field(default_factory=dict)
+    why: dict[Kind, list[int]] = field(default_factory=dict)
+    quality: list[int] = field(default_factory=list)
+    pixels: list[NDArray[np.uint8] | None] = field(default_factory=list)
+
+    def add(self, record: Record | Unreadable, policy: ScanPolicy) -> None:
+        """Compute every signal of one record."""
+        wanted = [kind for kind in self.kinds if kind in BYTE_KINDS or kind is Kind.PDQ]
+        pixels: NDArray[np.uint8] | Reason
+        found: list[Signal | NoSignal]
+        if isinstance(record, Unreadable):
+            found, pixels = [NoSignal(kind, record.reason) for kind in wanted], record.reason
+        elif Kind.EMBEDDING in self.kinds:
+            found, pixels = screen(record.image, wanted, policy)
+        else:
+            found = fingerprint(record.image, kinds=wanted, policy=policy)
+        found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
+        if Kind.EMBEDDING in self.kinds:
+            self.why.setdefault(Kind.EMBEDDING, []).append(pixels.code if isinstance(pixels, Reason) else 0)
+            self.pixels.append(None if isinstance(pixels, Reason) else pixels)
+        self.rows.append(record.row)
+        self.keys.append(record.key)
+        for signal in found:
+            self._put(signal, record)
+
+    def _put(self, signal: Signal | NoSignal, record: Record | Unreadable) -> None:
+        kind, fields = signal.kind, record.fields
+        value = signal.value if isinstance(signal, Signal) else None
+        declared = fields.declared.get(kind)
+        self.cells.setdefault((kind, Variant.STORED), []).append(value)
+        if Variant.DECLARED in VARIANTS[kind]:
+            self.cells.setdefault((kind, Variant.DECLARED), []).append(declared)
+        if kind is Kind.PDQ:
+            self.quality.append(signal.quality if isinstance(signal, Signal) else 0)
+        reason = 0
+        if isinstance(signal, NoSignal) and declared is None:
+            reason = (Reason.MALFORMED_VALUE if kind in fields.malformed else signal.reason).code
+        self.why.setdefault(kind, []).append(reason)
+
+    def columns(self) -> list[pa.Array]:
+        """The arrays in the order of the part's schema."""
+        arrays = [pa.array(self.rows, pa.int64()), pa.array(self.keys, pa.string())]
+        for kind in self.kinds:
+            arrays += [Values.of(self.cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
+            if kind is Kind.PDQ:
+                arrays.append(pa.array(self.quality, pa.uint8()))
+            arrays.append(pa.array(self.why[kind], pa.uint8()))
+        return arrays
+
+    def vectors(self, embedder: Embedder) -> NDArray[np.float16]:
+        """Embeddings of the chunk, float16 (n, d); NaN where a picture could not be decoded."""
+        vectors = np.full((len(self.pixels), embedder.dimension), np.nan, np.float16)
+        there = [index for index, image in enumerate(self.pixels) if image is not None]
+        if there:
+            images = [image for image in self.pixels if image is not None]
+            vectors[there] = embedder.embed(images).astype(np.float16)
+        return vectors
+
+
+def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
+    return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
+
+
+def _append_records(task: ScanTask, items: Iterator[Record | Unreadable], writer: PartWriter) -> None:
+    while batch := list(islice(items, CHUNK_RECORDS)):
+        chunk = _Chunk(task.key.kinds)
+        for record in batch:
+            chunk.add(record, task.policy)
+        vectors = chunk.vectors(_embedder(task.embedder)) if Kind.EMBEDDING in task.key.kinds else None
+        writer.append(chunk.columns(), vectors)
+
+
+def _column_signals(batch: ColumnBatch, kind: Kind) -> tuple[Values, NDArray[np.uint8]]:
+    """Signals of one kind that a metadata table states, with reasons where it states none."""
+    count = len(batch.keys)
+    if kind in URL_KINDS:
+        urls: Sequence[str | None] = [None] * count if batch.urls is None else batch.urls.to_pylist()
+        absent = Reason.ABSENT_COLUMN if batch.urls is None else Reason.NULL_VALUE
+        values = [None if url is None else url_digest(url, kind) for url in urls]
+        why = np.array([0 if value is not None else absent.code for value in values], np.uint8)
+        return Values.of(values, kind.width), why
+    if kind in batch.declared:
+        column = batch.declared[kind]
+        return Values(column.values, column.why == 0), column.why
+    nothing = Reason.ABSENT_COLUMN if kind in BYTE_KINDS else Reason.METADATA_ONLY
+    empty = Values(np.zeros((count, kind.width), np.uint8), np.zeros(count, np.bool_))
+    return empty, np.full(count, nothing.code, np.uint8)
+
+
+def _append_columns(task: ScanTask, batches: Iterator[ColumnBatch], writer: PartWriter) -> None:
+    for batch in batches:
+        count = len(batch.keys)
+        arrays = [pa.array(np.arange(batch.first_row, batch.first_row + count)), batch.keys.cast(pa.string())]
+        for kind in task.key.kinds:
+            values, why = _column_signals(batch, kind)
+            # A table states digests; it stores no bytes that they could be taken of.
+            stored = Variant.STORED if kind in URL_KINDS else Variant.DECLARED
+            arrays += [
+                values.to_arrow() if variant is stored else pa.nulls(count, pa.binary(kind.width))
+                for variant in VARIANTS[kind]
+            ]
+            if kind is Kind.PDQ:
+                arrays.append(pa.nulls(count, pa.uint8()))
+            arrays.append(pa.array(why, pa.uint8()))
+        writer.append(arrays)
+
+
+def scan_shard(task: ScanTask) -> Scanned:
+    """Read one shard once and commit its signals.
+
+    Raises:
+        DatasetError: the shard cannot be read to its end; nothing is committed.
+        OutputError: the store cannot be written; nothing is committed.
+    """
+    store = Store(task.store)
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    with PartWriter(store, task.key.kinds) as writer:
+        items = iter(reading)
+        if task.shard.format is Format.PARQUET:
+            _append_columns(task, cast("Iterator[ColumnBatch]", items), writer)
+        else:
+            _append_records(task, cast("Iterator[Record | Unreadable]", items), writer)
+        part = task.key.part(reading.digest)
+        if not store.part_path(part).exists():
+            writer.commit(part, reading.records)
+    scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
+    store.remember(task.key, str(task.root), task.shard, scanned)
+    return scanned
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What a scan came to.
+
+    Attributes:
+        scanned: every shard that lies in the store, sorted by uri.
+        failed: the error of every shard that does not, by uri.
+        reused: how many shards were not read because their parts were committed before.
+    """
+
+    scanned: tuple[Scanned, ...]
+    failed: Mapping[str, VetsetError]
+    reused: int
+
+    def note(self, root: Path, name: Format, stamp: str, policy: ScanPolicy, embedder_id: str) -> ScanNote:
+        """What the store remembers of this scan."""
+        failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
+        return ScanNote(str(root), name.value, stamp, policy, embedder_id, self.scanned, failed)
+
+
+def scan(
+    root: Path,
+    shards: Sequence[Shard],
+    *,
+    store: Store,
+    mapping: ColumnMapping,
+    policy: ScanPolicy,
+    embedder: str,
+    embedder_id: str,
+    engine: Engine,
+    reporter: Reporter,
+) -> ScanResult:
+    """Bring every shard into the store.
+
+    Args:
+        root: the dataset's place.
+        shards: its shards.
+        store: where signals are committed.
+        mapping: which columns mean what.
+        policy: what is computed.
+        embedder: name or file of a model that computes embeddings, or empty.
+        embedder_id: its id, or empty.
+        engine: where tasks run.
+        reporter: told of each finished shard.
+    """
+    key = scan_key(policy, mapping, embedder_id)
+    reporter.started("scan", len(shards), sum(shard.size for shard in shards))
+    known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard))}
+    for shard in shards:
+        if shard.uri in known:
+            reporter.advanced(shard, known[shard.uri].records)
+    fresh = [shard for shard in shards if shard.uri not in known]
+    tasks = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder) for shard in fresh]
+    scanned, failed = list(known.values()), {}
+    for outcome in engine.map(scan_shard, tasks):
+        shard = fresh[outcome.index]
+        if isinstance(outcome, Done):
+            scanned.append(outcome.value)
+            reporter.advanced(shard, outcome.value.records)
+        else:
+            failed[shard.uri] = outcome.error.at(shard.uri)
+            reporter.advanced(shard, 0)
+    reporter.finished()
+    return ScanResult(tuple(sorted(scanned, key=lambda found: found.uri)), failed, len(known))

@@ -1,0 +1,133 @@
+"""What a custodian sees of an opened case: counts, coverage, rounds. Never an address, a key or a record's digest.
+
+Per-list counts and the de-duplicated union stand side by side, since lists overlap; categories of harm are counted
+apart, since a match of one says nothing about another.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from vetset.case.findings import Findings
+from vetset.case.manifest import Manifest
+from vetset.model.finding import Evidence, Match, is_confirmed
+from vetset.model.verdict import Decision
+
+_ORDER = (Decision.KNOWN, Decision.NEAR, Decision.MATCH_UNCLASSIFIED, Decision.NOT_KNOWN, Decision.UNDECIDED)
+
+
+def _records(matches: Iterable[Match]) -> int:
+    return len({match.record for match in matches})
+
+
+def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
+    told = []
+    for used in manifest.request.lists:
+        matches = [match for match in findings.matches if match.list_name == used.name]
+        kinds = {
+            tally.kind.value: {
+                "records": tally.records,
+                "matched": tally.matched,
+                "not_matched": tally.not_matched,
+                "undecided": {reason.value: count for reason, count in tally.undecided.items()},
+            }
+            for tally in findings.tallies
+            if tally.list_name == used.name
+        }
+        told.append(
+            {
+                "name": used.name,
+                "owner": used.owner,
+                "category": used.category,
+                "as_of": used.as_of,
+                "version": used.version,
+                "matched_records": _records(matches),
+                "kinds": kinds,
+            }
+        )
+    return told
+
+
+def _union(findings: Findings, manifest: Manifest) -> dict[str, Any]:
+    category = {used.name: used.category for used in manifest.request.lists}
+    content = {entry.record: entry.content for entry in findings.provenance}
+    matched = {match.record for match in findings.matches}
+    policy = manifest.request.policy
+    return {
+        "records": len(matched),
+        "distinct_items": len({content[record] for record in matched if record in content}),
+        "confirmed": _records(match for match in findings.matches if is_confirmed(match, policy)),
+        "by_category": {
+            name: _records(match for match in findings.matches if category[match.list_name] == name)
+            for name in sorted(set(category.values()))
+        },
+        "by_evidence": {
+            evidence.value: _records(match for match in findings.matches if match.evidence is evidence)
+            for evidence in (Evidence.EXACT, Evidence.URL, Evidence.PERCEPTUAL)
+        },
+    }
+
+
+def _strongest(findings: Findings) -> dict[Any, Decision]:
+    """The weightiest decision about each record that has one."""
+    return {
+        record: min((verdict.decision for verdict in verdicts), key=_ORDER.index)
+        for record, verdicts in findings.verdict_of().items()
+    }
+
+
+def _rounds(findings: Findings) -> list[dict[str, Any]]:
+    strongest = _strongest(findings)
+    told = []
+    for entry in findings.rounds:
+        brought = [candidate for candidate in findings.candidates if candidate.round == entry.number]
+        decisions = Counter(strongest[item.record].value for item in brought if item.record in strongest)
+        told.append(
+            {
+                "number": entry.number,
+                "k": entry.k,
+                "threshold": entry.calibration.threshold,
+                "calibration": asdict(entry.calibration),
+                "seeds": len(entry.seeds),
+                "seeds_without_vector": entry.blind,
+                "seeds_saturated": entry.saturated,
+                "pairs_above_threshold": entry.above,
+                "new_candidates": entry.fresh,
+                "of_these_copies": entry.copies,
+                "verdicts": {
+                    decision.value: decisions[decision.value] for decision in _ORDER if decisions[decision.value]
+                },
+                "without_verdict": len(brought) - sum(decisions.values()),
+            }
+        )
+    return told
+
+
+def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
+    """The JSON document of `vetset open`."""
+    strongest = Counter(decision.value for decision in _strongest(findings).values())
+    return {
+        "status": findings.status,
+        "records": manifest.records,
+        "shards": {"read": len(manifest.shards), "failed": len(manifest.failed)},
+        "coverage": {
+            kind.value: {
+                "records": coverage.records,
+                "decided": coverage.decided,
+                "undecided": {reason.value: count for reason, count in coverage.undecided.items()},
+            }
+            for kind, coverage in manifest.coverage.items()
+        },
+        "lists": _lists(findings, manifest),
+        "union": _union(findings, manifest),
+        "candidates": {
+            "records": len(findings.candidates),
+            "verdicts": {decision.value: strongest[decision.value] for decision in _ORDER if strongest[decision.value]},
+            "without_verdict": len(findings.candidates)
+            - len({candidate.record for candidate in findings.candidates} & set(findings.verdict_of())),
+        },
+        "rounds": _rounds(findings),
+        "changed_since_scan": sum(not entry.checked for entry in findings.provenance),
+        "findings_digest": findings.digest,
+    }

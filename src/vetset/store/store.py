@@ -1,0 +1,200 @@
+"""The store: one committed part per shard content, under a key that says everything the part depends on.
+
+    STORE/store.json           format, version, stated lifetime
+    STORE/parts/<key>.parquet  signals; present means committed
+    STORE/parts/<key>.npy      computed embeddings, float16 (records, d); committed before its part
+    STORE/seen/<key>.json      (place, size, stamp) of a shard → its part, so that a resumed run does not read it again
+    STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
+
+The key of a part is the digest of the shard's content, the versions of the signals and the scan part of the policy.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from vetset.model.canonical import canonical_json, document_digest
+from vetset.model.dataset import Shard
+from vetset.model.errors import OutputError
+from vetset.model.policy import ScanPolicy
+from vetset.model.signal import Kind
+from vetset.storage.commit import clear_partials, private_folder, write_atomic
+
+STORE_VERSION = 1
+LIFETIME_DAYS = 90
+"""How long a store should be kept at most; stated in it, so that whoever finds one knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanKey:
+    """Everything but the content that decides what a part holds.
+
+    Attributes:
+        policy: digest of the scan part of the policy.
+        kinds: the kinds that are computed.
+        versions: version of the code of each kind.
+        mapping: digest of the column mapping.
+        embedder: id of the model, or empty.
+    """
+
+    policy: str
+    kinds: tuple[Kind, ...]
+    versions: Mapping[Kind, int]
+    mapping: str
+    embedder: str = ""
+
+    def part(self, shard_digest: str) -> str:
+        """Key of the part of a shard with this content."""
+        return document_digest({"store": STORE_VERSION, "shard": shard_digest, "scan": asdict(self)})
+
+    def seen(self, root: str, shard: Shard) -> str:
+        """Key under which an unread shard is looked up."""
+        return document_digest({"store": STORE_VERSION, "root": root, "at": asdict(shard), "scan": asdict(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A shard that lies in the store.
+
+    Attributes:
+        uri: place in the dataset.
+        digest: hex SHA-256 of the shard's content.
+        records: what the reader counted.
+        part: key of its part.
+    """
+
+    uri: str
+    digest: str
+    records: int
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanNote:
+    """Which parts make up one revision of a dataset.
+
+    Attributes:
+        root: the dataset's place when it was scanned.
+        format: its format.
+        dataset_stamp: digest over place, size and stamp of every shard.
+        scan_policy: the scan part of the policy, as JSON.
+        embedder: id of the model that computed embeddings, or empty.
+        shards: every shard that was read, sorted by uri.
+        failed: class of the error of every shard that was not, by uri.
+    """
+
+    root: str
+    format: str
+    dataset_stamp: str
+    scan_policy: ScanPolicy
+    embedder: str
+    shards: tuple[Scanned, ...]
+    failed: Mapping[str, str]
+
+
+_NOTE = TypeAdapter(ScanNote)
+
+
+class Store:
+    """A folder of committed parts.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = -1
+        marker = folder / "store.json"
+        wanted = {"format": "vetset-store", "version": STORE_VERSION, "lifetime_days": LIFETIME_DAYS}
+        if marker.exists():
+            if json.loads(marker.read_bytes()) != wanted:
+                raise OutputError(
+                    "another version of the store lies here", where=str(folder), todo="Name another folder."
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise OutputError(
+                "the folder of the store holds something else",
+                expected="a vetset store, an empty folder or none",
+                where=str(folder),
+                todo="Name another folder with --store.",
+            )
+        private_folder(folder)
+        private_folder(folder / "parts")
+        private_folder(folder / "seen")
+        if not marker.exists():
+            write_atomic(marker, canonical_json(wanted) + b"\n")
+
+    def part_path(self, part: str) -> Path:
+        """Where a part lies once it is committed."""
+        return self.folder / "parts" / f"{part}.parquet"
+
+    def embeddings_path(self, part: str) -> Path:
+        """Where the computed embeddings of a part lie."""
+        return self.folder / "parts" / f"{part}.npy"
+
+    def find(self, key: ScanKey, root: str, shard: Shard) -> Scanned | None:
+        """What is known of a shard from its place, size and stamp alone, if its part is committed."""
+        path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
+        if not path.exists():
+            return None
+        found = json.loads(path.read_bytes())
+        scanned = Scanned(shard.uri, found["digest"], found["records"], key.part(found["digest"]))
+        return scanned if self.part_path(scanned.part).exists() else None
+
+    def remember(self, key: ScanKey, root: str, shard: Shard, scanned: Scanned) -> None:
+        """Note that the shard at this place, of this size and stamp, is this content."""
+        note = {"digest": scanned.digest, "records": scanned.records}
+        write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", canonical_json(note) + b"\n")
+
+    def __enter__(self) -> Self:
+        """Register as a user of the store; the only user removes what a killed run left half-written."""
+        self._lock = os.open(self.folder / "store.json", os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # another run is at work here: its partial files are not ours to remove
+        else:
+            for name in ("parts", "seen"):
+                clear_partials(self.folder / name)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+
+    def note_scan(self, note: ScanNote) -> None:
+        """Write down which parts make up a revision, so that the store can be matched without the dataset."""
+        private_folder(self.folder / "scans")
+        write_atomic(
+            self.folder / "scans" / f"{note.dataset_stamp}.json", canonical_json(_NOTE.dump_python(note, mode="json"))
+        )
+
+    def scans(self) -> list[ScanNote]:
+        """Every revision that was scanned into this store.
+
+        Raises:
+            OutputError: a note is damaged.
+        """
+        try:
+            return [_NOTE.validate_json(path.read_bytes()) for path in sorted((self.folder / "scans").glob("*.json"))]
+        except ValidationError as error:
+            raise OutputError("the store's note of a scan is damaged", todo="Scan the dataset again.") from error
+
+    def digest(self) -> str:
+        """Hex SHA-256 over every committed part, by name and content: equal stores have equal digests."""
+        total = hashlib.sha256()
+        for path in sorted((self.folder / "parts").glob("*.*")):
+            with path.open("rb") as file:
+                total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Ask somebody competent about candidates. One service a file, behind one protocol."""
