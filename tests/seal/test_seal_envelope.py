@@ -104,6 +104,32 @@ def test_an_impossible_place_of_the_age_file_is_damage(key, start):
         unseal(reframed(sealed, start, sealed[sealed.index(b"\n") + 1 :]), key)
 
 
+def test_something_else_than_zeros_before_the_age_file_is_damage(key):
+    sealed = seal(b"content", [key.public])
+    line, start = sealed.index(b"\n") + 1, int(sealed[81:89])
+    with pytest.raises(SealError, match="does not begin"):
+        unseal(reframed(sealed, start, b"\1" + sealed[line + 1 :]), key)
+
+
+def test_the_sealed_size_stays():
+    assert sealed_size(14, 1) == len(GOLDEN.read_bytes()) == 1272
+    assert sealed_size(65_537, 2) == 90 + 1024 + 2 * 128 + 65_537 + 2 * 16
+
+
+def test_an_age_file_that_leaves_no_room_is_made_again(key, monkeypatch):
+    room = sealed_size(7, 1) - 90
+    made = [b"x" * (room + 1), b"y" * room, b"z" * room]
+    monkeypatch.setattr(pyrage, "encrypt", lambda plain, keys: made.pop(0))
+    sealed = seal(b"content", [key.public])
+    assert sealed.endswith(b" 00000090\n" + b"y" * room)
+
+
+def test_an_age_file_that_never_fits_is_an_error(key, monkeypatch):
+    monkeypatch.setattr(pyrage, "encrypt", lambda plain, keys: bytes(10_000))
+    with pytest.raises(SealError, match="more bytes"):
+        seal(b"content", [key.public])
+
+
 def test_the_age_file_inside_is_an_age_file(key):
     sealed = seal(b"content", [key.public])
     assert pyrage.decrypt(sealed[int(sealed[81:89]) :], [pyrage.x25519.Identity.from_str(key.identity)]) == b"content"

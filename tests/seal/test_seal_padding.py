@@ -69,3 +69,7 @@ def test_every_other_total_size_is_damage():
 def test_impossible_sizes_are_refused_before_anything_is_allocated(length, floor):
     with pytest.raises(ValueError, match="between 0 and"):
         size_class(length, floor)
+
+
+def test_a_tebibyte_is_the_largest_class():
+    assert size_class(MAX_PAYLOAD, MAX_PAYLOAD) == MAX_PAYLOAD == 2**40

@@ -93,6 +93,9 @@ def test_every_statement_is_read_back(subjects, predicate):
         document(subject=[{"name": "a", "digest": {"sha256": ONE, "sha1": "1" * 40}}]),
         document(subject=[{"name": "a", "digest": {"sha256": ONE}, "uri": "x"}]),
         document(subject=[{"name": "a"}]),
+        document(subject=5),
+        document(subject=[{"name": "a", "digest": 5}]),
+        document(subject=[{"name": "a", "digest": {"sha256": 5}}]),
     ],
 )
 def test_everything_else_is_malformed(data):
