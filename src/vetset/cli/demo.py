@@ -22,5 +22,5 @@ def command(
     """
     from vetset.demo.run import run_demo, story
 
-    result = run_demo(out, say=None if as_json else print)
+    result = run_demo(out, say=None if as_json else lambda line: print(line, flush=True))
     emit(result.to_json(), story(result), as_json=as_json)
