@@ -125,6 +125,11 @@ def test_a_shorter_side_below_five_has_hash_and_quality_zero(shape):
     assert pdq(np.full((*shape, 3), 200, np.uint8)) == (bytes(32), 0)
 
 
+@pytest.mark.parametrize(("height", "width"), [(5, 20_000), (20_000, 5), (6, 8193), (8193, 64)])
+def test_long_strips_equal_the_definition(height, width):
+    assert pdq(drawn(height, width, 1)) == pdq_plain(drawn(height, width, 1))
+
+
 def test_a_view_with_strides_hashes_like_its_copy():
     picture = tiles(200, 1, 5)[0]
     assert pdq(picture[:, ::-1]) == pdq(picture[:, ::-1].copy())
