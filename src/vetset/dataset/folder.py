@@ -1,4 +1,7 @@
-"""A folder of pictures, at any depth: each folder's own pictures are shards of at most 1,000 records, `sub/dir#0`.
+"""A folder of pictures, at any depth: each folder's own pictures are one shard, `sub/dir#0`.
+
+More than 1,000 of them are dealt to shards by a digest of their stem, `sub/dir#3of16`: which records a shard has
+depends on its uri and their names alone, so that the same uri means the same records in a cleaned copy.
 
 A record's key is its path below the root. Files that share a picture's name (`a.jpg` with `a.json`, `a.txt`,
 `a.caption.txt`, `a.jpg.txt`) are its sidecars; img2dataset's files mode states address and digest in the JSON. Two
@@ -8,6 +11,7 @@ Anything else is no record: `unclaimed` lists it, and a cleaned copy does not ha
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,6 +46,7 @@ from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import Reason
 
 SHARD_RECORDS = 1000
+_URI = re.compile(r"(.+)#(\d{1,9})(?:of(\d{1,9}))?", re.DOTALL)
 MAX_COLUMN = 1 << 16
 """Bytes of a caption file that become a column of a sealed match."""
 
@@ -101,34 +106,38 @@ def _grouped(files: list[Found]) -> list[_Group]:
     ]
 
 
-def _chunks(groups: list[_Group]) -> list[list[_Group]]:
-    """Groups in shards of at most 1,000 records; a group is never cut."""
-    chunks: list[list[_Group]] = []
-    records = SHARD_RECORDS
+def _dealt(groups: list[_Group], shards: int) -> list[list[_Group]]:
+    """Groups by shard, in order; where a group goes depends on its stem and the number of shards alone."""
+    dealt: list[list[_Group]] = [[] for _ in range(shards)]
     for group in groups:
-        if records + len(group.pictures) > SHARD_RECORDS:
-            chunks.append([])
-            records = 0
-        chunks[-1].append(group)
-        records += len(group.pictures)
-    return chunks
+        stem = PurePosixPath(_name(group.pictures[0])).stem
+        dealt[int.from_bytes(hashlib.sha256(os.fsencode(stem)).digest()[:8], "big") % shards].append(group)
+    return dealt
+
+
+def _shard_count(groups: list[_Group]) -> int:
+    """The least power of two at which no shard has more than 1,000 groups of pictures."""
+    shards = 1
+    while shards * SHARD_RECORDS < len(groups) or max(map(len, _dealt(groups, shards)), default=0) > SHARD_RECORDS:
+        shards *= 2
+    return shards
 
 
 @lru_cache(maxsize=2)
-def _listed(base: Path, folder: str, _mtime_ns: int) -> list[list[_Group]]:
+def _listed(base: Path, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
     # A folder of many shards is listed once, not once for each; its time is part of the key.
-    return _chunks(_grouped(list_folder(base, folder)[0]))
+    return _dealt(_grouped(list_folder(base, folder)[0]), shards)
 
 
 def _groups_of(root: Path, shard: Shard) -> list[_Group]:
-    folder, hash_sign, number = shard.uri.rpartition("#")
-    path = place(root, folder or ".")
+    form = _URI.fullmatch(shard.uri)
+    number, shards = (int(form[2]), int(form[3] or 1)) if form else (1, 1)
+    if form is None or number >= shards:
+        raise DatasetError("a shard's uri names no part of a folder", todo="Scan the dataset again.")
+    path = place(root, form[1])
     with readable(shard.uri):
         mtime = path.stat().st_mtime_ns
-    chunks = _listed(base_of(root), "" if folder == "." else folder, mtime)
-    if not hash_sign or not number.isdigit() or int(number) >= len(chunks):
-        raise DatasetError("the folder has fewer pictures than before", where=shard.uri, todo="Scan the dataset again.")
-    return chunks[int(number)]
+    return _listed(base_of(root), "" if form[1] == "." else form[1], shards, mtime)[number]
 
 
 def _printable(uri: str) -> str:
@@ -162,10 +171,13 @@ class FolderFormat:
             folder = waiting.pop()
             files, folders = list_folder(root, folder)
             waiting.extend(folders)
-            for number, groups in enumerate(_chunks(_grouped(files))):
-                held = [found for group in groups for found in group.files]
-                size = sum(found.size for found in held)
-                yield Shard(f"{folder or '.'}#{number}", Format.FOLDER, size, stamp_of(held)), held
+            groups = _grouped(files)
+            shards = _shard_count(groups)
+            for number, dealt in enumerate(_dealt(groups, shards)):
+                held = [found for group in dealt for found in group.files]
+                uri = f"{folder or '.'}#{number}" + (f"of{shards}" if shards > 1 else "")
+                if held:
+                    yield Shard(uri, Format.FOLDER, sum(found.size for found in held), stamp_of(held)), held
 
     def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
         """The folder's pictures, by stem and name."""
@@ -239,6 +251,7 @@ class FolderFormat:
         for (_, group, picture), kept in zip(records, keep.tolist(), strict=True):
             if kept:
                 staying.update((found.uri, found) for found in group.files_of(picture))
+        place(out, shard.uri.rpartition("#")[0]).mkdir(parents=True, exist_ok=True)
         for uri in staying:
             copy_file(place(root, uri), out, uri, where=shard.uri)
 

@@ -50,7 +50,7 @@ def place(root: Path, uri: str) -> Path:
         DatasetError: the uri is absolute or climbs out of the root.
     """
     parts = PurePosixPath(uri).parts
-    if not parts or uri.startswith("/") or ".." in parts or "\0" in uri:
+    if not uri or uri.startswith("/") or ".." in parts or "\0" in uri:
         raise DatasetError(
             "a shard's uri leaves the dataset",
             expected="a relative path without '..'",

@@ -1,13 +1,14 @@
 """Samples of a webdataset: how members of a tar group into records, and where everything of one shard lies.
 
-A sample is a run of members with one key: the name up to the first dot of its last part (webdataset's `base_plus_ext`),
-folder kept. Every picture of a sample is a record (most have one); a sample without one is a record too, `no_image`.
+A sample is a run of differently named members with one key: the name up to the first dot of its last part
+(webdataset's `base_plus_ext`), folder kept. Every picture of a sample is a record (most have one); a sample without one
+is a record too, `no_image`.
 """
 
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, copy_ra
 from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import Member, TarWalk
 from vetset.model.dataset import Shard
+from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import Reason
 
@@ -39,6 +41,15 @@ class Sample:
 
     key: str
     parts: list[Part] = field(default_factory=list)
+    names: set[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = {part.member.name for part in self.parts}
+
+    def add(self, part: Part) -> None:
+        """Append a member."""
+        self.parts.append(part)
+        self.names.add(part.member.name)
 
     @property
     def pictures(self) -> list[Part]:
@@ -82,11 +93,11 @@ def samples_of(walk: TarWalk, wanted: Callable[[Member, str], bool]) -> Iterator
         if "/" not in name and name.startswith("__") and name.endswith("__"):
             continue  # webdataset's own notes
         key, suffix = split_name(name)
-        if sample is not None and sample.key != key:
+        if sample is not None and (sample.key != key or member.name in sample.names):
             yield sample
             sample = None
         sample = sample or Sample(key)
-        sample.parts.append(Part(member, suffix, walk.content(member) if wanted(member, suffix) else None))
+        sample.add(Part(member, suffix, walk.content(member) if wanted(member, suffix) else None))
     if sample is not None:
         yield sample
 
@@ -123,7 +134,7 @@ def records_of(sample: Sample, first_row: int, fields: Fields) -> Iterator[Recor
 
 def beside(uri: str, ending: str) -> str:
     """The uri of a file that img2dataset writes beside a tar."""
-    return str(PurePosixPath(uri).with_suffix("")) + ending
+    return uri.rpartition(".")[0] + ending
 
 
 def sidecar_of(root: Path, uri: str, mapping: ColumnMapping) -> Sidecar | None:
@@ -191,16 +202,29 @@ class ShardIndex:
         A picture goes when its record does; what its sample shares goes when the last of its records does.
         """
         dropped: list[Member] = []
-        kept_keys: list[str] = []
+        kept: list[Sample] = []
         for first, sample in self.numbered():
             stays = keep[first : first + sample.records]
-            if not stays.any():
-                dropped.extend(part.member for part in sample.parts)
-                continue
-            kept_keys.append(sample.key)
             pictures = zip(sample.pictures, stays.tolist(), strict=True) if sample.pictures else ()
-            dropped.extend(part.member for part, stay in pictures if not stay)
-        return dropped, kept_keys
+            gone = {part.member for part, stay in pictures if not stay}
+            if not stays.any():
+                gone = {part.member for part in sample.parts}
+            else:
+                rest = Sample(sample.key, [part for part in sample.parts if part.member not in gone])
+                self._check_apart(kept[-1] if kept else None, rest)
+                kept.append(rest)
+            dropped.extend(part.member for part in sample.parts if part.member in gone)
+        return dropped, [sample.key for sample in kept]
+
+    def _check_apart(self, before: Sample | None, after: Sample) -> None:
+        """Two samples of one key that only a dropped one kept apart would become one sample."""
+        if before is not None and before.key == after.key and after.parts[0].member.name not in before.names:
+            raise DatasetError(
+                "members of one sample do not lie together in this tar",
+                expected="all members of a key next to each other, as webdataset requires",
+                where=self.uri,
+                todo="Pack the shard again with its members sorted by name, then scan and clean it.",
+            )
 
 
 def _loaded(stream: BinaryIO, part: Part, where: str) -> Part:

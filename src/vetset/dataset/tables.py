@@ -71,6 +71,25 @@ def group_ends(table: Any, size: int) -> list[int]:
     return ends
 
 
+def _values(batch: Any) -> list[dict[str, Any]]:
+    """Rows as Python values; times as text, because Python's own stop at microseconds."""
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_duration(column.type):
+            columns[name] = column.cast(pa.int64()).to_pylist()
+        elif pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
+            columns[name] = column.cast(pa.string()).to_pylist()
+        elif _has_nanoseconds(column.type):
+            columns[name] = [str(value) for value in column]
+        else:
+            columns[name] = column.to_pylist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _has_nanoseconds(kind: Any) -> bool:
+    return pa.types.is_nested(kind) and "[ns" in str(kind)
+
+
 def picked_rows(table: Any, rows: Collection[int]) -> dict[int, dict[str, Any]]:
     """Some rows of a table in full, by number; only the row groups that hold them are read."""
     wanted = np.array(sorted(rows), dtype=np.int64)
@@ -82,7 +101,7 @@ def picked_rows(table: Any, rows: Collection[int]) -> dict[int, dict[str, Any]]:
         if len(inside):
             for batch in table.iter_batches(batch_size=8192, row_groups=[number]):
                 here = inside[(inside >= first) & (inside < first + len(batch))]
-                picked.update(zip(here.tolist(), batch.take(pa.array(here - first)).to_pylist(), strict=True))
+                picked.update(zip(here.tolist(), _values(batch.take(pa.array(here - first))), strict=True))
                 first += len(batch)
         else:
             first += count

@@ -1,0 +1,178 @@
+"""Metadata tables: what is read, what is written, what is refused."""
+
+import contextlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from dataset_cases import laion_table, md5_of, url
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import discover, format_of
+from vetset.dataset.identity import row_identities
+from vetset.model.dataset import Format
+from vetset.model.errors import DatasetError
+from vetset.model.signal import Kind, Reason
+
+PARQUET = format_of(Format.PARQUET)
+MAPPING = ColumnMapping()
+
+
+def written(tmp_path, table, **options):
+    pq.write_table(table, tmp_path / "x.parquet", **options)
+    (shard,) = discover(tmp_path)
+    return shard
+
+
+def test_rows_carry_addresses_digests_and_reasons(tmp_path):
+    table = laion_table(40)
+    shard = written(tmp_path, table, row_group_size=9)
+    batches = list(PARQUET.read(tmp_path, shard, MAPPING))
+    assert [batch.first_row for batch in batches] == [0, 9, 18, 27, 36]
+    assert [key for batch in batches for key in batch.keys.to_pylist()] == [str(number) for number in range(40)]
+    assert [address for batch in batches for address in batch.urls.to_pylist()] == table["URL"].to_pylist()
+    why = np.concatenate([batch.declared[Kind.MD5].why for batch in batches])
+    values = np.concatenate([batch.declared[Kind.MD5].values for batch in batches])
+    for number in range(40):
+        if number % 13 == 7:
+            assert why[number] == Reason.NULL_VALUE.code
+        elif number % 17 == 3:
+            assert why[number] == Reason.MALFORMED_VALUE.code
+        else:
+            assert values[number].tobytes().hex() == md5_of(number)
+    assert all((batch.declared[Kind.SHA1].why == Reason.ABSENT_COLUMN.code).all() for batch in batches)
+
+
+def test_a_batch_is_bounded(tmp_path):
+    table = pa.table({"url": pa.array(["u"] * 150_000)})
+    shard = written(tmp_path, table)
+    assert [len(batch) for batch in PARQUET.read(tmp_path, shard, MAPPING)] == [65_536, 65_536, 18_928]
+
+
+def test_a_table_without_a_column_to_match_by_names_its_columns(tmp_path):
+    shard = written(tmp_path, pa.table({"SAMPLE_ID": [1], "hash": [2], "phash": ["x"]}))
+    with pytest.raises(DatasetError, match=r"SAMPLE_ID, hash, phash.*ColumnMapping"):
+        list(PARQUET.read(tmp_path, shard, MAPPING))
+
+
+def test_a_mapped_column_is_used(tmp_path):
+    shard = written(tmp_path, pa.table({"address": [url(1)], "sum": [md5_of(1).upper()]}))
+    (batch,) = PARQUET.read(tmp_path, shard, ColumnMapping(url="address", md5="sum"))
+    assert batch.urls.to_pylist() == [url(1)]
+    assert batch.declared[Kind.MD5].values[0].tobytes().hex() == md5_of(1)
+
+
+def test_a_column_of_another_type_is_refused(tmp_path):
+    shard = written(tmp_path, pa.table({"url": [7]}))
+    with pytest.raises(DatasetError, match="another type"):
+        list(PARQUET.read(tmp_path, shard, MAPPING))
+
+
+@settings(max_examples=40, deadline=None)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_table_is_refused(tmp_path_factory, share):
+    folder = tmp_path_factory.mktemp("cut")
+    shard = written(folder, laion_table(30))
+    path = folder / "x.parquet"
+    path.write_bytes(path.read_bytes()[: int(share * shard.size)])
+    with pytest.raises(DatasetError, match=r"x\.parquet"):
+        list(PARQUET.read(folder, shard, MAPPING))
+
+
+@settings(max_examples=60, deadline=None)
+@given(at=st.integers(4, 10**6))
+def test_a_flipped_byte_under_page_checksums_changes_no_value_unseen(tmp_path_factory, at):
+    folder = tmp_path_factory.mktemp("flip")
+    table = pa.table({"url": [url(number) for number in range(300)]})
+    shard = written(folder, table, write_page_checksum=True, compression="none", use_dictionary=False)
+    path = folder / "x.parquet"
+    data = bytearray(path.read_bytes())
+    data[4 + at % (len(data) // 2)] ^= 0x10
+    path.write_bytes(data)
+    with contextlib.suppress(DatasetError):
+        urls = [address for batch in PARQUET.read(folder, shard, MAPPING) for address in batch.urls.to_pylist()]
+        assert urls == table["url"].to_pylist()
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "none", "lz4", "brotli"])
+def test_a_filtered_table_keeps_schema_metadata_compression_and_order(tmp_path, compression):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    table = laion_table(64)
+    shard = written(source, table, compression=compression, row_group_size=16)
+    keep = np.array([number % 3 != 1 and not 16 <= number < 32 for number in range(64)])
+    PARQUET.write(source, shard, keep, out)
+    before, after = pq.ParquetFile(source / "x.parquet"), pq.ParquetFile(out / "x.parquet")
+    assert after.schema_arrow.equals(before.schema_arrow, check_metadata=True)
+    assert after.metadata.row_group(0).column(0).compression == before.metadata.row_group(0).column(0).compression
+    assert after.metadata.num_row_groups == 3
+    assert after.read().equals(table.filter(pa.array(keep)))
+
+
+def test_dropping_everything_leaves_a_table_without_rows(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    shard = written(source, laion_table(10))
+    PARQUET.write(source, shard, np.zeros(10, np.bool_), out)
+    assert pq.read_table(out / "x.parquet").schema.equals(laion_table(10).schema)
+
+
+def test_the_metadata_of_embeddings_inside_a_dataset_is_no_shard(tmp_path):
+    for folder in ("img_emb", "metadata"):
+        (tmp_path / folder).mkdir()
+    pq.write_table(laion_table(3), tmp_path / "metadata" / "metadata_0.parquet")
+    pq.write_table(laion_table(3), tmp_path / "part.parquet")
+    assert [shard.uri for shard in discover(tmp_path)] == ["part.parquet"]
+    assert PARQUET.unclaimed(tmp_path) == ["metadata/metadata_0.parquet"]
+
+
+def identities(table):
+    return [identity for batch in table.to_batches() for identity in row_identities(batch)]
+
+
+def test_identities_do_not_depend_on_encoding_or_chunks():
+    table = laion_table(20)
+    plain = table.set_column(1, "TEXT", table["TEXT"].cast(pa.string()))
+    sliced = pa.concat_tables([table.slice(0, 3), table.slice(3, 9), table.slice(12)])
+    assert identities(table) == identities(plain) == identities(sliced)
+    assert len(set(identities(table))) == 20
+
+
+@pytest.mark.parametrize("column", laion_table(1).schema.names)
+def test_identities_see_a_change_in_any_column(column):
+    table = laion_table(14)
+    place = table.schema.get_field_index(column)
+    shifted = table.set_column(place, table.schema.field(place), pc.take(table[column], pa.array([*range(1, 14), 0])))
+    assert identities(table) != identities(shifted)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([None], pa.string()), pa.array([""])),
+        (pa.array([None], pa.int64()), pa.array([0])),
+        (pa.array([0.0]), pa.array([-0.0])),
+        (pa.array([[]], pa.list_(pa.int64())), pa.array([None], pa.list_(pa.int64()))),
+        (pa.array([["ab", "c"]]), pa.array([["a", "bc"]])),
+        (pa.array([1], pa.int32()), pa.array([1], pa.int64())),
+        (pa.array([{"a": 1, "b": None}]), pa.array([{"a": None, "b": 1}])),
+    ],
+)
+def test_identities_tell_look_alikes_apart(one, other):
+    assert identities(pa.table({"x": one})) != identities(pa.table({"x": other}))
+
+
+def test_sealing_gets_every_column_as_a_scalar(tmp_path):
+    shard = written(tmp_path, laion_table(30), row_group_size=7)
+    found = PARQUET.read_rows(tmp_path, shard, {2, 29}, MAPPING)
+    assert sorted(found) == [2, 29]
+    assert found[29].reason is Reason.METADATA_ONLY
+    assert found[29].fields.url == url(29)
+    columns = found[29].fields.columns
+    assert columns["SAMPLE_ID"] == 29
+    assert columns["when"] == "1970-01-01 00:00:00.029000087"
+    assert all(isinstance(value, str | int | float | bool | None) for value in columns.values())
