@@ -210,8 +210,6 @@ def test_a_list_of_two_hundred_thousand_lines(parsed):
 
 DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "lists.md").read_text()
 EXAMPLES = re.findall(r"^```\n(.*?)^```", DOCUMENTATION, re.DOTALL | re.MULTILINE)
-    r"^```\n(.*?)^```", (Path(__file__).parents[2] / "docs" / "lists.md").read_text(), re.DOTALL | re.MULTILINE
-)
 
 
 @pytest.mark.parametrize(
