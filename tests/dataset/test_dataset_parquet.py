@@ -15,7 +15,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover, format_of
 from vetset.dataset.identity import row_identities
 from vetset.model.dataset import Format
-from vetset.model.errors import DatasetError
+from vetset.model.errors import AlignmentError, DatasetError
 from vetset.model.signal import Kind, Reason
 
 PARQUET = format_of(Format.PARQUET)
@@ -96,6 +96,29 @@ def test_a_flipped_byte_under_page_checksums_changes_no_value_unseen(tmp_path_fa
     with contextlib.suppress(DatasetError):
         urls = [address for batch in PARQUET.read(folder, shard, MAPPING) for address in batch.urls.to_pylist()]
         assert urls == table["url"].to_pylist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(flips=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 255)), min_size=1, max_size=3))
+def test_a_damaged_footer_is_read_or_refused_and_never_ends_the_process(tmp_path_factory, flips):
+    folder = tmp_path_factory.mktemp("foot")
+    shard = written(folder, laion_table(40), row_group_size=16)
+    path = folder / "x.parquet"
+    data = bytearray(path.read_bytes())
+    footer = 8 + int.from_bytes(data[-8:-4], "little")
+    for at, change in flips:
+        data[-1 - at % footer] ^= change
+    path.write_bytes(data)
+    keep = np.arange(40) % 3 > 0
+    acts = (
+        lambda: list(PARQUET.read(folder, shard, MAPPING)),
+        lambda: list(PARQUET.identities(folder, shard)),
+        lambda: PARQUET.read_rows(folder, shard, [1, 20], MAPPING),
+        lambda: PARQUET.write(folder, shard, keep, folder / "out"),
+    )
+    for act in acts:
+        with contextlib.suppress(DatasetError, AlignmentError):
+            act()
 
 
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "none", "lz4", "brotli"])

@@ -75,6 +75,9 @@ class ColumnMapping:
         return roles
 
 
+UNHEX_ROWS = 1 << 11
+"""Rows that are unhexed at once: the temporaries then stay in the cache."""
+
 DEFAULT_MAPPING = ColumnMapping()
 
 
@@ -146,19 +149,29 @@ def _extents(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
 
 def _gathered(data: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
     """Rows of `width` bytes at `starts`, without a copy where they lie side by side."""
-    if len(starts) and np.array_equal(starts, starts[0] + width * np.arange(len(starts))):
+    if len(starts) and (np.diff(starts) == width).all():
         return data[starts[0] : starts[0] + width * len(starts)].reshape(-1, width)
     return data[starts[:, None] + np.arange(width)] if len(starts) else np.zeros((0, width), np.uint8)
 
 
 def _unhex(digits: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Values (n, w) of hex digits (n, 2w), and which rows are hex throughout."""
-    lower = digits | np.uint8(0x20)
-    is_digit = (digits - np.uint8(0x30)) < 10
-    is_letter = (lower - np.uint8(0x61)) < 6
-    nibbles = (digits & np.uint8(0x0F)) + np.uint8(9) * is_letter.view(np.uint8)
-    values: NDArray[np.uint8] = ((nibbles[:, ::2] << np.uint8(4)) | nibbles[:, 1::2]).astype(np.uint8, copy=False)
-    return values, np.logical_and.reduce(is_digit | is_letter, axis=1)
+    values = np.empty((len(digits), digits.shape[1] // 2), dtype=np.uint8)
+    good = np.empty(len(digits), dtype=np.bool_)
+    for first in range(0, len(digits), UNHEX_ROWS):
+        part = digits[first : first + UNHEX_ROWS]
+        is_letter = ((part | np.uint8(0x20)) - np.uint8(0x61)) < 6
+        is_hex = (part - np.uint8(0x30)) < 10
+        is_hex |= is_letter
+        np.logical_and.reduce(is_hex, axis=1, out=good[first : first + UNHEX_ROWS])
+        # '0' to '9' end in their value, 'a' and 'A' in 1.
+        nibbles = is_letter.view(np.uint8)
+        nibbles *= np.uint8(9)
+        nibbles += part & np.uint8(0x0F)
+        pairs = nibbles.view(np.dtype("<u2"))
+        # Of a pair of nibbles the first is the low byte here and the high half of the value.
+        values[first : first + UNHEX_ROWS] = (pairs << np.uint16(4)) | (pairs >> np.uint16(8))
+    return values, good
 
 
 def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
@@ -190,6 +203,8 @@ def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
     absent = array.is_null().to_numpy(zero_copy_only=False)
     in_hex = np.flatnonzero((lengths == 2 * width) & ~absent)
     decoded, good = _unhex(_gathered(data, starts[in_hex], 2 * width))
+    if len(in_hex) == count and good.all():
+        return DigestColumn(decoded, np.zeros(count, dtype=np.uint8))
     values[in_hex[good]] = decoded[good]
     why[in_hex[good]] = 0
     if not is_text:

@@ -59,18 +59,6 @@ def column_names(table: Any) -> list[str]:
     return list(table.schema_arrow.names)
 
 
-def group_ends(table: Any, size: int) -> list[int]:
-    """Where each row group's bytes end in the file (n groups,), capped by its size."""
-    ends = []
-    for number in range(table.metadata.num_row_groups):
-        group = table.metadata.row_group(number)
-        columns = [group.column(index) for index in range(group.num_columns)]
-        starts = [min(filter(None, (c.dictionary_page_offset, c.data_page_offset)), default=0) for c in columns]
-        end = max((at + c.total_compressed_size for at, c in zip(starts, columns, strict=True)), default=0)
-        ends.append(min(max(end, 0), size))
-    return ends
-
-
 def _values(batch: Any) -> list[dict[str, Any]]:
     """Rows as Python values; times as text, because Python's own stop at microseconds."""
     columns = {}
@@ -144,6 +132,8 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
     with open_table(source, where) as table:
         check_length(keep, table.metadata.num_rows, where)
         schema = table.schema_arrow
+        # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
+        next(table.iter_batches(batch_size=1), None)
         with pq.ParquetWriter(str(target), schema, **_writer_settings(table)) as writer:
             first = 0
             for group in range(table.metadata.num_row_groups):
@@ -153,6 +143,21 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
                     if part.any():
                         rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
                         writer.write_table(rows, row_group_size=len(batch))
+            check_rows(table, first, where)
+
+
+def check_rows(table: Any, rows: int, where: str) -> None:
+    """Refuse a table whose pages hold another number of rows than its footer says.
+
+    Raises:
+        DatasetError: they do.
+    """
+    stated = table.metadata.num_rows
+    if rows != stated:
+        todo = "Fetch or build this file again; the others are not affected."
+        raise DatasetError(
+            "the parquet file is damaged", expected=f"{stated} rows", seen=str(rows), where=where, todo=todo
+        )
 
 
 def check_length(keep: NDArray[np.bool_], records: int, where: str) -> None:

@@ -7,6 +7,7 @@ Header Block"; GNU tar manual "Basic Tar Format". img2dataset writes a PAX heade
 so that PAX is the common case here, not the exception.
 """
 
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -49,12 +50,22 @@ def _number(field: bytes) -> int:
     text = field.split(b"\0", 1)[0].strip()
     if not text:
         return 0
-    return int(text, 8) if all(0x30 <= digit <= 0x37 for digit in text) else -1
+    if not text.isdigit() or b"8" in text or b"9" in text:
+        return -1
+    return int(text, 8)
+
+
+def _byte_sum(header: bytes) -> int:
+    """Sum of the bytes of a header: `sum(header)`, ten times faster where half of it is zeros, as is usual."""
+    if header.count(0) >= BLOCK // 2:
+        # The low half of Adler-32 is 1 + the sum modulo 65521, and 256 bytes cannot reach that.
+        return (zlib.adler32(header) & 0xFFFF) - 1
+    return sum(header)
 
 
 def _checksum_holds(header: bytes) -> bool:
     stated = _number(header[148:156])
-    if stated == sum(header) - sum(header[148:156]) + 8 * 0x20:
+    if stated == _byte_sum(header) - sum(header[148:156]) + 8 * 0x20:
         return True
     # Some old writers summed signed characters.
     signed = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:])
