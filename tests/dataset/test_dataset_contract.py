@@ -1,5 +1,6 @@
 """What holds for every format, over every small dataset."""
 
+import resource
 import tempfile
 from pathlib import Path
 
@@ -158,6 +159,21 @@ def test_nothing_is_overwritten(roots, name, tmp_path):
     with pytest.raises(OutputError):
         form.write(roots / name, shard, keep, tmp_path)
     assert tree(tmp_path) == before
+
+
+@EACH
+def test_a_full_disk_is_an_output_error_and_leaves_nothing_half_written(roots, name, tmp_path):
+    form, shard = max(shards_of(roots / name), key=lambda pair: pair[1].size)
+    keep = np.ones(len(list(form.identities(roots / name, shard))), np.bool_)
+    keep[0] = False
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, before[1]))
+    try:
+        with pytest.raises(OutputError, match="too large"):
+            form.write(roots / name, shard, keep, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert all(len(data) <= 40 and not name.endswith(".partial") for name, data in tree(tmp_path).items())
 
 
 @EACH

@@ -110,6 +110,15 @@ def test_a_link_to_a_file_of_the_same_dataset_is_a_record(tmp_path):
     assert [(item.key, item.image) for item in items_of(tmp_path)] == [("a.jpg", picture(1)), ("b.jpg", picture(1))]
 
 
+def test_a_name_as_long_as_names_can_be_is_copied(tmp_path):
+    name = "n" * 251 + ".jpg"
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / name).write_bytes(picture(1))
+    (shard,) = discover(tmp_path / "source")
+    FOLDER.write(tmp_path / "source", shard, np.ones(1, np.bool_), tmp_path / "out")
+    assert (tmp_path / "out" / name).read_bytes() == picture(1)
+
+
 def test_a_name_that_is_no_utf8_is_escaped_in_the_key(tmp_path):
     (tmp_path / "a\udcff.jpg").write_bytes(picture(1))
     (item,) = items_of(tmp_path)

@@ -7,6 +7,7 @@ the root, or to a folder, is refused instead of followed.
 import hashlib
 import io
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from vetset.model.errors import DatasetError, OutputError
-from vetset.storage.commit import atomic_file
+from vetset.storage.commit import PARTIAL
 
 CHUNK = 1 << 20
 MAX_PICTURE = 1 << 30
@@ -203,20 +204,40 @@ def read_whole(path: Path, where: str, limit: int) -> bytes:
 
 
 @contextmanager
+def writable(where: str) -> Iterator[None]:
+    """Turn the operating system's refusals to write into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"writing failed ({error.strerror or type(error).__name__})",
+            where=where,
+            todo="Free space or mend the permissions there, then run the same command.",
+        ) from None
+
+
+@contextmanager
 def new_file(out: Path, uri: str) -> Iterator[Path]:
     """Yield a temporary path that becomes `out/uri`; what is there already is never replaced.
+
+    Nothing is forced to disk here: a revision is built in a fresh folder that is made durable as a whole.
 
     Raises:
         OutputError: something is there already, or writing failed.
     """
     target = place(out, uri)
     if target.exists() or target.is_symlink():
-        raise OutputError(
-            "a file is there already", where=out.name, todo="Write the new revision into an empty folder."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(target, mode=0o644) as temporary:
-        yield temporary
+        todo = "Write the new revision into an empty folder."
+        raise OutputError("a file is there already", where=out.name, todo=todo)
+    # A name of its own: the dataset's may be as long as names can be.
+    temporary = target.with_name(f"{secrets.token_hex(8)}{PARTIAL}")
+    try:
+        with writable(out.name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_range(source: BinaryIO, start: int, end: int, where: str) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vetset.dataset.places import readable
+from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 
 WRITE_ROWS = 1 << 20
@@ -116,6 +116,13 @@ def _writer_settings(table: Any) -> dict[str, Any]:
     }
 
 
+def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
+    """The rows of a table, one batch for each row group of a sensible size."""
+    with decoded(where):
+        for group in range(table.metadata.num_row_groups):
+            yield from table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group])
+
+
 def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
     """Write the rows that are kept: same schema, metadata and compression, in order, row group by row group.
 
@@ -128,21 +135,22 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
     Raises:
         AlignmentError: `keep` is not as long as the table.
         DatasetError: the table is damaged.
+        OutputError: the target cannot be written.
     """
     with open_table(source, where) as table:
         check_length(keep, table.metadata.num_rows, where)
         schema = table.schema_arrow
         # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         next(table.iter_batches(batch_size=1), None)
-        with pq.ParquetWriter(str(target), schema, **_writer_settings(table)) as writer:
+        settings = _writer_settings(table)
+        with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
             first = 0
-            for group in range(table.metadata.num_row_groups):
-                for batch in table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group]):
-                    part = keep[first : first + len(batch)]
-                    first += len(batch)
-                    if part.any():
-                        rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
-                        writer.write_table(rows, row_group_size=len(batch))
+            for batch in _grouped_batches(table, where):
+                part = keep[first : first + len(batch)]
+                first += len(batch)
+                if part.any():
+                    rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
+                    writer.write_table(rows, row_group_size=len(batch))
             check_rows(table, first, where)
 
 
