@@ -85,6 +85,14 @@ def test_magnitudes_from_the_smallest_to_the_largest_float32(seed, metric, k):
     assert_same(seeds, cut(rows, rng), k, metric)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("magnitude", [1e-42, 1e-36, 1e37])
+def test_rows_at_the_edge_of_float32_are_scaled_before_they_are_screened(metric, magnitude):
+    rng = np.random.default_rng(8)
+    rows = (rng.uniform(0.5, 3, (3000, 40)) * magnitude).astype(np.float32)
+    assert_same(rng.uniform(0.5, 3, (4, 40)), cut(rows, rng), 20, metric)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300))
 def test_the_bound_holds_for_the_scores_that_blas_returns(seed, dimension):
@@ -163,16 +171,17 @@ def test_every_float16_becomes_its_float32():
     np.testing.assert_array_equal(np.signbit(single.view(np.float32)), np.signbit(wanted))
 
 
-def test_a_hundred_thousand_duplicates_at_the_last_place_stay_within_bounded_memory():
-    rows = np.ones((200_000, 16), np.float16)
-    seeds = np.ones((20, 16), np.float32)
+@pytest.mark.parametrize(("dimension", "asked"), [(1, 600), (16, 20), (3000, 2)])
+def test_duplicates_at_the_last_place_stay_within_bounded_memory_whatever_the_shape(dimension, asked):
+    rows = np.ones((400_000 // dimension, dimension), np.float16)
+    seeds = np.ones((asked, dimension), np.float32)
     nearest(seeds, [rows[:10]], 5)
     tracemalloc.start()
     found = nearest(seeds, [rows], 5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    np.testing.assert_array_equal(found.row, np.tile(np.arange(5), (20, 1)))
-    assert peak < 40_000_000
+    np.testing.assert_array_equal(found.row, np.tile(np.arange(5), (asked, 1)))
+    assert peak < 20_000_000
 
 
 def test_seeds_that_are_not_finite_are_refused_without_saying_which():

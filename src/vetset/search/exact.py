@@ -57,6 +57,8 @@ class DigestIndex:
     def join(self, queries: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All pairs of equal digests; duplicates on either side give every pair.
 
+        Memory is 16 bytes a pair and what the queries take: the size of the batch is the bound.
+
         Args:
             queries: uint8 (q, width), of the width of the index.
 

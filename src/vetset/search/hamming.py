@@ -70,6 +70,8 @@ class HammingIndex:
     ) -> Pairs:
         """All pairs of a query and an entry within `radius` bits.
 
+        Memory is some 60 bytes a pair, and the working memory of a round: the size of the batch is the bound.
+
         Args:
             queries: uint8 (q, 32).
             radius: largest distance, 0 to 31.

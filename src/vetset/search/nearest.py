@@ -27,8 +27,9 @@ from vetset.model.errors import DatasetError, UsageError
 from vetset.search.blocks import Block, chunks, open_block
 
 _MOST_COLUMNS = 1 << 16
-# A chunk of float32 rows and the scores of a group of seeds: about 4 MB each, to stay near the core.
+# A chunk of float32 rows and the scores of a group of seeds: 4 MB each at most, to stay near the core.
 _CHUNK_VALUES = 1 << 20
+_CHUNK_ROWS = 2048
 _GROUP = 512
 _LONGEST = 30
 
@@ -155,7 +156,7 @@ def _scan(block: Block, first: int, seeds: _Seeds, best: _Best, *, cosine: bool)
     """Put the rows of one block before all seeds; returns how many took no part."""
     skipped = 0
     dimension = seeds.exact.shape[1]
-    rows = max(1, _CHUNK_VALUES // dimension)
+    rows = min(_CHUNK_ROWS, max(1, _CHUNK_VALUES // dimension))
     scores = np.empty(min(_GROUP, len(seeds.exact)) * min(rows, block.rows), np.float32)
     wide = np.empty((min(rows, block.rows), dimension), np.float32)
     for start, chunk in chunks(block, dimension, rows):
