@@ -98,6 +98,16 @@ def test_a_malformed_header_is_refused_with_the_known_kinds(parsed, text, what):
     assert "md5, sha1, sha256, url_md5, url_sha256, pdq" in str(caught.value)
 
 
+def test_unknown_columns_are_counted_by_the_separator_that_is_there(parsed):
+    with pytest.raises(ListError, match="column 1, 2"):
+        parsed("a;b\n", "list.csv")
+
+
+def test_a_line_that_only_says_id_is_no_header(parsed):
+    with pytest.raises(ListError, match="line 1: no kind is stated"):
+        parsed("id\n")
+
+
 STATED = {
     "text": (f"md5 {MD5}\nsha256 {SHA}\n", "list.txt"),
     "a table of kinds and values": (f"kind,value\nmd5,{MD5}\nsha256,{SHA}\n", "list.csv"),

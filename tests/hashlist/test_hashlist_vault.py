@@ -484,6 +484,7 @@ def test_a_removed_list_is_gone(kept, home):
         ({"name": ".."}, "name"),
         ({"name": "-a"}, "name"),
         ({"name": "a" * 65}, "name"),
+        ({"name": 5}, "name"),
         ({"category": "csam"}, "child-abuse, intimate-images, terrorism, opt-out, benchmark, other"),
         ({"owner": ""}, "owner"),
         ({"owner": "\x1b[2J"}, "owner"),
@@ -511,27 +512,37 @@ def test_a_category_may_come_as_its_word(vault):
 
 MD5 = PLANTED[Kind.MD5]
 MALFORMED = {
-    "nothing": {},
-    "no rows": {Kind.MD5: columns(Kind.MD5, [], ids=np.zeros(0, "S1"))},
-    "embeddings": {Kind.EMBEDDING: columns(Kind.MD5, MD5)},
-    "another kind's": {Kind.URL_MD5: columns(Kind.MD5, MD5)},
-    "another width": {Kind.SHA1: columns(Kind.SHA1, [], values=np.zeros((1, 16), np.uint8), ids=np.array([b"a"]))},
-    "another type": {Kind.MD5: columns(Kind.MD5, MD5, values=np.zeros((5, 16), np.int8))},
-    "unsorted": {Kind.MD5: columns(Kind.MD5, MD5[::-1])},
-    "doubled": {Kind.MD5: columns(Kind.MD5, [MD5[0], MD5[0]])},
-    "too few ids": {Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a"]))},
-    "ids of another type": {Kind.MD5: columns(Kind.MD5, MD5, ids=np.array(["a"] * 5))},
-    "long ids": {Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a" * 65] * 5))},
-    "too few flags": {Kind.MD5: columns(Kind.MD5, MD5, flags=np.zeros(4, np.uint8))},
-    "unknown flags": {Kind.MD5: columns(Kind.MD5, MD5, flags=np.full(5, 4, np.uint8))},
+    "nothing": ({}, "no entry"),
+    "no rows": ({Kind.MD5: columns(Kind.MD5, [], ids=np.zeros(0, "S1"))}, "no entry"),
+    "embeddings": ({Kind.EMBEDDING: columns(Kind.MD5, MD5)}, "this kind"),
+    "another kind's": ({Kind.URL_MD5: columns(Kind.MD5, MD5)}, "this kind"),
+    "another width": ({Kind.SHA1: replace(columns(Kind.MD5, MD5), kind=Kind.SHA1)}, "width"),
+    "another type": ({Kind.MD5: columns(Kind.MD5, MD5, values=columns(Kind.MD5, MD5).values.view(np.int8))}, "width"),
+    "unsorted": ({Kind.MD5: columns(Kind.MD5, MD5[::-1])}, "sorted"),
+    "doubled": ({Kind.MD5: columns(Kind.MD5, [MD5[0], MD5[0]])}, "distinct"),
+    "too few ids": ({Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a"]))}, "ids"),
+    "ids of another type": ({Kind.MD5: columns(Kind.MD5, MD5, ids=np.array(["a"] * 5))}, "ids"),
+    "long ids": ({Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a" * 65] * 5))}, "ids"),
+    "too few flags": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.zeros(4, np.uint8))}, "flags"),
+    "flags of another type": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.zeros(5, np.int8))}, "flags"),
+    "unknown flags": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.full(5, 4, np.uint8))}, "flags"),
 }
 
 
-@pytest.mark.parametrize("entries", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_entries_are_refused_before_anything_is_written(vault, home, entries):
-    with pytest.raises(ListError, match=r"no entry|malformed"):
+@pytest.mark.parametrize(("entries", "what"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_entries_are_refused_before_anything_is_written(vault, home, entries, what):
+    with pytest.raises(ListError, match=what):
         vault.add(INFO, entries)
     assert not home.exists()
+
+
+def test_ids_of_64_characters_are_kept(vault):
+    vault.add(INFO, {Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a" * 64] * 5))})
+    assert list(vault.load("synthetic").entries[Kind.MD5].ids) == [b"a" * 64] * 5
+
+
+def test_a_list_may_expire_on_its_own_date(vault):
+    assert vault.add(replace(INFO, expires=INFO.as_of), FEWER).expires == INFO.as_of
 
 
 # home and dates
