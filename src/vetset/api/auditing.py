@@ -1,17 +1,18 @@
 """scan, match, audit: what an operator runs. None of it needs a private key."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from vetset.api.given import Pub, dataset_of, load_policy, opened_lists, public_key
+from vetset.api.given import Pub, dataset_of, load_policy, opened_lists, public_key, require_outside
 from vetset.case.manifest import Request
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings import discover_embeddings
+from vetset.dataset.formats import format_of
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, UsageError
+from vetset.model.errors import DatasetError, PolicyError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.signal.embedding import load_embedder
@@ -38,7 +39,7 @@ def _request(
         root=str(root),
         format=chosen.value,
         dataset_stamp=stamp_of_shards(shards),
-        mapping={role: getattr(mapping, role) for role in ("url", "key", "md5", "sha1", "sha256")},
+        mapping=asdict(mapping),
         policy=policy,
         lists=list_uses(lists),
         recipients=recipients_of([public_key(key) for key in seal_to]),
@@ -67,6 +68,7 @@ def scan(
         OutputError: the store holds something else or cannot be written.
     """
     root, chosen, shards = dataset_of(dataset, dataset_format)
+    require_outside(root, Path(store))
     checked = load_policy(policy)
     mapping = columns or ColumnMapping()
     embedder_id = load_embedder(embedder).id if embedder else ""
@@ -82,9 +84,39 @@ def scan(
             engine=engine or LocalEngine(),
             reporter=reporter or Silent(),
         )
-        note = result.note(root, chosen, stamp_of_shards(shards), checked.scan, embedder_id)
+        note = result.note(root, chosen, stamp_of_shards(shards), checked.scan, mapping, embedder_id)
         place.note_scan(note)
     return note
+
+
+def _one_scan(store: Store, revision: str | None) -> ScanNote:
+    scans = store.scans()
+    meant = [note for note in scans if note.dataset_stamp.startswith(revision or "")]
+    if len(meant) != 1:
+        names = ", ".join(note.dataset_stamp[:12] for note in scans)
+        raise UsageError(
+            "it is not clear which scan is meant",
+            expected="one scan",
+            seen=f"{len(meant)} of {len(scans)} that the store holds",
+            where=str(store.folder),
+            todo=f"Name one of these with --revision: {names}" if scans else "Run `vetset scan` first.",
+        )
+    return meant[0]
+
+
+def _policy_of_scan(policy: Policy, note: ScanNote) -> Policy:
+    """The policy with the scan part that the store was scanned with.
+
+    Raises:
+        PolicyError: the policy states another scan part.
+    """
+    if "scan" in policy.model_fields_set and policy.scan != note.scan_policy:
+        raise PolicyError(
+            "the store was scanned under another scan part of the policy",
+            expected="the same [scan] settings, or none",
+            todo="Leave [scan] out, or scan again under this policy.",
+        )
+    return policy.model_copy(update={"scan": note.scan_policy})
 
 
 def match(
@@ -108,6 +140,7 @@ def match(
 
     Raises:
         UsageError: the store holds no scan, or several and none is named.
+        PolicyError: the policy states another scan part than the store was scanned with.
         CountError: a part of the store is damaged.
     """
     place = Path(store).resolve()
@@ -115,22 +148,13 @@ def match(
         raise UsageError("there is no store", expected="a folder that `vetset scan` wrote", where=str(store))
     opened = opened_lists(lists)
     with Store(place) as folder:
-        notes = [note for note in folder.scans() if note.dataset_stamp.startswith(revision or "")]
-        if len(notes) != 1:
-            raise UsageError(
-                "it is not clear which scan is meant",
-                expected="one scan",
-                seen=f"{len(notes)}",
-                where=str(store),
-                todo="Name it with --revision: " + ", ".join(note.dataset_stamp[:12] for note in folder.scans()),
-            )
-        note = notes[0]
-        checked = load_policy(policy).model_copy(update={"scan": note.scan_policy})
+        note = _one_scan(folder, revision)
+        checked = _policy_of_scan(load_policy(policy), note)
         request = replace(
             _request(
                 (Path(note.root), Format(note.format), []),
                 policy=checked,
-                mapping=ColumnMapping(),
+                mapping=ColumnMapping(**note.mapping),
                 lists=opened,
                 seal_to=seal_to,
                 embeddings=None,
@@ -141,7 +165,7 @@ def match(
         )
         manifest = begun(Path(out), request)
         if manifest.state == "sealed":
-            return AuditResult(manifest, len(manifest.shards), ())
+            return AuditResult(manifest, len(manifest.shards), manifest.problems)
         job = Job(request, None, (), ColumnMapping(), opened, None, note.embedder, Path(out))
         errors = {uri: DatasetError(f"not scanned ({error})") for uri, error in note.failed.items()}
         return conclude(job, manifest_after_scan(manifest, note.shards, errors), folder)
@@ -189,6 +213,7 @@ def audit(
     mapping = columns or ColumnMapping()
     folder = None if embeddings is None else Path(embeddings).resolve()
     place = (Path(out) / "store" if store is None else Path(store)).resolve()
+    require_outside(root, Path(out), place)
     embedder_id = load_embedder(embedder).id if embedder else ""
     request = _request(
         (root, chosen, shards),
@@ -200,11 +225,9 @@ def audit(
         embedder_id=embedder_id,
         store=place,
     )
-    manifest = begun(Path(out), request)
+    manifest = begun(Path(out), request, len(format_of(chosen).unclaimed(root)))
     if manifest.state == "sealed":
-        return AuditResult(
-            manifest, len(manifest.shards), tuple(f"{lost.uri}: {lost.error}" for lost in manifest.failed)
-        )
+        return AuditResult(manifest, len(manifest.shards), manifest.problems)
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
     return run_audit(
         job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()

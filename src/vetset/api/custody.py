@@ -17,6 +17,7 @@ from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.expand import expand as run_expand
+from vetset.stage.expand import require_same_space
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.summary import summary
@@ -76,7 +77,7 @@ def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) 
 
     Raises:
         UsageError: the audit knows no embeddings.
-        AlignmentError: the embeddings do not join.
+        AlignmentError: the embeddings do not join, or are not those that the audit searched.
     """
     opened = open_audit(path, key)
     _finished(opened)
@@ -91,6 +92,7 @@ def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) 
                 "this audit has no embeddings to search",
                 todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
             )
+        require_same_space(space, request.policy.expand, manifest.dataset_digest, findings.rounds[0].calibration)
         used = [record for told in findings.rounds for record in told.seeds]
         seeds = Seeds.confirmed(findings.matches, findings.verdicts, request.policy).without(used)
         settled = {candidate.record for candidate in findings.candidates}
@@ -151,13 +153,7 @@ def order(path: Path | str, key: Key, *, out: Path | str) -> Path:
         )
     request = opened.manifest.request
     with Store(Path(request.store)) as store:
-        made = removal_order(
-            opened.case.findings,
-            record_table(store, opened.manifest),
-            request.policy,
-            opened.manifest.dataset_digest,
-            request.embeddings,
-        )
+        made = removal_order(opened.case.findings, record_table(store, opened.manifest), opened.manifest)
     return written(Path(out), signed_order(made, private_key(key)))
 
 

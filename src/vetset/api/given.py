@@ -53,7 +53,7 @@ def load_policy(policy: Policy | Path | str | None) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError("the policy is not TOML", seen=str(error), where=str(path)) from error
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        told = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'policy'}: {item['msg']}" for item in error.errors())
         raise PolicyError(
             "the policy has unknown or impossible settings", seen=told, where=str(path), todo="See docs/policy.md."
         ) from error
@@ -64,12 +64,43 @@ def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tupl
 
     Raises:
         DatasetError: there is none, or not of a known format.
+        UsageError: there is no format of the stated name.
     """
     root = Path(dataset).resolve()
     if not root.exists():
         raise DatasetError("there is no dataset", expected="a folder, a .tar or a .parquet file", where=str(dataset))
+    if dataset_format is not None and dataset_format not in list(Format):
+        raise UsageError("there is no such format", expected=f"one of {', '.join(Format)}", seen=str(dataset_format))
     chosen = detect(root) if dataset_format is None else Format(dataset_format)
     return root, chosen, discover(root, chosen)
+
+
+def require_outside(root: Path, *places: Path) -> None:
+    """Refuse to write into the dataset: what is written there would be taken for a part of it the next time.
+
+    Raises:
+        UsageError: a place lies inside the dataset.
+    """
+    for place in places:
+        if place.resolve().is_relative_to(root):
+            raise UsageError(
+                "the output place lies inside the dataset",
+                expected="a place outside the dataset",
+                where=str(place),
+                todo="Name another one.",
+            )
+
+
+def read_file(path: Path | str, what: str) -> bytes:
+    """A signed document.
+
+    Raises:
+        UsageError: it is not there or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"there is no {what} to read", seen=error.strerror, where=str(path)) from error
 
 
 def opened_lists(lists: Sequence[str | HashList]) -> list[HashList]:
@@ -100,6 +131,9 @@ def written(path: Path, data: bytes) -> Path:
     """
     if path.exists():
         raise OutputError("the output file exists", where=str(path), todo="Name another one; nothing is overwritten.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError("the output file cannot be made", seen=error.strerror, where=str(path)) from error
     write_atomic(path, data)
     return path

@@ -1,15 +1,17 @@
 """clean and check: what anybody runs who holds a dataset, an order or a statement, and a public key."""
 
+import json
 from pathlib import Path
+from typing import Any
 
-from vetset.api.given import Key, Pub, dataset_of, private_key, public_key
+from vetset.api.given import Key, Pub, dataset_of, private_key, public_key, read_file, require_outside
 from vetset.dataset.columns import ColumnMapping
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
-from vetset.model.errors import DatasetError, UsageError
+from vetset.model.errors import DatasetError
 from vetset.stage.attest import Checked, checked_statement, differing_shards
-from vetset.stage.clean import CleanJob, read_shards
+from vetset.stage.clean import MARKER, CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
 from vetset.stage.progress import Reporter, Silent
 
@@ -22,12 +24,13 @@ def clean(
     out: Path | str,
     embeddings: Path | str | None = None,
     keep_list: bool = False,
-    columns: ColumnMapping | None = None,
     dataset_format: Format | str | None = None,
     engine: Engine | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
     """Write a new revision without the records of an order, or with `keep_list` a table of what stays.
+
+    Which columns mean what is part of the order.
 
     Args:
         dataset: the revision that was audited.
@@ -36,7 +39,6 @@ def clean(
         out: where the new revision will lie; must not exist, or be empty.
         embeddings: where the dataset's embeddings lie, if not where the audit found them.
         keep_list: write `keep.parquet` instead of a copy.
-        columns: which columns mean what.
         dataset_format: which format, where it cannot be told.
         engine: where shards are copied.
         reporter: hears of progress.
@@ -45,16 +47,17 @@ def clean(
         `out`.
 
     Raises:
+        UsageError: there is no order, or `out` lies inside the dataset.
         SignatureError: the order is not this signer's.
         DatasetError: this is not the revision that the order is for.
         OutputError: the output place is taken, or writing failed; nothing is left there.
     """
     root, _, shards = dataset_of(dataset, dataset_format)
+    require_outside(root, Path(out))
     job = CleanJob(
         root=root,
         shards=shards,
-        mapping=columns or ColumnMapping(),
-        order=Path(order).resolve(),
+        order=read_file(order, "removal order"),
         signer=public_key(signer),
         out=Path(out),
         embeddings=None if embeddings is None else Path(embeddings),
@@ -62,6 +65,16 @@ def clean(
     )
     run_clean(job, engine=engine or LocalEngine(), reporter=reporter or Silent())
     return Path(out)
+
+
+def revision_note(path: Path | str) -> dict[str, Any]:
+    """What a cleaned revision says of itself: `private`, `why`, `files_not_carried`.
+
+    Raises:
+        UsageError: there is no cleaned revision.
+    """
+    told: dict[str, Any] = json.loads(read_file(Path(path) / MARKER, "cleaned revision"))
+    return told
 
 
 def check(
@@ -78,13 +91,12 @@ def check(
         SignatureError: somebody else signed it, or it was altered.
         DatasetError: the dataset is not the one that the statement is about.
     """
-    path = Path(statement)
-    if not path.is_file():
-        raise UsageError("there is no statement", where=str(path))
-    found = checked_statement(path.read_bytes(), public_key(signer), None if key is None else private_key(key))
+    data = read_file(statement, "statement")
+    found = checked_statement(data, public_key(signer), None if key is None else private_key(key))
     if dataset is not None:
-        root, _, shards = dataset_of(dataset, None)
-        read = read_shards(root, shards, ColumnMapping(), engine or LocalEngine())
+        root, _, shards = dataset_of(dataset, found.predicate["format"])
+        mapping = ColumnMapping(**found.predicate["mapping"])
+        read = read_shards(root, shards, mapping, engine or LocalEngine())
         differing = differing_shards(found.subjects, {shard.uri: shard.digest for shard in read})
         if differing:
             shown = ", ".join(differing[:5]) + (", …" if len(differing) > 5 else "")

@@ -130,6 +130,8 @@ class Manifest:
         shards: every shard that was read, sorted by uri.
         failed: every shard that was not.
         coverage: per kind, over everything that was read.
+        unbalanced: where counts do not add up, in words without a count of matches.
+        unclaimed: files of the dataset that belong to no shard: they were not audited.
         vetset: version of the software.
     """
 
@@ -139,6 +141,8 @@ class Manifest:
     shards: tuple[ScannedShard, ...] = ()
     failed: tuple[FailedShard, ...] = ()
     coverage: Mapping[Kind, Coverage] = field(default_factory=dict)
+    unbalanced: tuple[str, ...] = ()
+    unclaimed: int = 0
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
 
@@ -146,6 +150,11 @@ class Manifest:
     def records(self) -> int:
         """Records in every shard that was read."""
         return sum(shard.records for shard in self.shards)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why nothing can be claimed, if so: shards that failed, counts that do not add up."""
+        return tuple(f"{shard.uri}: {shard.error}" for shard in self.failed) + self.unbalanced
 
     @property
     def dataset_digest(self) -> str:

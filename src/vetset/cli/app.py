@@ -13,6 +13,9 @@ from vetset.model.errors import VetsetError
 DEFECT = 70
 """Exit code of an error that vetset did not foresee."""
 
+STOPPED = 130
+"""Exit code that typer gives to an interrupt from the keyboard."""
+
 app = typer.Typer(
     name="vetset",
     help=(
@@ -50,9 +53,10 @@ def main() -> None:
     except VetsetError as error:
         complain(error, as_json="--json" in sys.argv[1:])
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("vetset: stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            print("vetset: stopped; run the same command again to go on", file=sys.stderr)
+        raise
     except Exception as error:  # noqa: BLE001  the last resort: the text of a foreign error may hold data
         _defect(error)
 

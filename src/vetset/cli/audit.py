@@ -20,14 +20,8 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "state": manifest.state,
         "records": manifest.records,
         "shards": {"read": len(manifest.shards), "reused": result.reused, "failed": len(manifest.failed)},
-        "coverage": {
-            kind.value: {
-                "records": coverage.records,
-                "decided": coverage.decided,
-                "undecided": {reason.value: count for reason, count in coverage.undecided.items()},
-            }
-            for kind, coverage in manifest.coverage.items()
-        },
+        "unclaimed_files": manifest.unclaimed,
+        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
         "lists": [used.name for used in manifest.request.lists],
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
         "errors": list(result.errors),
@@ -42,6 +36,8 @@ def text_of(document: dict[str, Any], out: Path) -> str:
     for kind, coverage in document["coverage"].items():
         undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
         lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    if document["unclaimed_files"]:
+        lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
     names = ", ".join(document["sealed_to"])
     lines += [f"  lists: {', '.join(document['lists'])}", f"The result is sealed to {names} in {out}, whatever it is."]
     lines.append(f"Next: vetset open {out} --key NAME.key")
@@ -108,6 +104,6 @@ def command(
         embeddings=embeddings,
         embedder=embedder,
         engine=LocalEngine(workers),
-        reporter=progress(quiet=as_json),
+        reporter=progress(as_json=as_json),
     )
     conclude(result, out, as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vetset.cli.options import Columns, Format, Json, Signer, Workers, mapping_of
+from vetset.cli.options import Format, Json, Signer, Workers
 from vetset.cli.output import emit, progress
 
 
@@ -22,7 +22,6 @@ def command(
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
     workers: Workers = None,
-    column: Columns = None,
     dataset_format: Format = None,
     as_json: Json = False,
 ) -> None:
@@ -31,8 +30,7 @@ def command(
     Survivors are byte-identical and in order; tar members, table rows and embeddings move together; the copy is read
     again and compared before it gets its name. Keep the new revision private: beside the old one it is a map.
     """
-    from vetset.api.revision import clean
-    from vetset.dataset.columns import ColumnMapping
+    from vetset.api.revision import clean, revision_note
     from vetset.engine.local import LocalEngine
 
     path = clean(
@@ -42,14 +40,17 @@ def command(
         out=out,
         embeddings=embeddings,
         keep_list=keep_list,
-        columns=ColumnMapping(**mapping_of(column)),
         dataset_format=dataset_format,
         engine=LocalEngine(workers),
-        reporter=progress(quiet=as_json),
+        reporter=progress(as_json=as_json),
     )
-    what = "the keep-list" if keep_list else "the new revision"
-    emit(
-        {"out": str(path), "private": True, "keep_list": keep_list},
-        f"{what} is in {path}; it was read again and compared.\nKeep it private: beside the old revision it is a map.",
-        as_json=as_json,
-    )
+    told = revision_note(path)
+    if keep_list:
+        lines = [f"the keep-list is in {path}"]
+    else:
+        lines = [f"the new revision is in {path}; it was read again and compared."]
+    if told["files_not_carried"]:
+        lines.append(f"{told['files_not_carried']} files belong to no shard: they were not audited, and stayed behind.")
+    lines.append("Keep it private: beside the old revision it is a map.")
+    document = {key: told[key] for key in ("private", "files_not_carried")}
+    emit({"out": str(path), "keep_list": keep_list, **document}, "\n".join(lines), as_json=as_json)

@@ -25,7 +25,7 @@ def emit(document: Any, text: str, *, as_json: bool) -> None:
 
 
 def complain(error: VetsetError, *, as_json: bool) -> None:
-    """Print an error."""
+    """Print an error; as JSON it is one line, as every other line on stderr."""
     if as_json:
         told = {
             "error": type(error).__name__,
@@ -36,7 +36,7 @@ def complain(error: VetsetError, *, as_json: bool) -> None:
             "todo": error.todo,
             "exit_code": error.exit_code,
         }
-        print(json.dumps(told, indent=2, sort_keys=True), file=sys.stderr)
+        print(json.dumps(told, sort_keys=True), file=sys.stderr)
     else:
         print(f"vetset: {error}", file=sys.stderr)
 
@@ -59,9 +59,14 @@ def time_text(seconds: float) -> str:
 
 
 class ProgressLines:
-    """Plain lines on stderr every few seconds: for logs."""
+    """Lines on stderr every few seconds: for logs, or as JSON for programs.
 
-    def __init__(self) -> None:
+    Args:
+        as_json: whether each line is a JSON document.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
         self._begun = self._told = 0.0
         self._stage = ""
         self._shards = self._done = self._records = self._size = self._read = 0
@@ -71,7 +76,7 @@ class ProgressLines:
         self._begun = self._told = time.monotonic()
         self._stage, self._shards, self._size = stage, shards, size
         self._done = self._records = self._read = 0
-        print(f"{stage}: {shards} shards, {size_text(size)}", file=sys.stderr)
+        self._tell(f"{stage}: {shards} shards, {size_text(size)}")
 
     def advanced(self, shard: "Shard", records: int) -> None:
         """A shard is done."""
@@ -81,7 +86,10 @@ class ProgressLines:
         now = time.monotonic()
         if now - self._told >= PLAIN_SECONDS:
             self._told = now
-            print(self._line(now - self._begun), file=sys.stderr)
+            self._tell(self._line(now - self._begun))
+
+    def _tell(self, line: str) -> None:
+        print(json.dumps({"progress": line}) if self._as_json else line, file=sys.stderr)
 
     def _line(self, seconds: float) -> str:
         rate = self._records / seconds if seconds else 0.0
@@ -95,10 +103,9 @@ class ProgressLines:
         """The stage is over."""
         seconds = time.monotonic() - self._begun
         rate = self._records / seconds if seconds else 0.0
-        print(
+        self._tell(
             f"{self._stage}: {self._done}/{self._shards} shards, {self._records} records "
-            f"in {time_text(seconds)} ({rate:.0f} records/s)",
-            file=sys.stderr,
+            f"in {time_text(seconds)} ({rate:.0f} records/s)"
         )
 
 
@@ -135,6 +142,6 @@ class ProgressBar:
             self._progress.stop()
 
 
-def progress(*, quiet: bool = False) -> ProgressBar | ProgressLines:
-    """A bar on a terminal, plain lines elsewhere."""
-    return ProgressBar() if sys.stderr.isatty() and not quiet else ProgressLines()
+def progress(*, as_json: bool) -> ProgressBar | ProgressLines:
+    """A bar on a terminal, plain lines elsewhere, lines of JSON where JSON is asked for."""
+    return ProgressBar() if sys.stderr.isatty() and not as_json else ProgressLines(as_json=as_json)

@@ -38,7 +38,7 @@ def scan_command(
         dataset_format=dataset_format,
         embedder=embedder,
         engine=LocalEngine(workers),
-        reporter=progress(quiet=as_json),
+        reporter=progress(as_json=as_json),
     )
     document = {
         "revision": note.dataset_stamp,

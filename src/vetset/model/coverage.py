@@ -7,6 +7,7 @@ undecided from the signals in the store, matched and not matched from the join. 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 from vetset.model.errors import CountError
 from vetset.model.signal import Kind, Reason
@@ -45,6 +46,11 @@ class Coverage:
             _added(self.undecided, other.undecided),
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The counts as JSON, without the kind."""
+        undecided = {reason.value: count for reason, count in self.undecided.items()}
+        return {"records": self.records, "decided": self.decided, "undecided": undecided}
+
     @property
     def balanced(self) -> bool:
         """Whether every record is either decided or undecided, and none is both."""
@@ -76,7 +82,7 @@ class Tally:
         records: records that the reader yielded.
         matched: records of which some variant matched.
         not_matched: records that could be decided and did not match.
-        undecided: records that could not be decided and did not match, by reason.
+        undecided: records that could not be decided, by reason.
     """
 
     list_name: str
@@ -109,8 +115,8 @@ class Tally:
         Raises:
             CountError: the identity of rule 3 does not hold.
         """
-        undecided = sum(self.undecided.values())
-        if not self.balanced or self.records != coverage.records or undecided > coverage.records - coverage.decided:
+        decided = self.matched + self.not_matched
+        if not self.balanced or (self.records, decided) != (coverage.records, coverage.decided):
             # The text names no count: how many matched is sealed.
             raise CountError(
                 f"the tally of {self.kind} does not add up",

@@ -5,10 +5,10 @@ The scan part has a digest of its own: changing a radius must not make anybody r
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vetset.model.canonical import document_digest
-from vetset.model.signal import Kind
+from vetset.model.signal import LIST_KINDS, Kind
 
 
 class _Section(BaseModel):
@@ -26,7 +26,7 @@ class ScanPolicy(_Section):
     kinds: tuple[Kind, ...] = (
         Kind.MD5, Kind.SHA1, Kind.SHA256, Kind.URL_MD5, Kind.URL_SHA256, Kind.PDQ,
     )  # fmt: skip
-    """Kinds of signal to compute; `embedding` is added by `--embedder`."""
+    """Kinds of signal to compute, in any order; `embedding` is added by `--embedder`."""
     max_image_bytes: int = Field(default=256 << 20, ge=1)
     """A stored picture of more bytes is undecided for perceptual kinds (its digests are still taken)."""
     max_pixels: int = Field(default=1 << 28, ge=1)
@@ -34,11 +34,12 @@ class ScanPolicy(_Section):
     min_pdq_quality: int = Field(default=50, ge=0, le=100)
     """A PDQ hash of lower quality decides nothing (`low_quality`)."""
 
-    @model_validator(mode="after")
-    def _sorted_kinds(self) -> Self:
-        if len(set(self.kinds)) != len(self.kinds):
-            raise ValueError("a kind is named twice")
-        return self
+    @field_validator("kinds")
+    @classmethod
+    def _ordered_kinds(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if not kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= set(LIST_KINDS):
+            raise ValueError(f"name each kind once, out of {', '.join(LIST_KINDS)}")
+        return tuple(kind for kind in Kind if kind in kinds)
 
 
 class MatchPolicy(_Section):
@@ -65,8 +66,8 @@ class ExpandPolicy(_Section):
     """Neighbours looked at for each seed, before the threshold."""
     false_candidate_rate: float = Field(default=1e-3, gt=0, le=0.1)
     """Share of random pairs of this dataset that may pass the threshold; the threshold is calibrated to it."""
-    calibration_pairs: int = Field(default=200_000, ge=1_000, le=50_000_000)
-    """Random pairs that the calibration looks at."""
+    calibration_pairs: int = Field(default=200_000, ge=1_000, le=5_000_000)
+    """Random pairs that the calibration looks at; all of them are in memory at once, at 32 bytes each."""
     min_similarity: float = Field(default=0.5, ge=-1, le=1)
     """The threshold is never lower than this cosine."""
     max_similarity: float = Field(default=0.9, ge=-1, le=1)
@@ -110,3 +111,9 @@ class Policy(_Section):
     expand: ExpandPolicy = ExpandPolicy()
     remove: RemovePolicy = RemovePolicy()
     seal: SealPolicy = SealPolicy()
+
+    @model_validator(mode="after")
+    def _copies_can_be_seen(self) -> Self:
+        if self.remove.copies and Kind.SHA256 not in self.scan.kinds:
+            raise ValueError("remove.copies needs sha256 among scan.kinds")
+        return self

@@ -1,5 +1,6 @@
 """What a custodian signs: which records a revision must lose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -12,9 +13,11 @@ class RemovalOrder:
     and no digest of a picture.
 
     Attributes:
-        dataset: digest of the revision that the order is for (see `case.run.Manifest.dataset_digest`).
+        dataset: digest of the revision that the order is for (see `case.manifest.Manifest.dataset_digest`).
         salt: hex, 32 bytes.
         tokens: hex, sorted, distinct.
+        mapping: the column mapping of the audit, by role. It decides what a record's key is, so that who cleans under
+            another one would find no record of the order in the dataset.
         embeddings: folder of the embeddings that the audit joined, which must lose the same records; empty if none.
         cover: whether records were added that are not findings; without cover the new revision must stay private.
     """
@@ -22,5 +25,6 @@ class RemovalOrder:
     dataset: str
     salt: str = field(repr=False)
     tokens: tuple[str, ...] = field(repr=False)
+    mapping: Mapping[str, str | None] = field(default_factory=dict)
     embeddings: str = ""
     cover: bool = False

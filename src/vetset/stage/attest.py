@@ -57,6 +57,7 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
 def _result(opened: OpenedCase, manifest: Manifest) -> dict[str, Any]:
     return {
         "claims": claims(opened.findings, manifest),
+        "parts": opened.parts,
         "findings": opened.findings.digest,
         "tallies": [asdict(tally) for tally in opened.findings.tallies],
     }
@@ -79,8 +80,12 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "policy": request.policy.digest,
         "scan_policy": request.policy.scan.digest,
         "lists": [asdict(used) for used in request.lists],
-        "coverage": {kind.value: asdict(coverage) for kind, coverage in manifest.coverage.items()},
-        "case": {"head": opened.head, "parts": opened.parts},
+        "mapping": dict(request.mapping),
+        "format": request.format,
+        "unclaimed_files": manifest.unclaimed,
+        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
+        # not how many parts: whoever had something to verify has more of them
+        "case_head": opened.head,
         "sealed_result": base64.b64encode(result).decode("ascii"),
     }
     subjects = {shard.uri: shard.digest for shard in manifest.shards}

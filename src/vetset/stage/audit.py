@@ -17,7 +17,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.engine.outcome import Engine
 from vetset.model.coverage import Coverage, Tally, total_coverage, total_tally
 from vetset.model.dataset import Format, Shard, shard_names
-from vetset.model.errors import AlignmentError, CountError, VetsetError
+from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
@@ -178,28 +178,23 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     table = record_table(store, manifest)
     matched = match_store(table, job)
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
-    manifest = replace(manifest, coverage=matched.coverage)
+    manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances)
     ledger = ledger_of(job.out, manifest)
-
-    def sealed(rounds: tuple[Round, ...], candidates: tuple[Candidate, ...], status: Status) -> None:
-        records = {match.record for match in matched.matches} | {candidate.record for candidate in candidates}
-        found = provenance(records, table, job.root, job.shards, job.mapping)
-        ledger.write_first(FindingsPart(matched.matches, matched.tallies, candidates, rounds, found, status))
-
-    try:
-        space = space_of(job.request, job.embeddings, store, table)
-        rounds, candidates = _first_round(job, table, space, matched.matches, manifest.dataset_digest)
-    except AlignmentError:
-        sealed((), (), "incomplete")
-        raise
+    read = partial(provenance, table=table, root=job.root, shards=job.shards, mapping=job.mapping)
+    found = read({match.record for match in matched.matches})
+    if job.embeddings is not None or job.request.embedder:
+        # Whatever becomes of the search for neighbours, what the lists found is sealed by now.
+        ledger.write_first(FindingsPart(matched.matches, matched.tallies, (), (), found, "incomplete"))
+        write_manifest(job.out, manifest)
+    space = space_of(job.request, job.embeddings, store, table)
+    rounds, candidates = _first_round(job, table, space, matched.matches, manifest.dataset_digest)
     if space is not None:
         manifest = replace(manifest, coverage={**matched.coverage, Kind.EMBEDDING: space.coverage})
-    sealed(rounds, candidates, status)
+    found += read({candidate.record for candidate in candidates} - {match.record for match in matched.matches})
+    ledger.write_first(FindingsPart(matched.matches, matched.tallies, candidates, rounds, tuple(sorted(found)), status))
     manifest = replace(manifest, state="sealed")
     write_manifest(job.out, manifest)
-    return AuditResult(
-        manifest, 0, tuple(f"{shard.uri}: {shard.error}" for shard in manifest.failed) + matched.imbalances
-    )
+    return AuditResult(manifest, 0, manifest.problems)
 
 
 def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str, reporter: Reporter) -> AuditResult:
@@ -227,7 +222,8 @@ def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str,
         )
         request = job.request
         stamp, policy = request.dataset_stamp, request.policy.scan
-        store.note_scan(result.note(root, Format(request.format), stamp, policy, request.embedder))
+        note = result.note(root, Format(request.format), stamp, policy, job.mapping, request.embedder)
+        store.note_scan(note)
         concluded = conclude(job, manifest_after_scan(manifest, result.scanned, result.failed), store)
-    errors = tuple(str(error) for error in result.failed.values())
-    return replace(concluded, reused=result.reused, errors=errors or concluded.errors)
+    failures = tuple(str(error) for _, error in sorted(result.failed.items()))
+    return replace(concluded, reused=result.reused, errors=failures + concluded.manifest.unbalanced)

@@ -6,7 +6,7 @@ one by one and in order. The new revision appears under its name whole, or not a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class CleanTask:
     mapping: ColumnMapping
     name: ShardDigest
     digest: str
-    order: Path
+    order: bytes = field(repr=False)
     signer: PublicKey
     out: Path | None
 
@@ -113,8 +113,8 @@ class CleanedShard:
 
 
 @cache
-def _tokens(order: Path, signer: PublicKey) -> tuple[bytes, frozenset[str]]:
-    checked = checked_order(order.read_bytes(), signer)
+def _tokens(order: bytes, signer: PublicKey) -> tuple[bytes, frozenset[str]]:
+    checked = checked_order(order, signer)
     return bytes.fromhex(checked.salt), frozenset(checked.tokens)
 
 
@@ -232,8 +232,7 @@ class CleanJob:
     Attributes:
         root: the dataset.
         shards: its shards.
-        mapping: which columns mean what.
-        order: file of the signed order.
+        order: the signed order, as it was read once.
         signer: who must have signed it.
         out: where the new revision will lie.
         embeddings: folder of embeddings that belong to the dataset, or None.
@@ -242,20 +241,19 @@ class CleanJob:
 
     root: Path
     shards: Sequence[Shard]
-    mapping: ColumnMapping
-    order: Path
+    order: bytes = field(repr=False)
     signer: PublicKey
     out: Path
     embeddings: Path | None
     keep_list: bool
 
 
-def _tasks(job: CleanJob, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
+def _tasks(job: CleanJob, mapping: ColumnMapping, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
     names = shard_names([shard.digest for shard in read])
     by_uri = {shard.uri: shard for shard in job.shards}
     out = None if job.keep_list else folder
     return [
-        CleanTask(job.root, by_uri[shard.uri], job.mapping, name, shard.digest, job.order, job.signer, out)
+        CleanTask(job.root, by_uri[shard.uri], mapping, name, shard.digest, job.order, job.signer, out)
         for shard, name in zip(read, names, strict=True)
     ]
 
@@ -290,6 +288,19 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
     return Path(order.embeddings) if order.embeddings else None
 
 
+def _write_marker(job: CleanJob, order: RemovalOrder, folder: Path) -> None:
+    """Say in the new revision that it is private, and how many files belong to no shard and were not carried along."""
+    left = 0 if job.keep_list else len(format_of(job.shards[0].format).unclaimed(job.root))
+    marker = {
+        "format": "vetset-revision",
+        "version": 1,
+        "private": not order.cover,
+        "why": "" if order.cover else PRIVATE,
+        "files_not_carried": left,
+    }
+    (folder / MARKER).write_bytes(canonical_json(marker) + b"\n")
+
+
 def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
     """Write the new revision, or the keep-list.
 
@@ -306,9 +317,10 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         DatasetError: the dataset is not the revision that the order is for.
         OutputError: the output place is taken, or the copy is not what it should be.
     """
-    order = checked_order(job.order.read_bytes(), job.signer)
+    order = checked_order(job.order, job.signer)
+    mapping = ColumnMapping(**order.mapping)
     with fresh_folder(job.out) as folder:
-        read = read_shards(job.root, job.shards, job.mapping, engine)
+        read = read_shards(job.root, job.shards, mapping, engine)
         if revision_digest({shard.uri: shard.digest for shard in read}) != order.dataset:
             raise DatasetError(
                 "this is not the revision that the order was made for",
@@ -316,7 +328,7 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
                 where=str(job.root),
                 todo="Audit this revision and have a new order made.",
             )
-        tasks = _tasks(job, read, folder)
+        tasks = _tasks(job, mapping, read, folder)
         reporter.started("clean", len(tasks), sum(task.shard.size for task in tasks))
         cleaned = _cleaned(tasks, engine, reporter)
         reporter.finished()
@@ -328,6 +340,5 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         if embeddings is not None:
             dropped = [key for shard in cleaned for key, stays in zip(shard.keys, shard.keep, strict=True) if not stays]
             _clean_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), job.root)
-        marker = {"format": "vetset-revision", "version": 1, "private": not order.cover, "why": PRIVATE}
-        (folder / MARKER).write_bytes(canonical_json(marker) + b"\n")
+        _write_marker(job, order, folder)
     return order.dataset

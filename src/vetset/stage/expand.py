@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from vetset.case.findings import Calibration, Round
 from vetset.model.dataset import RecordId
+from vetset.model.errors import AlignmentError
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
 from vetset.model.policy import ExpandPolicy
 from vetset.search.exact import DigestIndex
 from vetset.search.nearest import nearest
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
+
+_CALIBRATION_TOLERANCE = 1e-3
+"""Other machines sum in another order; another model is further away than this."""
 
 METHOD = "quantile of cosine over random pairs of distinct records, within the policy's bounds"
 
@@ -50,6 +54,23 @@ def calibrate(space: Space, policy: ExpandPolicy, seed: str) -> Calibration:
         threshold=round(threshold, 6),
         bounded=threshold != quantile,
     )
+
+
+def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Calibration) -> None:
+    """Refuse vectors on which the first round's calibration does not come out again: its threshold means nothing there.
+
+    Raises:
+        AlignmentError: the vectors are not those of the first round.
+    """
+    now = calibrate(space, policy, seed)
+    same_size = (now.vectors, now.pairs) == (first.vectors, first.pairs)
+    if not same_size or abs(now.quantile - first.quantile) > _CALIBRATION_TOLERANCE:
+        raise AlignmentError(
+            "these are not the embeddings that the audit searched",
+            expected="the vectors of the first round, on which its threshold was calibrated",
+            seen="vectors with another distribution of similarities",
+            todo="Name the folder that the audit used, or audit anew with these embeddings.",
+        )
 
 
 def _sampled_rows(mask: NDArray[np.bool_], policy: ExpandPolicy, seed: str, block: int) -> list[int]:

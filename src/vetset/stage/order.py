@@ -12,6 +12,7 @@ import secrets
 from pydantic import TypeAdapter, ValidationError
 
 from vetset.case.findings import Findings
+from vetset.case.manifest import Manifest
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId
 from vetset.model.errors import SignatureError
@@ -68,21 +69,24 @@ def _filled(tokens: set[str], records: int) -> list[str]:
     return sorted(filled)
 
 
-def removal_order(
-    findings: Findings, table: RecordTable, policy: Policy, dataset: str, embeddings: str
-) -> RemovalOrder:
+def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) -> RemovalOrder:
     """The order for one revision.
 
     Args:
         findings: the folded case.
         table: the revision's records.
-        policy: what is removed.
-        dataset: digest of the revision.
-        embeddings: folder of the embeddings that the audit joined, or empty.
+        manifest: the audit's public side, which says what was audited and under which policy.
     """
     salt = secrets.token_bytes(32)
-    tokens = {token(salt, record) for record in to_remove(findings, table, policy)}
-    return RemovalOrder(dataset, salt.hex(), tuple(_filled(tokens, table.count)), embeddings)
+    request = manifest.request
+    tokens = {token(salt, record) for record in to_remove(findings, table, request.policy)}
+    return RemovalOrder(
+        dataset=manifest.dataset_digest,
+        salt=salt.hex(),
+        tokens=tuple(_filled(tokens, table.count)),
+        mapping=request.mapping,
+        embeddings=request.embeddings,
+    )
 
 
 def signed_order(order: RemovalOrder, key: PrivateKey) -> bytes:

@@ -20,14 +20,16 @@ from vetset.store.part import Part
 from vetset.store.records import RecordTable
 
 
-def _scanned_content(part: Part, row: int) -> ContentId | None:
-    """Identity of a record as the scan saw it: its bytes, else its address, else none."""
+def _scanned_contents(part: Part, rows: Sequence[int]) -> dict[int, ContentId]:
+    """Identity of records as the scan saw them: their bytes, else their address; absent where there is neither."""
+    found: dict[int, ContentId] = {}
     for kind, prefix in ((Kind.SHA256, "sha256"), (Kind.URL_SHA256, "url")):
         if kind in part.kinds:
             stored = part.signals(kind)[0]
-            if stored.present[row]:
-                return ContentId(f"{prefix}:{stored.values[row].tobytes().hex()}")
-    return None
+            for row in rows:
+                if row not in found and stored.present[row]:
+                    found[row] = ContentId(f"{prefix}:{stored.values[row].tobytes().hex()}")
+    return found
 
 
 def _read_content(item: Record | Unreadable) -> ContentId | None:
@@ -39,8 +41,7 @@ def _read_content(item: Record | Unreadable) -> ContentId | None:
     return None
 
 
-def _entry(record: RecordId, uri: str, part: Part, item: Record | Unreadable | None) -> Provenance:
-    scanned = _scanned_content(part, record.row)
+def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record | Unreadable | None) -> Provenance:
     content = scanned or ContentId("none")
     if item is None:
         return Provenance(record, uri, content, "", "{}", checked=False)
@@ -75,11 +76,13 @@ def provenance(
         if not asked:
             continue
         shard = by_uri.get(stored.uri)
+        rows = [record.row for record in asked]
+        scanned = _scanned_contents(part, rows)
         items: Mapping[int, Record | Unreadable] = {}
         if root is not None and shard is not None:
             try:
-                items = format_of(shard.format).read_rows(root, shard, [record.row for record in asked], mapping)
+                items = format_of(shard.format).read_rows(root, shard, rows, mapping)
             except DatasetError:
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
-        entries += [_entry(record, stored.uri, part, items.get(record.row)) for record in asked]
+        entries += [_entry(record, stored.uri, scanned.get(record.row), items.get(record.row)) for record in asked]
     return tuple(sorted(entries))

@@ -12,7 +12,7 @@ from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.seal.keys import PublicKey
-from vetset.storage.commit import is_vacant, private_folder
+from vetset.storage.commit import PARTIAL, clear_partials, is_vacant, private_folder
 
 
 def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
@@ -65,18 +65,31 @@ def stamp_of_embeddings(parts: Sequence[EmbeddingPart]) -> str:
     return document_digest([[path.name, (state := path.stat()).st_size, state.st_mtime_ns] for path in files])
 
 
-def begun(out: Path, request: Request) -> Manifest:
+def _holds_nothing(out: Path) -> bool:
+    """Whether nothing lies in a folder but what a run left that was killed while it wrote its first manifest."""
+    if is_vacant(out):
+        return True
+    unfinished = f"{manifest_path(out).name}.*{PARTIAL}"
+    return out.is_dir() and all(path.match(unfinished) for path in out.iterdir())
+
+
+def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
     """The manifest of this request in its output folder: written now, or found there.
 
     A request that is still running may be given other embeddings, since wrong ones are what stops it.
+
+    Args:
+        out: the output folder.
+        request: what is asked for.
+        unclaimed: files of the dataset that belong to no shard.
 
     Raises:
         UsageError: the folder holds another audit.
         OutputError: the folder holds something else.
     """
-    fresh = Manifest(request, version("vetset"))
-    if is_vacant(out):
-        private_folder(out)
+    fresh = Manifest(request, version("vetset"), unclaimed=unclaimed)
+    if _holds_nothing(out):
+        clear_partials(private_folder(out))
     elif not manifest_path(out).is_file():
         raise OutputError(
             "the output folder holds something else",
@@ -92,7 +105,7 @@ def begun(out: Path, request: Request) -> Manifest:
             raise UsageError(
                 "the output folder belongs to another audit",
                 expected="the same dataset, lists, recipients and policy",
-                seen=f"another {', another '.join(differing)}",
+                seen=f"a request that differs in: {', '.join(differing)}",
                 where=str(out),
                 todo="Name another folder with --out. (With the same --store nothing is read twice.)",
             )

@@ -58,8 +58,8 @@ def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") 
 
 
 @cache
-def _embedder(name: str) -> Embedder:
-    """One loaded model per worker and name."""
+def _embedder(name: str, model: str) -> Embedder:  # noqa: ARG001  a file of the same name may hold another model by now
+    """One loaded model per worker, name and id."""
     return load_embedder(name, threads=1)
 
 
@@ -133,13 +133,16 @@ def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
     return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
 
 
+def _chunk_vectors(chunk: _Chunk, task: ScanTask) -> NDArray[np.float16] | None:
+    return chunk.vectors(_embedder(task.embedder, task.key.embedder)) if Kind.EMBEDDING in task.key.kinds else None
+
+
 def _append_records(task: ScanTask, items: Iterator[Record | Unreadable], writer: PartWriter) -> None:
     while batch := list(islice(items, CHUNK_RECORDS)):
         chunk = _Chunk(task.key.kinds)
         for record in batch:
             chunk.add(record, task.policy)
-        vectors = chunk.vectors(_embedder(task.embedder)) if Kind.EMBEDDING in task.key.kinds else None
-        writer.append(chunk.columns(), vectors)
+        writer.append(chunk.columns(), _chunk_vectors(chunk, task))
 
 
 def _column_signals(batch: ColumnBatch, kind: Kind) -> tuple[Values, NDArray[np.uint8]]:
@@ -214,10 +217,12 @@ class ScanResult:
     failed: Mapping[str, VetsetError]
     reused: int
 
-    def note(self, root: Path, name: Format, stamp: str, policy: ScanPolicy, embedder_id: str) -> ScanNote:
+    def note(  # noqa: PLR0917  two callers
+        self, root: Path, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
+    ) -> ScanNote:
         """What the store remembers of this scan."""
         failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
-        return ScanNote(str(root), name.value, stamp, policy, embedder_id, self.scanned, failed)
+        return ScanNote(str(root), name.value, stamp, policy, asdict(mapping), embedder_id, self.scanned, failed)
 
 
 def scan(

@@ -17,6 +17,7 @@ from vetset.model.coverage import Coverage
 from vetset.model.errors import AlignmentError
 from vetset.model.signal import Kind, Reason
 from vetset.store.alignment import align
+from vetset.store.part import is_whole
 from vetset.store.records import RecordTable
 from vetset.store.store import Store
 
@@ -111,6 +112,12 @@ def computed_space(store: Store, table: RecordTable) -> Space:
     for shard in table.shards:
         if shard.records:
             path = store.embeddings_path(shard.part)
+            if not is_whole(path):
+                raise AlignmentError(
+                    "computed embeddings are missing or damaged",
+                    where=shard.uri,
+                    todo="Remove the store's folder and scan again.",
+                )
             try:
                 block = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:

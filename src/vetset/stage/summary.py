@@ -111,14 +111,8 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
         "status": findings.status,
         "records": manifest.records,
         "shards": {"read": len(manifest.shards), "failed": len(manifest.failed)},
-        "coverage": {
-            kind.value: {
-                "records": coverage.records,
-                "decided": coverage.decided,
-                "undecided": {reason.value: count for reason, count in coverage.undecided.items()},
-            }
-            for kind, coverage in manifest.coverage.items()
-        },
+        "unclaimed_files": manifest.unclaimed,
+        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
         "lists": _lists(findings, manifest),
         "union": _union(findings, manifest),
         "candidates": {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vetset.case.findings import Findings, VerdictsPart
-from vetset.model.dataset import RecordId
+from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.finding import Match
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
@@ -24,21 +24,23 @@ def open_questions(findings: Findings, verifier: str) -> list[RecordId]:
 
 def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashList, policy: Policy) -> list[Question]:
     matcher = ListMatcher([hash_list], policy)
-    wanted = set(records)
     matches: dict[RecordId, list[Match]] = {}
     decidable: dict[RecordId, set[Kind]] = {record: set() for record in records}
-    shards = {record.shard for record in records}
+    by_shard: dict[ShardDigest, list[RecordId]] = {}
+    for record in records:
+        by_shard.setdefault(record.shard, []).append(record)
     for shard, part in table.parts():
-        if shard.name not in shards:
+        asked_here = by_shard.get(shard.name, [])
+        if not asked_here:
             continue
         for match in matcher.shard(part, shard.name, shard.records).matches:
-            if match.record in wanted:
+            if match.record in decidable:
                 matches.setdefault(match.record, []).append(match)
         for kind in hash_list.entries:
             if kind in part.kinds:
                 present = np.logical_or.reduce([values.present for values in part.signals(kind)])
-                for record in records:
-                    if record.shard == shard.name and present[record.row]:
+                for record in asked_here:
+                    if present[record.row]:
                         decidable[record].add(kind)
     return [
         Question(record, tuple(sorted(matches.get(record, ()))), frozenset(decidable[record])) for record in records

@@ -3,6 +3,7 @@
     STORE/store.json           format, version, stated lifetime
     STORE/parts/<key>.parquet  signals; present means committed
     STORE/parts/<key>.npy      computed embeddings, float16 (records, d); committed before its part
+    STORE/parts/<key>.sha256   digests of both, as sha256sum writes them; committed before its part
     STORE/seen/<key>.json      (place, size, stamp) of a shard → its part, so that a resumed run does not read it again
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
 
@@ -26,7 +27,7 @@ from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind
-from vetset.storage.commit import clear_partials, private_folder, write_atomic
+from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
 
 STORE_VERSION = 1
 LIFETIME_DAYS = 90
@@ -86,6 +87,7 @@ class ScanNote:
         format: its format.
         dataset_stamp: digest over place, size and stamp of every shard.
         scan_policy: the scan part of the policy, as JSON.
+        mapping: the column mapping, by role.
         embedder: id of the model that computed embeddings, or empty.
         shards: every shard that was read, sorted by uri.
         failed: class of the error of every shard that was not, by uri.
@@ -95,12 +97,22 @@ class ScanNote:
     format: str
     dataset_stamp: str
     scan_policy: ScanPolicy
+    mapping: Mapping[str, str | None]
     embedder: str
     shards: tuple[Scanned, ...]
     failed: Mapping[str, str]
 
 
 _NOTE = TypeAdapter(ScanNote)
+
+
+def _document(path: Path) -> object:
+    """The JSON document in a file of the store; None if it is none."""
+    try:
+        document: object = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    return document
 
 
 class Store:
@@ -116,11 +128,14 @@ class Store:
         marker = folder / "store.json"
         wanted = {"format": "vetset-store", "version": STORE_VERSION, "lifetime_days": LIFETIME_DAYS}
         if marker.exists():
-            if json.loads(marker.read_bytes()) != wanted:
+            if _document(marker) != wanted:
                 raise OutputError(
-                    "another version of the store lies here", where=str(folder), todo="Name another folder."
+                    "the store is damaged or of another version",
+                    expected=f"vetset-store version {STORE_VERSION}",
+                    where=str(marker),
+                    todo="Name another folder.",
                 )
-        elif folder.exists() and any(folder.iterdir()):
+        elif not is_unbegun(folder):
             raise OutputError(
                 "the folder of the store holds something else",
                 expected="a vetset store, an empty folder or none",
@@ -128,10 +143,11 @@ class Store:
                 todo="Name another folder with --store.",
             )
         private_folder(folder)
-        private_folder(folder / "parts")
-        private_folder(folder / "seen")
+        # the marker first: a folder without it that holds anything is taken for somebody else's
         if not marker.exists():
             write_atomic(marker, canonical_json(wanted) + b"\n")
+        private_folder(folder / "parts")
+        private_folder(folder / "seen")
 
     def part_path(self, part: str) -> Path:
         """Where a part lies once it is committed."""
@@ -146,8 +162,11 @@ class Store:
         path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
         if not path.exists():
             return None
-        found = json.loads(path.read_bytes())
-        scanned = Scanned(shard.uri, found["digest"], found["records"], key.part(found["digest"]))
+        found = _document(path)
+        if not isinstance(found, dict) or not isinstance(found.get("records"), int):
+            return None  # a damaged note says nothing: the shard is read again and the note written anew
+        digest = str(found.get("digest"))
+        scanned = Scanned(shard.uri, digest, found["records"], key.part(digest))
         return scanned if self.part_path(scanned.part).exists() else None
 
     def remember(self, key: ScanKey, root: str, shard: Shard, scanned: Scanned) -> None:
@@ -163,8 +182,8 @@ class Store:
         except BlockingIOError:
             pass  # another run is at work here: its partial files are not ours to remove
         else:
-            for name in ("parts", "seen"):
-                clear_partials(self.folder / name)
+            for folder in (self.folder, *(self.folder / name for name in ("parts", "seen", "scans"))):
+                clear_partials(folder)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         return self
 
@@ -194,7 +213,8 @@ class Store:
     def digest(self) -> str:
         """Hex SHA-256 over every committed part, by name and content: equal stores have equal digests."""
         total = hashlib.sha256()
-        for path in sorted((self.folder / "parts").glob("*.*")):
+        committed = (path for path in (self.folder / "parts").iterdir() if not path.name.endswith(PARTIAL))
+        for path in sorted(committed):
             with path.open("rb") as file:
                 total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
         return total.hexdigest()
