@@ -5,9 +5,11 @@ found when the case is opened. Parts are compressed, padded to a size class whos
 of the dataset, and only then sealed; nothing else is ever written.
 """
 
-import json
+import fcntl
+import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,14 @@ from pydantic import ValidationError
 
 from vetset.case.findings import PART, Findings, FindingsPart, RoundPart, VerdictsPart, fold
 from vetset.model.canonical import canonical_json
-from vetset.model.errors import SealError
+from vetset.model.errors import SealError, VetsetError
 from vetset.model.policy import SealPolicy
 from vetset.seal.chain import link
+from vetset.seal.document import parse_object
 from vetset.seal.envelope import seal, unseal
 from vetset.seal.keys import PrivateKey
 from vetset.seal.padding import pad, unpad
-from vetset.storage.commit import private_folder, write_atomic
+from vetset.storage.commit import clear_partials, private_folder, write_atomic
 
 MAX_PART_BYTES = 4 << 30
 """A part that claims to unpack to more is refused."""
@@ -38,7 +41,7 @@ def packed(document: Any, floor: int) -> bytes:
     return pad(zlib.compress(canonical_json(document), 6), floor)
 
 
-def unpacked(data: bytes, where: str) -> Any:
+def unpacked(data: bytes, where: str) -> dict[str, Any]:
     """The document in an unsealed part.
 
     Raises:
@@ -47,11 +50,14 @@ def unpacked(data: bytes, where: str) -> Any:
     try:
         inflater = zlib.decompressobj()
         text = inflater.decompress(unpad(data), MAX_PART_BYTES)
-        if not inflater.eof:
-            raise SealError("a sealed part is longer than any part can be, or cut off", where=where)
-        return json.loads(text)
+        document = parse_object(text) if inflater.eof and not inflater.unused_data else None
+    except SealError as error:
+        raise error.at(where) from None
     except (zlib.error, ValueError) as error:
         raise SealError("a sealed part does not unpack", where=where, todo="Restore it from a copy.") from error
+    if document is None:
+        raise SealError("a sealed part is longer than any part can be, or cut off", where=where)
+    return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,32 @@ class OpenedCase:
     findings: Findings
     head: str
     parts: int
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SealError(f"a sealed part cannot be read ({error.strerror})", where=where) from error
+
+
+def _unsealed(sealed: bytes, key: PrivateKey, where: str) -> bytes:
+    try:
+        return unseal(sealed, key)
+    except VetsetError as error:
+        raise error.at(where) from None
+
+
+def _decoded(document: dict[str, Any], number: int, where: str) -> FindingsPart | VerdictsPart | RoundPart:
+    """The content of a part: what the audit found in the first, what came later in all others."""
+    try:
+        part = PART.validate_python(document["content"])
+    except (KeyError, ValidationError):
+        # without a cause: the validation's own text would repeat the content
+        raise SealError("a sealed part holds something else", where=where) from None
+    if isinstance(part, FindingsPart) is not (number == 1):
+        raise SealError("a sealed part holds something else", where=where)
+    return part
 
 
 class Ledger:
@@ -103,16 +135,38 @@ class Ledger:
         return head
 
     def write_first(self, part: FindingsPart) -> None:
-        """Seal what the audit found. Writing it again, after an interrupted run, replaces it."""
-        self._write(1, None, part)
+        """Seal what the audit found. Writing it again, after an interrupted run, replaces it.
+
+        Raises:
+            SealError: parts follow it already, which replacing it would cut off.
+        """
+        with self._alone():
+            if len(self.paths()) > 1:
+                raise SealError(
+                    "the case goes on already, so its first part cannot be written again",
+                    where="case",
+                    todo="Audit into another folder; with the same --store nothing is read twice.",
+                )
+            self._write(1, None, part)
 
     def append(self, part: VerdictsPart | RoundPart) -> None:
         """Seal a further part after the ones that are there."""
-        self._write(len(self.paths()) + 1, self.head(), part)
+        with self._alone():
+            self._write(len(self.paths()) + 1, self.head(), part)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only one who writes, so that of two parts written at once neither takes the other's number."""
+        handle = os.open(private_folder(self._folder), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            clear_partials(self._folder)
+            yield
+        finally:
+            os.close(handle)
 
     def _write(self, number: int, head: str | None, part: FindingsPart | VerdictsPart | RoundPart) -> None:
         document = {"number": number, "previous": head, "content": PART.dump_python(part, mode="json")}
-        private_folder(self._folder)
         write_atomic(self._folder / f"{number:06}.age", seal(packed(document, self._floor), self._recipients))
 
     def open(self, key: PrivateKey) -> OpenedCase:
@@ -126,19 +180,15 @@ class Ledger:
         parts = []
         for number, path in enumerate(self.paths(), start=1):
             where = f"case/{path.name}"
-            sealed = path.read_bytes()
-            document = unpacked(unseal(sealed, key), where)
+            sealed = _read(path, where)
+            document = unpacked(_unsealed(sealed, key, where), where)
             if document.get("number") != number or document.get("previous") != head:
                 raise SealError(
                     "a sealed part does not follow the one before it", where=where, todo="Restore the case."
                 )
-            try:
-                parts.append(PART.validate_python(document["content"]))
-            except (KeyError, ValidationError):
-                # without a cause: the validation's own text would repeat the content
-                raise SealError("a sealed part holds something else", where=where) from None
+            parts.append(_decoded(document, number, where))
             head = link(head, sealed)
-        if head is None or not isinstance(parts[0], FindingsPart):
+        if head is None:
             raise SealError(
                 "there is no sealed bundle",
                 expected="case/000001.age",

@@ -2,14 +2,18 @@
 
 Python's pool forgets which item killed a worker and gives up every other one. Here at most as many items are in flight
 as there are workers; when the pool breaks, those few run again one at a time in a pool of their own, and the item that
-breaks that one is the culprit.
+breaks that one is the culprit. A worker whose parent was killed ends itself: Python's pool would leave it waiting for
+work for ever.
 """
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_end
+from typing import Any
 
 from vetset.engine.outcome import Done, Failed, Item, Result
 from vetset.model.errors import EngineError, VetsetError
@@ -20,14 +24,43 @@ def _attempt(task: Callable[[Item], Result], index: int, item: Item) -> Done[Res
         return Done(index, task(item))
     except VetsetError as error:
         return Failed(index, error)
-    except Exception as error:  # noqa: BLE001  reported as an outcome, by class only: the text may hold data
-        return Failed(index, EngineError(f"a task failed with {type(error).__name__}"))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  reported as an outcome: nothing is swallowed
+        return _foreign(index, error)
+
+
+def _foreign(index: int, error: BaseException) -> Failed:
+    """The outcome of an error that is not vetset's own, by class only: its text may hold data."""
+    return Failed(index, EngineError(f"a task failed with {type(error).__name__}"))
+
+
+def _outcome(future: Future[Done[Result] | Failed], index: int) -> Done[Result] | Failed:
+    """What became of an item; an item or a result that cannot travel between processes is a failure of its own.
+
+    Raises:
+        BrokenProcessPool: a worker died.
+    """
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        raise error
+    return future.result() if error is None else _foreign(index, error)
 
 
 def _quiet_worker() -> None:
-    """One thread a worker: the engine owns the cores."""
+    """One thread a worker, since the engine owns the cores; and no life after the parent's."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_end([parent.sentinel])
+        os._exit(1)
+
+
+def _started() -> None:
+    """The task that any worker can do."""
 
 
 class LocalEngine:
@@ -49,6 +82,9 @@ class LocalEngine:
         Args:
             task: a function of module level.
             items: what to run it on.
+
+        Raises:
+            EngineError: workers cannot be started at all.
         """
         if self.workers == 0:
             for index, item in enumerate(items):
@@ -57,6 +93,8 @@ class LocalEngine:
         waiting = list(range(len(items)))[::-1]
         while waiting:
             lost = yield from self._until_broken(task, items, waiting)
+            if lost:
+                self._require_workers()
             for index in lost:
                 yield self._alone(task, index, items[index])
 
@@ -73,25 +111,60 @@ class LocalEngine:
             try:
                 while waiting or running:
                     while waiting and len(running) < self.workers:
-                        running[pool.submit(_attempt, task, waiting[-1], items[waiting[-1]])] = waiting[-1]
+                        running[_submitted(pool, _attempt, task, waiting[-1], items[waiting[-1]])] = waiting[-1]
                         waiting.pop()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        outcome = future.result()
+                        outcome = _outcome(future, running[future])
                         del running[future]
                         yield outcome
             except BrokenProcessPool:
-                finished = [future for future in running if future.done() and future.exception() is None]
-                for future in finished:
-                    del running[future]
-                    yield future.result()
+                for future in [future for future in running if _survived(future)]:
+                    yield _outcome(future, running.pop(future))
                 return sorted(running.values())
         return []
+
+    def _require_workers(self) -> None:
+        """Tell a machine on which no worker starts from an item that kills its worker.
+
+        Raises:
+            EngineError: not even an empty task can be done.
+        """
+        with self._pool(1) as pool:
+            try:
+                _submitted(pool, _started).result()
+            except BrokenProcessPool as error:
+                raise EngineError(
+                    "workers cannot be started",
+                    todo="In a script, call vetset below `if __name__ == '__main__':`. Otherwise look at the machine's "
+                    "memory and its limit on processes.",
+                ) from error
 
     def _alone(self, task: Callable[[Item], Result], index: int, item: Item) -> Done[Result] | Failed:
         with self._pool(1) as pool:
             try:
-                return pool.submit(_attempt, task, index, item).result()
+                return _outcome(_submitted(pool, _attempt, task, index, item), index)
             except BrokenProcessPool:
                 return Failed(
                     index, EngineError("a worker died at this item", todo="Look at the machine's memory first.")
                 )
+
+
+def _survived(future: Future[Any]) -> bool:
+    """Whether a future of a broken pool came to an end before it broke."""
+    return future.done() and not isinstance(future.exception(), BrokenProcessPool)
+
+
+def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """A task on its way to a worker, which may have to be started for it.
+
+    Raises:
+        EngineError: no process can be started.
+        BrokenProcessPool: a worker died before.
+    """
+    try:
+        return pool.submit(function, *arguments)
+    except OSError as error:
+        raise EngineError(
+            f"workers cannot be started ({error.strerror or type(error).__name__})",
+            todo="Look at the machine's memory and its limit on processes.",
+        ) from error

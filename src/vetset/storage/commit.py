@@ -4,7 +4,9 @@ A reader sees the old content or the new one, never a part. What a killed run le
 `.partial` and is ignored by every reader; the next run of the same request clears it.
 """
 
+import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from vetset.model.errors import OutputError
 
 PARTIAL = ".partial"
+_TOKEN = re.compile(r"\.[0-9a-f]{8}\.partial")
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
@@ -43,7 +46,8 @@ def commit(temporary: Path, path: Path) -> None:
     """Give a finished temporary file its name, durably.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written; nothing is left at `path`.
+        OutputError: the disk is full or the place cannot be written; `path` is as it was before (or, where only making
+            the rename durable failed, whole and new).
     """
     try:
         handle = os.open(temporary, os.O_RDONLY)
@@ -62,11 +66,14 @@ def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving without error it becomes `path`, durably.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written; nothing is left at `path`.
+        OutputError: the disk is full or the place cannot be written; what was at `path` is still there.
     """
     temporary = temporary_beside(path)
     try:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    except OSError as error:
+        raise _failed(path, error) from error
+    try:
         yield temporary
         commit(temporary, path)
     except OSError as error:
@@ -79,14 +86,14 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write a whole file, durably and at once.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written; nothing is left at `path`.
+        OutputError: the disk is full or the place cannot be written; what was at `path` is still there.
     """
     with atomic_file(path, mode=mode) as temporary:
         temporary.write_bytes(data)
 
 
 def private_folder(path: Path) -> Path:
-    """Create a folder that only its owner may enter (0700), parents included.
+    """Create a folder that only its owner may enter (0700), and its parents as the umask says.
 
     Raises:
         OutputError: the folder cannot be made.
@@ -103,9 +110,16 @@ def is_vacant(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
+def is_unbegun(path: Path) -> bool:
+    """Whether nothing but what a killed run left half-written lies there: absent, empty, or only partial files."""
+    return not path.exists() or (path.is_dir() and all(entry.name.endswith(PARTIAL) for entry in path.iterdir()))
+
+
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside `path` that becomes `path` when everything in it was written.
+
+    What a killed run left of the same folder is removed first, unless that run is still alive.
 
     Raises:
         OutputError: `path` holds something already, or writing failed.
@@ -118,9 +132,12 @@ def fresh_folder(path: Path) -> Iterator[Path]:
             todo="Name another one; vetset does not overwrite.",
         )
     building = temporary_beside(path)
+    lock = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(path)
         building.mkdir()
+        lock = _locked(building)
         yield building
         for folder, _, names in os.walk(building):
             for name in names:
@@ -136,9 +153,33 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         raise _failed(path, error) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """A handle whose lock says that somebody is at work in this folder; -1 if somebody else is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return -1
+    return handle
+
+
+def _clear_abandoned(path: Path) -> None:
+    """Remove half-written folders of this name whose run is gone: a lock dies with its process."""
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(path.name) and _TOKEN.fullmatch(entry.name, len(path.name)) and entry.is_dir():
+            handle = _locked(entry)
+            if handle >= 0:
+                shutil.rmtree(entry, ignore_errors=True)
+                os.close(handle)
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove what a killed run left half-written in a folder (not below it)."""
+    """Remove the files that a killed run left half-written in a folder (not below it)."""
     for path in folder.glob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)

@@ -1,6 +1,13 @@
-"""One part of the store: the signals of one shard, written in chunks, committed whole, checked when read."""
+"""One part of the store: the signals of one shard, written in chunks, committed whole, checked when read.
 
+Parquet's own checksums cover the data pages and nothing else: a bit that flips in a page header or in the footer may
+silently exchange values, or crash the reader. So the digests of a part's files lie beside it, as `sha256sum` writes
+them, and are compared before Arrow sees a byte.
+"""
+
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,11 +20,38 @@ from numpy.typing import NDArray
 from vetset.model.coverage import Coverage
 from vetset.model.errors import CountError, OutputError
 from vetset.model.signal import Kind
-from vetset.storage.commit import commit, temporary_beside
+from vetset.storage.commit import atomic_file, commit, temporary_beside, write_atomic
 from vetset.store.columns import QUALITY, VARIANTS, Values, column_of, part_schema, why_coverage, why_of
 from vetset.store.store import Store
 
 _RECORDS = b"vetset.records"
+SUMS = ".sha256"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _digest_once(path: Path, _size: int, _mtime_ns: int) -> str:
+    """The digest of a committed file, taken once in a process and state of the file."""
+    return _digest(path)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a committed file of a part is what was written."""
+    try:
+        sums = path.with_suffix(SUMS).read_bytes()
+        state = path.stat()
+        digest = _digest_once(path, state.st_size, state.st_mtime_ns)
+    except OSError:
+        return False
+    return f"{digest}  {path.name}".encode("ascii") in sums.splitlines()
+
+
+def _refused(error: OSError) -> OutputError:
+    return OutputError("writing the store failed", seen=error.strerror, todo="Free space, then go on.")
 
 
 class PartWriter:
@@ -33,9 +67,13 @@ class PartWriter:
         self._schema = part_schema(kinds)
         self._temporary = temporary_beside(store.part_path("uncommitted"))
         # Digests do not compress and do not repeat; page checksums find a bit that flips at rest.
-        self._writer = pq.ParquetWriter(
-            self._temporary, self._schema, compression="none", use_dictionary=False, write_page_checksum=True
-        )
+        try:
+            self._writer = pq.ParquetWriter(
+                self._temporary, self._schema, compression="none", use_dictionary=False, write_page_checksum=True
+            )
+        except OSError as error:
+            self._temporary.unlink(missing_ok=True)
+            raise _refused(error) from error
         self._vectors: list[NDArray[np.float16]] = []
 
     def __enter__(self) -> Self:
@@ -44,8 +82,14 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._writer.close()
+        except OSError:
+            # a full disk also refuses the footer of a part that is given up; why it is given up was told already
+            if error is None:
+                raise
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def append(self, columns: Sequence[pa.Array], vectors: NDArray[np.float16] | None = None) -> None:
         """Add consecutive rows.
@@ -60,9 +104,7 @@ class PartWriter:
         try:
             self._writer.write_batch(pa.record_batch(list(columns), schema=self._schema))
         except OSError as error:
-            raise OutputError(
-                "writing the store failed", seen=error.strerror, todo="Free space, then go on."
-            ) from error
+            raise _refused(error) from error
         if vectors is not None:
             self._vectors.append(vectors)
 
@@ -73,20 +115,23 @@ class PartWriter:
             OutputError: the disk is full.
         """
         try:
+            sums = {}
             if self._vectors:
                 vectors = self._store.embeddings_path(part)
-                temporary = temporary_beside(vectors)
-                with temporary.open("wb") as file:
-                    np.lib.format.write_array(file, np.concatenate(self._vectors), allow_pickle=False)
-                commit(temporary, vectors)
+                with atomic_file(vectors) as temporary:
+                    with temporary.open("wb") as file:
+                        np.lib.format.write_array(file, np.concatenate(self._vectors), allow_pickle=False)
+                    sums[vectors.name] = _digest(temporary)
             self._writer.add_key_value_metadata({_RECORDS.decode(): str(records)})
             self._writer.close()
+            path = self._store.part_path(part)
+            sums[path.name] = _digest(self._temporary)
         except OSError as error:
-            raise OutputError(
-                "writing the store failed", seen=error.strerror, todo="Free space, then go on."
-            ) from error
+            raise _refused(error) from error
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
+        write_atomic(path.with_suffix(SUMS), "".join(lines).encode("ascii"))
         self._temporary.chmod(0o600)
-        commit(self._temporary, self._store.part_path(part))
+        commit(self._temporary, path)
 
 
 class Part:
@@ -102,6 +147,8 @@ class Part:
 
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
+        if not is_whole(path):
+            raise self._damaged("files that are missing, or are not what was written")
         try:
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
         except (OSError, pa.ArrowInvalid) as error:
