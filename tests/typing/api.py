@@ -20,7 +20,7 @@ def searching(codes: NDArray[np.uint8], seeds: NDArray[np.float32], files: list[
     assert_type(query, NDArray[np.int64])
     _, _, distance = vetset.HammingIndex(codes).join(codes, radius=31)
     assert_type(entry, NDArray[np.int64])
-    assert_type(distance, NDArray[np.int64])
+    assert_type(distance, NDArray[np.uint16])
     return vetset.nearest(seeds, files, 10)
 
 
