@@ -18,7 +18,8 @@ from vetset.api.custody import open_audit
 from vetset.demo.build import build_dataset
 from vetset.demo.edits import opened
 from vetset.demo.lists import write_lists
-from vetset.demo.run import found_by, run_demo, story
+from vetset.demo.run import found_by, run_demo
+from vetset.demo.story import grouped, story
 from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import Vault
 from vetset.model.errors import OutputError
@@ -189,7 +190,8 @@ def test_the_story_says_what_was_missed(walk):
     _, result, _ = walk
     told = story(result)
     assert f"missed: {sum(row.missed for row in result.rows)}" in told
-    assert "crop_60" in told
+    assert "cropped to 60 %" in told
+    assert sum(row.planted for row in grouped(result.rows)) == sum(row.planted for row in result.rows)
     json.dumps(result.to_json())
 
 

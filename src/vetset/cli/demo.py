@@ -20,7 +20,8 @@ def command(
     "Known" items are ordinary photographs that stand in. What a real audit keeps sealed is printed here, because here
     it is only a demonstration.
     """
-    from vetset.demo.run import run_demo, story
+    from vetset.demo.run import run_demo
+    from vetset.demo.story import story
 
     result = run_demo(out, say=None if as_json else lambda line: print(line, flush=True))
     emit(result.to_json(), story(result), as_json=as_json)
