@@ -23,7 +23,7 @@ from vetset.demo.story import grouped, story
 from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import Vault
 from vetset.model.errors import OutputError
-from vetset.model.policy import Policy, ScanPolicy
+from vetset.model.policy import Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import Kind
 from vetset.signal.pdq import pdq_plain
 
@@ -158,7 +158,7 @@ def test_without_any_one_signal_the_check_fails(walk, reached, gone, tmp_path, m
         lists=["known"],
         seal_to=[out / "keys" / "custodian.pub"],
         out=tmp_path / "audit",
-        policy=Policy(scan=ScanPolicy(kinds=kinds)),
+        policy=Policy(scan=ScanPolicy(kinds=kinds), remove=RemovePolicy(copies=False)),
         embeddings=None if gone is Kind.EMBEDDING else out / "embeddings",
         engine=LocalEngine(0),
     )
@@ -189,7 +189,8 @@ def test_everything_confirmed_is_gone_and_every_distractor_stays(walk):
 def test_the_story_says_what_was_missed(walk):
     _, result, _ = walk
     told = story(result)
-    assert f"missed: {sum(row.missed for row in result.rows)}" in told
+    together = next(line.split() for line in told.splitlines() if line.startswith("  together"))
+    assert together[-2:] == [str(sum(row.missed for row in result.rows)), str(sum(row.removed for row in result.rows))]
     assert "cropped to 60 %" in told
     assert sum(row.planted for row in grouped(result.rows)) == sum(row.planted for row in result.rows)
     json.dumps(result.to_json())
