@@ -1,0 +1,151 @@
+"""Topic: 256-bit codes within 31 bits of a list, against ThreatExchange's default PDQ index and faiss' linear scan."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from bench.figures import Row, Table, Topic, cpu_seconds, fitting, in_turns, main, rate
+from numpy.typing import NDArray
+from threatexchange.signal_type.pdq.pdq_index import PDQIndex
+
+from vetset.search.hamming import HammingIndex
+
+_RADIUS = 31
+_PLANTED = 1_000
+_BANDS = 16
+Codes = NDArray[np.uint8]
+
+
+def _planted(codes: Codes, rng: np.random.Generator) -> tuple[Codes, NDArray[np.int64]]:
+    """Queries within 31 bits of an entry each: random bits, and for every fourth the 31 that are hardest to find."""
+    entries = rng.integers(len(codes), size=_PLANTED)
+    bits = np.unpackbits(codes[entries], axis=1)
+    for row in range(_PLANTED):
+        if row % 4:
+            flips = rng.permutation(256)[: rng.integers(_RADIUS + 1)]
+        else:  # two in every band of 16 bits but the last, which has one
+            flips = np.concatenate([16 * band + rng.permutation(16)[:2] for band in range(_BANDS)])[:_RADIUS]
+        bits[row, flips] ^= 1
+    return np.packbits(bits, axis=1), entries
+
+
+def _recall(pairs: set[tuple[int, int]], entries: NDArray[np.int64]) -> str:
+    return f"{sum((query, int(entry)) in pairs for query, entry in enumerate(entries))} of {len(entries)}"
+
+
+def _asked(index: Any, queries: Codes) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Query and entry of all pairs that a faiss index finds; its radius is exclusive."""
+    limits, _, found = index.range_search(queries, _RADIUS + 1)
+    return np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), found
+
+
+def _one_by_one(index: PDQIndex, texts: list[str]) -> set[tuple[int, int]]:
+    return {(query, match.metadata) for query, text in enumerate(texts) for match in index.query(text)}
+
+
+def _table(
+    codes: Codes, batches: list[int], queries: Codes, texts: list[str], indexes: tuple[HammingIndex, PDQIndex, Any]
+) -> Table:
+    ours, peer, flat = indexes
+    inner = peer.index.faiss_index
+    asks: dict[str, tuple[str, Callable[[int], object]]] = {
+        "threatexchange": ("PDQIndex.query, one hash a call", lambda n: _one_by_one(peer, texts[:n])),
+        "the faiss index inside it": ("one batch", lambda n: _asked(inner, queries[:n])),
+        "faiss Flat": ("IndexBinaryFlat.range_search, one batch", lambda n: _asked(flat, queries[:n])),
+    }
+    peers: dict[str, str] = {}
+    counts = {f"vetset.HammingIndex.join, batch of {batch:,}": batch for batch in batches}
+    ways: dict[str, Callable[[], object]] = {
+        name: partial(ours.join, queries[:batch]) for name, batch in counts.items()
+    }
+    fresh = f"the same, index built inside, batch of {batches[0]:,}"
+    counts[fresh] = batches[0]
+    ways[fresh] = lambda: HammingIndex(codes).join(queries[: batches[0]])
+    for name, (how, ask) in asks.items():
+        count = fitting(ask, batches[0], 1.5)
+        label = f"{name}, {how}, of {count:,} queries"
+        peers[label] = name
+        counts[label] = count
+        ways[label] = partial(ask, count)
+    seconds = in_turns(ways, 3)
+    return Table(
+        f"Hamming distance ≤ 31 against {len(codes):,} codes",
+        "Inside: every pair, with distances. Outside: building the index, unless stated; reading lists; compiling."
+        " 1 thread, everything in memory.",
+        "queries/s",
+        "more",
+        [Row(way, rate(taken, counts[way]), peers.get(way, "")) for way, taken in seconds.items()],
+    )
+
+
+def _build(entries: list[tuple[str, int]], built: list[PDQIndex]) -> None:
+    built.append(PDQIndex(entries))
+
+
+def measure(*, quick: bool) -> Topic:
+    faiss.omp_set_num_threads(1)
+    large, batches = (50_000, [20_000]) if quick else (1_000_000, [100_000, 1_000_000])
+    topic = Topic(
+        "Codes within a Hamming distance",
+        "Uniform random codes of 256 bits; queries are random too, so that hits are rare, as in an audit. Real PDQ"
+        " codes crowd more, which slows every index that uses buckets; no real list was at hand.",
+    )
+    rng = np.random.default_rng(1)
+    queries = rng.integers(256, size=(batches[-1], 32), dtype=np.uint8)
+    texts = [code.tobytes().hex() for code in queries[: batches[0]]]
+    for size in (10_000, large):
+        codes = rng.integers(256, size=(size, 32), dtype=np.uint8)
+        entries = [(code.tobytes().hex(), position) for position, code in enumerate(codes)]
+        built: list[PDQIndex] = []
+        building = cpu_seconds(partial(_build, entries, built))
+        ours, flat = HammingIndex(codes), faiss.IndexBinaryFlat(256)
+        flat.add(codes)
+        some = batches if size == large else batches[:1]
+        topic.tables.append(_table(codes, some, queries, texts, (ours, built[0], flat)))
+        _check(topic, codes, (ours, built[0], flat), rng)
+        if size == large:
+            topic.tables.append(_building(codes, building))
+    return topic
+
+
+def _check(topic: Topic, codes: Codes, indexes: tuple[HammingIndex, PDQIndex, Any], rng: np.random.Generator) -> None:
+    """Recall of each on the same planted queries; vetset's pairs, both its ways, must be all that faiss Flat finds."""
+    ours, peer, flat = indexes
+    asked, planted = _planted(codes, rng)
+    pairs = {
+        "threatexchange": _one_by_one(peer, [code.tobytes().hex() for code in asked]),
+        "faiss Flat": set(zip(*(column.tolist() for column in _asked(flat, asked)), strict=True)),
+    }
+    ways: tuple[Literal["brute", "bands"], ...] = ("brute", "bands")
+    for way in ways:
+        query, entry, _ = ours.join(asked, way=way)
+        found = set(zip(query.tolist(), entry.tolist(), strict=True))
+        claim = f"planted codes found among {len(codes):,} by vetset's {way}, and otherwise what faiss Flat finds"
+        topic.holds(claim, _recall(found, planted), true=found == pairs["faiss Flat"])
+    for who, found in pairs.items():
+        topic.checks.append((f"planted codes found among {len(codes):,} by {who}", _recall(found, planted)))
+
+
+def _building(codes: Codes, peer: float) -> Table:
+    def flat() -> None:
+        faiss.IndexBinaryFlat(256).add(codes)
+
+    ways = {
+        "vetset.HammingIndex, bands sorted": lambda: HammingIndex(codes).join(codes[:1], way="bands"),
+        "faiss IndexBinaryFlat.add": flat,
+    }
+    rows = [Row(way, taken) for way, taken in in_turns(ways, 3).items()]
+    return Table(
+        f"Building an index of {len(codes):,} codes",
+        "Inside: from codes in memory (threatexchange: from hexadecimal text, which is what it takes) to an index that"
+        " answers; vetset's row contains one query. 1 thread.",
+        "s",
+        "less",
+        [*rows, Row("threatexchange PDQIndex", [peer], once=True)],
+    )
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,82 @@
+"""Topic: from stored bytes to MD5, SHA-1, SHA-256 and PDQ, against the path that ThreatExchange takes."""
+
+import hashlib
+
+from bench.figures import ROUNDS, Row, Table, Topic, in_turns, main, per_item
+from bench.pictures import pictures
+from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes
+
+from vetset.model.policy import ScanPolicy
+from vetset.model.signal import Kind, Signal
+from vetset.signal.decode import decode
+from vetset.signal.fingerprint import fingerprint
+
+_CLASSES = {
+    "256 to 512 px": [(256, 256), (384, 384), (512, 512), (512, 384)],
+    "800 to 1024 px": [(800, 600), (1000, 750), (1024, 768)],
+}
+_PEER, _FLOOR = "threatexchange pdq_from_bytes + hashlib", "floor: vetset's decoder + hashlib, no PDQ"
+_PEERS = {_PEER: "threatexchange", _FLOOR: "decode and digests only"}
+_ANY_QUALITY = ScanPolicy(min_pdq_quality=0)
+
+
+def _by_peer(data: bytes) -> tuple[bytes, bytes, bytes, str, int]:
+    digests = hashlib.md5(data).digest(), hashlib.sha1(data).digest(), hashlib.sha256(data).digest()
+    return *digests, *pdq_from_bytes(data)
+
+
+def _floor(data: bytes) -> tuple[object, ...]:
+    digests = hashlib.md5(data).digest(), hashlib.sha1(data).digest(), hashlib.sha256(data).digest()
+    return *digests, decode(data, max_pixels=1 << 28)
+
+
+def _equal(data: bytes) -> tuple[bool, bool]:
+    """Whether all three digests and the PDQ hash agree; and whether the quality does."""
+    md5, sha1, sha256, code, quality = _by_peer(data)
+    answers = fingerprint(data, policy=_ANY_QUALITY)
+    values = {answer.kind: answer.value for answer in answers if isinstance(answer, Signal)}
+    qualities = [answer.quality for answer in answers if isinstance(answer, Signal) and answer.kind is Kind.PDQ]
+    same = values == {Kind.MD5: md5, Kind.SHA1: sha1, Kind.SHA256: sha256, Kind.PDQ: bytes.fromhex(code)}
+    return same, qualities == [quality]
+
+
+def measure(*, quick: bool) -> Topic:
+    each = 4 if quick else 30
+    topic = Topic(
+        "Hashing",
+        "JPEG files in memory: crops of ordinary photographs, quality 75 to 90, 4:2:0.",
+    )
+    same, same_quality, total = 0, 0, 0
+    for number, (name, sizes) in enumerate(_CLASSES.items()):
+        files = pictures(sizes, each, seed=number)
+        ways = {
+            "vetset.fingerprint": lambda files=files: [fingerprint(data) for data in files],
+            _PEER: lambda files=files: [_by_peer(data) for data in files],
+            _FLOOR: lambda files=files: [_floor(data) for data in files],
+        }
+        seconds = in_turns(ways, ROUNDS)
+        kilobytes = sum(map(len, files)) / len(files) / 1e3
+        topic.tables.append(
+            Table(
+                f"MD5 + SHA-1 + SHA-256 + PDQ, pictures of {name}",
+                f"Inside: full decode, all four hashes, as stored (no mirrored or rotated variants), one picture a"
+                f" call, 1 thread. Outside: reading the file, compiling. {len(files)} files of"
+                f" {', '.join(f'{w}×{h}' for w, h in sizes)}, {kilobytes:.0f} KB on average.",
+                "µs a picture",
+                "less",
+                [Row(way, per_item(taken, len(files)), _PEERS.get(way, "")) for way, taken in seconds.items()],
+            )
+        )
+        agreed = [_equal(data) for data in files]
+        same += sum(hashes for hashes, _ in agreed)
+        same_quality += sum(quality for _, quality in agreed)
+        total += len(files)
+    topic.checks += [
+        ("pictures whose four hashes are equal to threatexchange's, bit by bit", f"{same} of {total}"),
+        ("pictures whose PDQ quality is equal too", f"{same_quality} of {total}"),
+    ]
+    return topic
+
+
+if __name__ == "__main__":
+    main(measure)
