@@ -1,0 +1,99 @@
+"""Processes: they end with their parent, and where none can be started that is said."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vetset.engine import local
+from vetset.engine.local import LocalEngine
+from vetset.model.errors import EngineError
+
+HERE = Path(__file__).parent
+
+
+def script(text, tmp_path, *arguments):
+    path = tmp_path / "script.py"
+    path.write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    return subprocess.Popen([sys.executable, str(path), *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def is_running(process_id):
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
+
+
+GUARDED = """
+import sys
+from engine_tasks import note_and_sleep
+from vetset.engine.local import LocalEngine
+if __name__ == "__main__":
+    list(LocalEngine(workers=1).map(note_and_sleep, sys.argv[1:]))
+"""
+
+UNGUARDED = """
+from engine_tasks import square
+from vetset.engine.local import LocalEngine
+print(list(LocalEngine(workers=1).map(square, [1, 2, 3])))
+"""
+
+
+def test_a_worker_does_not_outlive_a_parent_that_was_killed(tmp_path):
+    note = tmp_path / "worker"
+    process = script(GUARDED, tmp_path, str(note))
+    assert wait_for(lambda: note.exists() and note.read_text())
+    worker = int(note.read_text())
+    assert is_running(worker)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert wait_for(lambda: not is_running(worker))
+
+
+def test_a_script_without_a_main_guard_is_told_what_is_wrong(tmp_path):
+    _, errors = script(UNGUARDED, tmp_path).communicate(timeout=60)
+    assert "workers cannot be started" in errors
+
+
+def test_a_machine_that_starts_no_process_is_an_error_and_not_a_failure_of_every_item(monkeypatch):
+    monkeypatch.setattr(local, "_quiet_worker", _cannot_start)
+    with pytest.raises(EngineError, match="workers cannot be started"):
+        list(LocalEngine(workers=1).map(abs, [1, 2, 3]))
+
+
+def _cannot_start():
+    os._exit(3)
+
+
+def test_a_refused_fork_is_an_error_of_the_engine(monkeypatch):
+    def refused(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess._Popen", staticmethod(refused))
+    with pytest.raises(EngineError, match="workers cannot be started"):
+        list(LocalEngine(workers=1).map(abs, [1]))
+
+
+def test_an_engine_that_is_left_early_leaves_nothing_running():
+    found = LocalEngine(workers=2).map(abs, list(range(-20, 0)))
+    next(found)
+    found.close()
+    import multiprocessing
+
+    assert multiprocessing.active_children() == []
