@@ -19,7 +19,7 @@ FLOOR = {
     "signal": 4,
     "hashlist": 4,
     "search": 4,
-    "verify": 4,
+    "verifier": 4,
     "report": 4,
     "stage": 5,
     "api": 6,

@@ -12,8 +12,8 @@ from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.stage.match import ListMatcher
 from vetset.store.records import RecordTable
-from vetset.verify.local_list import ListVerifier
-from vetset.verify.verifier import Question, asked
+from vetset.verifier.local_list import ListVerifier
+from vetset.verifier.protocol import Question, asked
 
 
 def open_questions(findings: Findings, verifier: str) -> list[RecordId]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vetset.model.finding import Evidence, Match, is_confirmed
 from vetset.model.policy import Policy
 from vetset.model.verdict import Decision, Verdict
-from vetset.verify.verifier import Question
+from vetset.verifier.protocol import Question
 
 
 def _decision(match: Match, policy: Policy) -> Decision:

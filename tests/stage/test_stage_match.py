@@ -1,0 +1,161 @@
+"""The join of a store with lists, against a linear scan over the same columns."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import small
+from vetset.model.dataset import ShardDigest
+from vetset.model.policy import MatchPolicy, Policy
+from vetset.model.signal import Kind, Reason, Variant
+from vetset.stage.match import ListMatcher
+from vetset.store.columns import VARIANTS, Values
+from vetset.store.part import Part, PartWriter
+from vetset.store.store import Store
+
+KINDS = (Kind.MD5, Kind.URL_SHA256, Kind.PDQ)
+REASONS = (Reason.NULL_VALUE, Reason.UNDECODABLE, Reason.LOW_QUALITY)
+SHARD = ShardDigest("a" * 64)
+
+
+def written(store, cells, quality, why):
+    """A part with these cells: (kind, variant) → list of bytes or None."""
+    count = len(quality)
+    arrays = [pa.array(range(count), pa.int64()), pa.array([f"key {n}" for n in range(count)])]
+    for kind in KINDS:
+        arrays += [Values.of(cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
+        if kind is Kind.PDQ:
+            arrays.append(pa.array(quality, pa.uint8()))
+        arrays.append(pa.array(why[kind], pa.uint8()))
+    with PartWriter(store, KINDS) as writer:
+        writer.append(arrays)
+        writer.commit("part", count)
+    return Part(store.part_path("part"), "shard")
+
+
+@st.composite
+def stores(draw):
+    """Cells of up to 30 records whose values come out of a small pool, so that they meet those of the lists."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count = draw(st.integers(1, 30))
+    pool = {kind: [random.bytes(kind.width) for _ in range(6)] for kind in KINDS}
+    cells, why = {}, {}
+    for kind in KINDS:
+        for variant in VARIANTS[kind]:
+            cells[kind, variant] = [
+                None if random.random() < 0.4 else near(pool[kind][random.integers(6)], kind, random)
+                for _ in range(count)
+            ]
+        why[kind] = [
+            0
+            if any(cells[kind, variant][row] is not None for variant in VARIANTS[kind])
+            else REASONS[random.integers(3)].code
+            for row in range(count)
+        ]
+    quality = [
+        0 if cells[Kind.PDQ, Variant.STORED][row] is None else int(random.integers(50, 101)) for row in range(count)
+    ]
+    lists = []
+    for name in ("one", "two"):
+        parts = []
+        for kind in KINDS:
+            chosen = {pool[kind][random.integers(6)] for _ in range(random.integers(1, 5))} | {random.bytes(kind.width)}
+            flags = [int(flag) for flag in random.integers(0, 2, len(chosen))]
+            parts.append(small.entries(kind, sorted(chosen), flags=flags))
+        lists.append(small.hash_list(name, *parts))
+    return cells, quality, why, lists
+
+
+def near(value, kind, random):
+    """The value, for PDQ with up to 40 bits flipped."""
+    if kind is not Kind.PDQ:
+        return value
+    bits = np.unpackbits(np.frombuffer(value, np.uint8))
+    bits[random.permutation(256)[: random.integers(0, 41)]] ^= 1
+    return np.packbits(bits).tobytes()
+
+
+def distance(left, right):
+    return sum((a ^ b).bit_count() for a, b in zip(left, right, strict=True))
+
+
+def by_linear_scan(cells, quality, lists, radius):
+    """All that match, written down in the plainest way."""
+    found = set()
+    for hash_list in lists:
+        for kind, entries in hash_list.entries.items():
+            for variant in VARIANTS[kind]:
+                for row, value in enumerate(cells[kind, variant]):
+                    for number in range(len(entries)):
+                        wanted = entries.values[number].tobytes()
+                        if value is None or distance(value, wanted) > (radius if kind is Kind.PDQ else 0):
+                            continue
+                        name, entry, flag = hash_list.info.name, entries.ids[number].decode(), entries.flags[number]
+                        grade = quality[row] if kind is Kind.PDQ else 100
+                        found.add((row, name, entry, kind, variant, distance(value, wanted), grade, flag == 0))
+    return found
+
+
+@given(stores(), st.integers(0, 31))
+@settings(max_examples=40, deadline=None)
+def test_matches_and_tallies_are_those_of_a_linear_scan(tmp_path_factory, content, radius):
+    cells, quality, why, lists = content
+    count = len(quality)
+    part = written(Store(tmp_path_factory.mktemp("store")), cells, quality, why)
+    policy = Policy(match=MatchPolicy(pdq_radius=radius, confirm_distance=0))
+    result = ListMatcher(lists, policy).shard(part, SHARD, count)
+    seen = {
+        (m.record.row, m.list_name, m.entry, m.kind, m.variant, m.distance, m.quality, m.seedable)
+        for m in result.matches
+    }
+    expected = by_linear_scan(cells, quality, lists, radius)
+    assert seen == expected
+    assert len(result.matches) == len(expected)
+    assert list(result.matches) == sorted(result.matches)
+    coverage = {item.kind: item for item in result.coverage}
+    for tally in result.tallies:
+        matched = {row for row, name, _, kind, *_ in expected if (name, kind) == (tally.list_name, tally.kind)}
+        assert tally.matched == len(matched)
+        assert tally.undecided == Counter(
+            next(reason for reason in REASONS if reason.code == code) for code in why[tally.kind] if code
+        )
+        tally.check(coverage[tally.kind], "shard")
+
+
+def damaged(tmp_path, change):
+    """A part of four records, one of them without MD5, after a change of its columns."""
+    cells = {
+        (kind, variant): [bytes([n]) * kind.width for n in range(4)] for kind in KINDS for variant in VARIANTS[kind]
+    }
+    why = {kind: [0, 0, 0, 0] for kind in KINDS}
+    for variant in VARIANTS[Kind.MD5]:
+        cells[Kind.MD5, variant][3] = None
+    why[Kind.MD5][3] = Reason.NULL_VALUE.code
+    change(cells, why)
+    part = written(Store(tmp_path), cells, [100] * 4, why)
+    lists = [small.hash_list("one", small.entries(Kind.MD5, [bytes(16)]))]
+    (tally,) = ListMatcher(lists, Policy()).shard(part, SHARD, 4).tallies
+    return tally, part.coverage(Kind.MD5)
+
+
+def test_an_undamaged_part_balances(tmp_path):
+    tally, coverage = damaged(tmp_path, lambda cells, why: None)
+    assert (tally.balanced, coverage.balanced) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells, why: why[Kind.MD5].__setitem__(3, 0),
+        lambda cells, why: why[Kind.MD5].__setitem__(0, Reason.NULL_VALUE.code),
+        lambda cells, why: why[Kind.MD5].__setitem__(1, Reason.NULL_VALUE.code),
+    ],
+    ids=["neither signal nor reason", "a match with a reason", "signal and reason"],
+)
+def test_a_record_that_is_both_or_neither_unbalances_the_counts(tmp_path, change):
+    _, coverage = damaged(tmp_path, change)
+    assert not coverage.balanced
