@@ -1,0 +1,173 @@
+"""Statements: who signed them, what they speak of, what stays sealed, and when there is none."""
+
+import base64
+import json
+
+import pytest
+
+import small
+import vetset
+from vetset.model.dataset import Format
+from vetset.model.errors import CountError, DatasetError, KeyFileError, OutputError, SignatureError, UsageError
+from vetset.stage.attest import PREDICATE_TYPE
+
+
+@pytest.fixture
+def attested(audit, tmp_path):
+    def make(*, out="audit", **options):
+        audited = audit(out=out, **options)
+        return audited, vetset.attest(audited.out, audited.key, out=tmp_path / f"{out}.statement")
+
+    return make
+
+
+def payload(statement):
+    return json.loads(base64.b64decode(json.loads(statement.read_bytes())["payload"]))
+
+
+def checked(audited, statement, **options):
+    return vetset.check(statement, signer=audited.pub, engine=small.HERE, **options)
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_a_statement_agrees_with_the_dataset_it_was_made_of(attested, form):
+    audited, statement = attested(form=form)
+    assert checked(audited, statement, dataset=audited.root).predicate["records"] == 24
+
+
+def test_claims_are_sealed_and_a_recipient_opens_them(attested):
+    audited, statement = attested()
+    assert checked(audited, statement).result is None
+    claims = checked(audited, statement, key=audited.key).result["claims"]
+    assert "2 records match list known as of 2026-01-01 over 24 of 24 records by md5; 0 undecided" in claims
+
+
+def test_a_claim_without_a_match_says_how_much_was_decided_and_never_clean(attested):
+    audited, statement = attested(lists=[small.stranger()])
+    claims = checked(audited, statement, key=audited.key).result["claims"]
+    assert "no match against list known as of 2026-01-01 over 24 of 24 records by sha256; 0 undecided" in claims
+    assert not any("clean" in claim for claim in claims)
+
+
+def test_somebody_else_cannot_open_the_claims(attested, someone):
+    audited, statement = attested()
+    with pytest.raises(KeyFileError):
+        checked(audited, statement, key=someone)
+
+
+def test_statements_with_and_without_findings_look_alike(attested):
+    shown = []
+    for out, lists in (("with", [small.known()]), ("without", [small.stranger()])):
+        audited, statement = attested(out=out, lists=lists)
+        if out == "with":
+            vetset.verify(audited.out, audited.key, with_list=small.second())
+            statement = vetset.attest(audited.out, audited.key, out=statement.with_name("later.statement"))
+        document = payload(statement)
+        predicate = document["predicate"]
+        sizes = statement.stat().st_size, len(predicate.pop("sealed_result"))
+        assert len(predicate.pop("case_head")) == 64
+        shown.append((sizes, document))
+    assert shown[0] == shown[1]
+
+
+def test_it_is_an_in_toto_statement_over_every_shard(attested):
+    _, statement = attested()
+    document = payload(statement)
+    assert document["_type"] == "https://in-toto.io/Statement/v1"
+    assert document["predicateType"] == PREDICATE_TYPE
+    assert [subject["name"] for subject in document["subject"]] == ["00000.tar", "00001.tar"]
+
+
+@pytest.mark.parametrize("change", ["altered", "missing", "added"])
+def test_a_dataset_that_is_not_the_one_is_refused(attested, tmp_path, change):
+    small.write_webdataset(tmp_path / "data")
+    audited, statement = attested(root=tmp_path / "data", embeddings=None)
+    path = tmp_path / "data" / "00001.tar"
+    if change == "altered":
+        data = bytearray(path.read_bytes())
+        data[700] ^= 4
+        path.write_bytes(data)
+    elif change == "missing":
+        path.unlink()
+    else:
+        (tmp_path / "data" / "00002.tar").write_bytes(path.read_bytes())
+    with pytest.raises(DatasetError, match="not the one that was attested"):
+        checked(audited, statement, dataset=tmp_path / "data")
+
+
+def test_a_dataset_under_a_column_mapping_of_its_own_is_checked_under_it(attested, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    root = tmp_path / "mapped"
+    root.mkdir()
+    pq.write_table(pa.table({"url": ["https://pictures.example/1"], "URL": ["x"]}), root / "a.parquet")
+    audited, statement = attested(root=root, embeddings=None, columns=vetset.ColumnMapping(url="URL"))
+    assert checked(audited, statement, dataset=root).predicate["records"] == 1
+
+
+def test_the_wrong_signer_is_refused(attested, someone):
+    _, statement = attested()
+    with pytest.raises(SignatureError):
+        vetset.check(statement, signer=someone.public)
+
+
+def test_an_altered_statement_is_refused(attested):
+    audited, statement = attested()
+    envelope = json.loads(statement.read_bytes())
+    document = payload(statement)
+    document["predicate"]["records"] = 10**6
+    envelope["payload"] = base64.b64encode(json.dumps(document).encode()).decode()
+    statement.write_text(json.dumps(envelope))
+    with pytest.raises(SignatureError):
+        checked(audited, statement)
+
+
+def test_an_order_is_no_statement(audit, tmp_path):
+    audited = audit()
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
+    with pytest.raises(SignatureError):
+        checked(audited, order)
+
+
+def test_no_statement_is_a_usage_error(audit, tmp_path):
+    with pytest.raises(UsageError):
+        checked(audit(), tmp_path / "nowhere")
+
+
+def test_a_statement_is_not_overwritten(attested):
+    audited, statement = attested()
+    with pytest.raises(OutputError):
+        vetset.attest(audited.out, audited.key, out=statement)
+
+
+def test_an_incomplete_audit_is_sealed_but_nothing_can_be_claimed(audit, tmp_path):
+    root = tmp_path / "data"
+    small.write_webdataset(root)
+    (root / "00001.tar").write_bytes((root / "00001.tar").read_bytes()[:3000])
+    audited = audit(root, embeddings=None)
+    assert small.found(audited.findings)
+    with pytest.raises(CountError) as caught:
+        vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+    assert caught.value.exit_code == 30
+    assert not (tmp_path / "statement").exists()
+
+
+def test_an_unbalanced_audit_is_sealed_but_nothing_can_be_claimed(roots, tmp_path, custodian):
+    """The note of a scan says that the reader counted one record more than the store holds."""
+    from vetset.model.canonical import canonical_json
+
+    store = tmp_path / "store"
+    vetset.scan(roots / "webdataset", store=store, engine=small.HERE)
+    (note,) = (store / "scans").glob("*.json")
+    document = json.loads(note.read_bytes())
+    document["shards"][0]["records"] += 1
+    note.write_bytes(canonical_json(document))
+    request = {"lists": [small.known()], "seal_to": [custodian.public], "out": tmp_path / "out"}
+    for _ in range(2):  # a second run of the same request says it again
+        assert vetset.match(store, **request).errors
+    findings = vetset.open_audit(tmp_path / "out", custodian).case.findings
+    assert findings.status == "unbalanced"
+    assert set(small.found(findings)) == small.MATCHED
+    with pytest.raises(CountError):
+        vetset.attest(tmp_path / "out", custodian, out=tmp_path / "statement")
