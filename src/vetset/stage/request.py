@@ -112,5 +112,6 @@ def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
         if found.state == "sealed":
             return found
         fresh = replace(fresh, vetset=found.vetset)
+        clear_partials(out)
     write_manifest(out, fresh)
     return fresh

@@ -196,10 +196,11 @@ def scan_shard(task: ScanTask) -> Scanned:
         else:
             _append_records(task, cast("Iterator[Record | Unreadable]", items), writer)
         part = task.key.part(reading.digest)
+        scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
+        # The note first: it says nothing without its part, so that the part's rename alone commits both.
+        store.remember(task.key, str(task.root), task.shard, scanned)
         if not store.part_path(part).exists():
             writer.commit(part, reading.records)
-    scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
-    store.remember(task.key, str(task.root), task.shard, scanned)
     return scanned
 
 
