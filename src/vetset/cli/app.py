@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -30,6 +31,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"vetset {version('vetset')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    # the callback above has answered already
+    del version
+
 
 app.command("demo")(demo.command)
 app.command("keygen")(keys.command)

@@ -1,0 +1,151 @@
+"""Every command on its way: what it prints, as text and as JSON, and what it never prints."""
+
+import json
+import re
+
+import pytest
+
+import small
+from vetset.cli import output
+from vetset.cli.output import ProgressLines, size_text, time_text
+from vetset.model.dataset import Format, Shard
+
+
+def steps(place, roots):
+    """Every command, in the order of the way through."""
+    key, pub = place / "keys" / "custodian.key", place / "keys" / "custodian.pub"
+    audit, order, statement = place / "audit", place / "order", place / "statement"
+    data = roots / "webdataset"
+    told = ("--owner", "o", "--category", "other", "--licence", "l")
+    return [
+        ("keygen", "other", "--out", place / "keys"),
+        ("lists", "add", place / "known.txt", "--name", "third", *told),
+        ("lists", "show"),
+        ("scan", data, "--store", place / "store"),
+        ("match", place / "store", "--list", "known", "--seal-to", pub, "--out", place / "matched"),
+        ("open", audit, "--key", key),
+        ("verify", audit, "--key", key, "--with", "list:second"),
+        ("expand", audit, "--key", key),
+        ("order", audit, "--key", key, "--out", order),
+        ("clean", data, order, "--signer", pub, "--out", place / "cleaned"),
+        ("clean", data, order, "--signer", pub, "--out", place / "keep", "--keep-list"),
+        ("attest", audit, "--key", key, "--out", statement),
+        ("check", statement, "--signer", pub, "--dataset", data),
+        ("check", statement, "--signer", pub, "--key", key),
+    ]
+
+
+def secrets():
+    """What must never be printed: addresses, captions, digests and PDQ codes, in hex."""
+    told = set()
+    for number, image in enumerate(small.images()):
+        told |= {small.url(number), small.caption(number), small.md5(image).hex(), small.sha256(image).hex()}
+    return told | {small.pdq(small.images()[0]).hex()}
+
+
+def test_every_command_ends_well_and_prints_no_secret(vetset, audited, ready, roots):
+    for step in steps(ready, roots):
+        ended = vetset(*step)
+        assert ended.code == 0, (step, ended.err)
+        assert not [text for text in secrets() if text in ended.out + ended.err]
+
+
+def test_json_is_one_document_on_stdout_and_one_on_every_line_of_stderr(vetset, audited, ready, roots):
+    for step in [*steps(ready, roots), audited]:
+        ended = vetset(*step, "--json")
+        assert ended.code == 0, step
+        assert isinstance(json.loads(ended.out), dict | list)
+        for line in ended.err.splitlines():
+            assert list(json.loads(line)) == ["progress"]
+
+
+def test_opening_as_json_has_what_the_issue_promises(vetset, audited, ready):
+    told = json.loads(vetset("open", ready / "audit", "--key", ready / "keys" / "custodian.key", "--json").out)
+    assert {"coverage", "lists", "union", "rounds"} <= set(told)
+    (used,) = told["lists"]
+    assert {kind: tally["matched"] for kind, tally in used["kinds"].items()} == {
+        "md5": 2, "pdq": 2, "sha256": 1, "url_sha256": 1,
+    }  # fmt: skip
+    assert told["union"]["records"] == 5
+    assert told["union"]["by_evidence"] == {"exact": 3, "perceptual": 2, "url": 1}
+
+
+def test_opening_never_names_a_record(vetset, audited, ready):
+    ended = vetset("open", ready / "audit", "--key", ready / "keys" / "custodian.key", "--json")
+    assert not [number for number in range(24) if small.key(number) in ended.out]
+
+
+def test_an_audit_prints_the_same_with_and_without_findings(vetset, ready, roots):
+    (ready / "stranger.txt").write_text(
+        "\n".join(
+            f"{kind.value} {value.tobytes().hex()}"
+            for kind, entries in small.stranger().entries.items()
+            for value in entries.values
+        )
+    )
+    told = ("--owner", "owner of known", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
+    vetset("lists", "add", ready / "stranger.txt", "--name", "knowm", *told)
+    shown = []
+    for name in ("known", "knowm"):
+        arguments = ("--seal-to", ready / "keys" / "custodian.pub", "--embeddings", roots / "webdataset-embeddings")
+        ended = vetset("audit", roots / "webdataset", "--list", name, *arguments, "--out", ready / f"of-{name}")
+        text = ended.out.replace(name, "NAME")
+        shown.append((ended.code, text, re.sub(r"in \d+s \(\d+ records/s\)", "", ended.err)))
+    assert shown[0] == shown[1]
+
+
+def test_a_finished_audit_run_again_changes_nothing_and_reads_nothing(vetset, audited, ready):
+    before = small.tree(ready / "audit")
+    ended = vetset(*audited, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out)["shards"] == {"read": 2, "reused": 2, "failed": 0}
+    assert small.tree(ready / "audit") == before
+
+
+def test_progress_without_a_terminal_is_plain_lines(vetset, ready, roots):
+    ended = vetset("scan", roots / "webdataset", "--store", ready / "store")
+    first, last = ended.err.splitlines()
+    assert first.startswith("scan: 2 shards, ")
+    assert re.fullmatch(r"scan: 2/2 shards, 24 records in \d+s \(\d+ records/s\)", last)
+
+
+def test_progress_tells_rate_and_time_left_every_few_seconds(monkeypatch, capsys):
+    clock = iter([0.0, 2.0, 6.0, 8.0, 8.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    lines = ProgressLines()
+    lines.started("scan", 4, 4000)
+    for uri in ("a", "b", "c"):
+        lines.advanced(Shard(uri, Format.WEBDATASET, 1000, ""), 600)
+    assert capsys.readouterr().err.splitlines() == [
+        "scan: 4 shards, 4.0 KB",
+        "scan: 2/4 shards, 1200 records, 200 records/s, 6s left",
+    ]
+
+
+def test_on_a_terminal_progress_is_a_bar(monkeypatch):
+    monkeypatch.setattr(output.sys.stderr, "isatty", lambda: True)
+    assert isinstance(output.progress(as_json=False), output.ProgressBar)
+    assert isinstance(output.progress(as_json=True), ProgressLines)
+
+
+def test_the_bar_goes_through_a_whole_stage(monkeypatch, capsys):
+    bar = output.ProgressBar()
+    bar.started("scan", 2, 2000)
+    for uri in ("a", "b"):
+        bar.advanced(Shard(uri, Format.WEBDATASET, 1000, ""), 5)
+    bar.finished()
+    assert "2/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
+)
+def test_sizes_in_words(size, text):
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (59.9, "59s"), (60, "1m00s"), (3599, "59m59s"), (7260, "2h01m")]
+)
+def test_times_in_words(seconds, text):
+    assert time_text(seconds) == text
