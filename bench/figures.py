@@ -96,7 +96,8 @@ def in_turns(
     """Seconds of each way in each round.
 
     Args:
-        ways: what to time, by name.
+        ways: what to time, by name. None may keep the results of its items: memory that is held makes the next
+            item pay for fresh pages, which once made a part of the work look slower than the whole.
         rounds: how often; every round starts with another way.
         clock: times one call.
         warm: call each once before, untimed.
