@@ -16,8 +16,9 @@ from vetset.model.errors import CountError, OutputError, VetsetError
 from vetset.model.signal import REASON_OF_CODE, Kind
 from vetset.store import part as module
 from vetset.store.columns import VARIANTS, Values
-from vetset.store.part import Part, PartWriter, is_whole
+from vetset.store.part import Part, PartWriter
 from vetset.store.store import Store
+from vetset.store.whole import file_digest, is_whole
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_a_part_under_another_parts_name_is_an_error(store, rows):
 def test_a_parquet_file_that_is_no_part_is_an_error(store, rows):
     path = store.part_path("p")
     pq.write_table(pa.table({"a": [1]}), path)
-    path.with_suffix(".sha256").write_text(f"{module._digest(path)}  {path.name}\n")
+    path.with_suffix(".sha256").write_text(f"{file_digest(path)}  {path.name}\n")
     with pytest.raises(CountError, match="does not state its number of records"):
         Part(path, "shard")
 
@@ -252,8 +253,12 @@ def test_computed_embeddings_are_committed_before_their_part_and_checked_with_it
     assert Part(store.part_path("p"), "shard").coverage(Kind.EMBEDDING) == Coverage(Kind.EMBEDDING, 20, 20, {})
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
+    assert store.holds("p")
     path.write_bytes(data)
     assert not is_whole(path)
+    assert not store.holds("p")
+    path.unlink()
+    assert not store.holds("p")
 
 
 def test_a_disk_that_is_full_while_embeddings_are_written_leaves_nothing(store, rows):

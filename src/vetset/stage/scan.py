@@ -199,7 +199,7 @@ def scan_shard(task: ScanTask) -> Scanned:
         scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
         # The note first: it says nothing without its part, so that the part's rename alone commits both.
         store.remember(task.key, str(task.root), task.shard, scanned)
-        if not store.part_path(part).exists():
+        if not store.holds(part):
             writer.commit(part, reading.records)
     return scanned
 

@@ -17,9 +17,9 @@ from vetset.model.coverage import Coverage
 from vetset.model.errors import AlignmentError
 from vetset.model.signal import Kind, Reason
 from vetset.store.alignment import align
-from vetset.store.part import is_whole
 from vetset.store.records import RecordTable
 from vetset.store.store import Store
+from vetset.store.whole import is_whole
 
 _ROWS = 65_536
 """Vectors whose length is looked at in one go."""
@@ -116,7 +116,7 @@ def computed_space(store: Store, table: RecordTable) -> Space:
                 raise AlignmentError(
                     "computed embeddings are missing or damaged",
                     where=shard.uri,
-                    todo="Remove the store's folder and scan again.",
+                    todo="Scan the dataset into this store again: what is damaged is read anew.",
                 )
             try:
                 block = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -128,7 +128,7 @@ def computed_space(store: Store, table: RecordTable) -> Space:
                     expected=f"{shard.records} rows",
                     seen=f"{block.shape[0]}",
                     where=shard.uri,
-                    todo="Remove the store's folder and scan again.",
+                    todo="Scan the dataset into this store again: what is damaged is read anew.",
                 )
             blocks.append(block)
             numbers.append(np.arange(start, start + shard.records))

@@ -1,13 +1,6 @@
-"""One part of the store: the signals of one shard, written in chunks, committed whole, checked when read.
+"""One part of the store: the signals of one shard, written in chunks, committed whole, checked when read."""
 
-Parquet's own checksums cover the data pages and nothing else: a bit that flips in a page header or in the footer may
-silently exchange values, or crash the reader. So the digests of a part's files lie beside it, as `sha256sum` writes
-them, and are compared before Arrow sees a byte.
-"""
-
-import hashlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,34 +13,12 @@ from numpy.typing import NDArray
 from vetset.model.coverage import Coverage
 from vetset.model.errors import CountError, OutputError
 from vetset.model.signal import Kind
-from vetset.storage.commit import atomic_file, commit, temporary_beside, write_atomic
+from vetset.storage.commit import atomic_file, commit, temporary_beside
 from vetset.store.columns import QUALITY, VARIANTS, Values, column_of, part_schema, why_coverage, why_of
 from vetset.store.store import Store
+from vetset.store.whole import file_digest, is_whole, write_sums
 
 _RECORDS = b"vetset.records"
-SUMS = ".sha256"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
-def _digest_once(path: Path, _size: int, _mtime_ns: int) -> str:
-    """The digest of a committed file, taken once in a process and state of the file."""
-    return _digest(path)
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a committed file of a part is what was written."""
-    try:
-        sums = path.with_suffix(SUMS).read_bytes()
-        state = path.stat()
-        digest = _digest_once(path, state.st_size, state.st_mtime_ns)
-    except OSError:
-        return False
-    return f"{digest}  {path.name}".encode("ascii") in sums.splitlines()
 
 
 def _refused(error: OSError) -> OutputError:
@@ -121,15 +92,14 @@ class PartWriter:
                 with atomic_file(vectors) as temporary:
                     with temporary.open("wb") as file:
                         np.lib.format.write_array(file, np.concatenate(self._vectors), allow_pickle=False)
-                    sums[vectors.name] = _digest(temporary)
+                    sums[vectors.name] = file_digest(temporary)
             self._writer.add_key_value_metadata({_RECORDS.decode(): str(records)})
             self._writer.close()
             path = self._store.part_path(part)
-            sums[path.name] = _digest(self._temporary)
+            sums[path.name] = file_digest(self._temporary)
         except OSError as error:
             raise _refused(error) from error
-        lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
-        write_atomic(path.with_suffix(SUMS), "".join(lines).encode("ascii"))
+        write_sums(path, sums)
         self._temporary.chmod(0o600)
         commit(self._temporary, path)
 
@@ -164,7 +134,7 @@ class Part:
             expected="the signals of this shard",
             seen=seen,
             where=self._name,
-            todo="Remove the store's folder and scan again.",
+            todo="Scan the dataset into this store again: what is damaged is read anew.",
         )
 
     @property

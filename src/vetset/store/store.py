@@ -28,6 +28,7 @@ from vetset.model.errors import OutputError
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
+from vetset.store.whole import are_whole
 
 STORE_VERSION = 1
 LIFETIME_DAYS = 90
@@ -158,7 +159,7 @@ class Store:
         return self.folder / "parts" / f"{part}.npy"
 
     def find(self, key: ScanKey, root: str, shard: Shard) -> Scanned | None:
-        """What is known of a shard from its place, size and stamp alone, if its part is committed."""
+        """What is known of a shard from its place, size and stamp alone, if its part is committed and undamaged."""
         path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
         if not path.exists():
             return None
@@ -167,7 +168,11 @@ class Store:
             return None  # a damaged note says nothing: the shard is read again and the note written anew
         digest = str(found.get("digest"))
         scanned = Scanned(shard.uri, digest, found["records"], key.part(digest))
-        return scanned if self.part_path(scanned.part).exists() else None
+        return scanned if self.holds(scanned.part) else None
+
+    def holds(self, part: str) -> bool:
+        """Whether a part is committed, and every file of it is there and is what was written."""
+        return are_whole(self.part_path(part))
 
     def remember(self, key: ScanKey, root: str, shard: Shard, scanned: Scanned) -> None:
         """Note that the shard at this place, of this size and stamp, is this content."""
