@@ -1,0 +1,90 @@
+"""Policies: refused by the name of the setting, hashed in two parts."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import vetset
+from vetset.model.errors import PolicyError
+from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, ScanPolicy
+from vetset.model.signal import Kind
+
+DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    def load(text):
+        (tmp_path / "policy.toml").write_text(text)
+        return vetset.load_policy(tmp_path / "policy.toml")
+
+    return load
+
+
+def test_no_file_and_an_empty_one_are_the_defaults(loaded):
+    assert loaded("") == vetset.load_policy(None) == Policy()
+
+
+def test_the_documented_policy_is_the_default_one(loaded):
+    example = DOCS.read_text().partition("```toml\n")[2].partition("```")[0]
+    assert loaded(example) == Policy()
+    assert {name: set(section) for name, section in tomllib.loads(example).items() if name != "version"} == {
+        name: set(section) for name, section in Policy().model_dump().items() if name != "version"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[match]\nradius = 3", "match.radius"),
+        ("[match]\npdq_radius = 32", "match.pdq_radius"),
+        ("[match]\npdq_radius = 10", "match"),
+        ("[match]\nconfirm_quality = 101", "match.confirm_quality"),
+        ("[expand]\nk = 0", "expand.k"),
+        ("[expand]\nmin_similarity = 0.95", "expand"),
+        ("[expand]\ncalibration_pairs = 50000000", "expand.calibration_pairs"),
+        ("[scan]\nkinds = []", "scan.kinds"),
+        ("[scan]\nkinds = ['sha256', 'phash']", "scan.kinds.1"),
+        ("[scan]\nkinds = ['sha256', 'embedding']", "scan.kinds"),
+        ("[scan]\nmax_pixels = 0", "scan.max_pixels"),
+        ("[remove]\ncover = true", "remove.cover"),
+        ("thresholds = 3", "thresholds"),
+    ],
+)
+def test_what_is_wrong_is_named(loaded, text, name):
+    with pytest.raises(PolicyError) as caught:
+        loaded(text)
+    assert f"{name}: " in caught.value.seen
+
+
+def test_copies_cannot_be_removed_where_bytes_are_not_digested(loaded):
+    with pytest.raises(PolicyError, match="sha256"):
+        loaded("[scan]\nkinds = ['md5']")
+    assert loaded("[scan]\nkinds = ['md5']\n[remove]\ncopies = false").scan.kinds == (Kind.MD5,)
+
+
+def test_another_threshold_leaves_the_digest_of_the_scan_part_alone():
+    other = Policy(match=MatchPolicy(pdq_radius=25), expand=ExpandPolicy(k=7))
+    assert other.digest != Policy().digest
+    assert other.scan.digest == Policy().scan.digest
+
+
+def test_another_scan_part_has_another_digest():
+    assert ScanPolicy(min_pdq_quality=51).digest != ScanPolicy().digest
+
+
+def test_the_order_in_which_kinds_are_named_does_not_matter():
+    backwards = ScanPolicy(kinds=tuple(reversed(ScanPolicy().kinds)))
+    assert backwards.digest == ScanPolicy().digest
+
+
+def test_the_digest_of_the_defaults_is_golden():
+    # Every store and every statement refers to it: a change of a default shows here.
+    assert Policy().scan.digest == "90dffac2121c9d4eaa2478ff1a85a1231ab4540bdda3e1acff185e19c88bac28"
+
+
+def test_a_policy_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Policy().match.pdq_radius = 3
