@@ -1,7 +1,7 @@
 """One way to turn a document into bytes, so that a digest means the same everywhere.
 
 The form is JSON with sorted names, no spaces, everything outside ASCII escaped, floats as Python's shortest `repr`, and
-neither NaN nor infinities. It is in the spirit of RFC 8785 but not that form, which writes UTF-8 and JavaScript's floats.
+neither NaN nor infinities. It is in the spirit of RFC 8785, but that form writes UTF-8 and floats as JavaScript does.
 """
 
 import hashlib
