@@ -1,0 +1,7 @@
+"""Puts the small dataset within reach of an import."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]

@@ -1,0 +1,345 @@
+"""Nothing leaks: the whole way is walked on the command line, and what it left is searched for what was planted."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from leak_search import Search, Secret
+
+import small_dataset
+from vetset.api.auditing import audit
+from vetset.api.custody import open_audit
+from vetset.engine.local import LocalEngine
+from vetset.seal.keys import load_private
+
+VETSET = [sys.executable, "-c", "from vetset.cli import main; main()"]
+MATCHED = [1, 2, 8, 10, 13, 17]
+SECOND = [3, 4, 9]
+
+
+@dataclass
+class Sandbox:
+    """One user's machine: everything that the commands may write to lies below `root`."""
+
+    root: Path
+    console: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+
+    def path(self, name):
+        return self.root / name
+
+    def run(self, label, *arguments):
+        """Run one command; what it says is kept with everything else that is searched."""
+        environment = {name: os.environ[name] for name in ("PATH", "NUMBA_CACHE_DIR") if name in os.environ}
+        for name, folder in (("HOME", "home"), ("VETSET_HOME", "vault"), ("TMPDIR", "tmp")):
+            self.path(folder).mkdir(exist_ok=True)
+            environment[name] = str(self.path(folder))
+        self.path("cwd").mkdir(exist_ok=True)
+        command = [*VETSET, *map(str, arguments)]
+        told = subprocess.run(
+            command, env=environment, cwd=self.path("cwd"), capture_output=True, text=True, check=False
+        )
+        self.console[label] = (told.returncode, told.stdout, told.stderr)
+        self.path("console").mkdir(exist_ok=True)
+        self.path("console").joinpath(label).write_text(told.stdout + told.stderr)
+        return told
+
+    def must(self, label, *arguments):
+        told = self.run(label, *arguments)
+        assert told.returncode == 0, told.stderr
+        return told
+
+
+def add_list(sandbox, name, source):
+    about = ("--owner", "an owner", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
+    sandbox.must(f"add-{name}", "lists", "add", source, "--name", name, *about)
+
+
+def walk_to_clean(sandbox):
+    """What an operator does, and the order of the custodian between: all of it says the same whatever was found."""
+    out, keys = sandbox.path("out"), sandbox.path("keys")
+    given = ("--list", "known", "--seal-to", keys / "custodian.pub", "--embeddings", sandbox.path("embeddings"))
+    sandbox.must("audit", "audit", sandbox.path("dataset"), *given, "--out", out / "audit", "--workers", 2)
+    return out, keys
+
+
+def order_and_clean(sandbox, out, keys):
+    key, signer = ("--key", keys / "custodian.key"), ("--signer", keys / "custodian.pub")
+    sandbox.must("order", "order", out / "audit", *key, "--out", out / "order.json")
+    clean = ("clean", sandbox.path("dataset"), out / "order.json", *signer)
+    sandbox.must("clean", *clean, "--out", out / "cleaned", "--workers", 2)
+    sandbox.must("attest", "attest", out / "audit", *key, "--out", out / "statement.json")
+    return clean
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Two walks over one dataset: one list matches, the other does not."""
+
+    sandbox: Sandbox
+    items: list[small_dataset.Item]
+    matching: list[tuple[str, bytes]]
+    idle: list[tuple[str, bytes]]
+    found: dict[str, tuple[int, str, str]]
+    nothing: dict[str, tuple[int, str, str]]
+    with_findings: Path
+    without: Path
+
+
+def same_kinds(lines):
+    """As many entries of every kind as these, about nothing."""
+    pool = small_dataset.unrelated_lines(6 * len(lines), seed=77)
+    by_kind = {}
+    for kind, value in pool:
+        by_kind.setdefault(kind, []).append(value)
+    return [(kind, by_kind[kind].pop()) for kind, _ in lines]
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    root = tmp_path_factory.mktemp("leak")
+    sources = tmp_path_factory.mktemp("sources")  # what a list is imported from is the user's to delete
+    sandbox = Sandbox(root)
+    items = small_dataset.build(root / "dataset", shards=3, rows=6)
+    small_dataset.write_vectors(items, root / "embeddings", near={4: 1, 9: 8, 3: 2})
+    matching = small_dataset.known_lines(items, MATCHED)
+    idle = small_dataset.unrelated_lines(60)
+    second = small_dataset.known_lines(items, SECOND)
+    sandbox.must("keygen", "keygen", "custodian", "--out", root / "keys")
+
+    nothing = same_kinds(matching)
+    add_list(sandbox, "known", small_dataset.write_list(sources / "nothing.txt", nothing + idle))
+    out, keys = walk_to_clean(sandbox)
+    order_and_clean(sandbox, out, keys)
+    without = dict(sandbox.console)
+    for name in ("out", "vault", "console"):
+        (root / name).rename(root / f"{name}-without")
+
+    add_list(sandbox, "known", small_dataset.write_list(sources / "known.txt", matching + idle))
+    add_list(sandbox, "second", small_dataset.write_list(sources / "second.txt", second + idle[:9]))
+    out, keys = walk_to_clean(sandbox)
+    before = {name: (out / "audit" / name).read_bytes() for name in ("run.json", "case/000001.age")}
+    key = ("--key", keys / "custodian.key")
+    sandbox.must("open", "open", out / "audit", *key)
+    sandbox.must("open-json", "open", out / "audit", *key, "--json")
+    clean = order_and_clean(sandbox, out, keys)
+    sandbox.must("verify", "verify", out / "audit", *key, "--with", "list:second")
+    sandbox.must("expand", "expand", out / "audit", *key)
+    sandbox.must("keep", *clean, "--out", out / "keep", "--keep-list")
+    signer = ("--signer", keys / "custodian.pub")
+    sandbox.must("check", "check", out / "statement.json", *signer, *key, "--dataset", root / "dataset")
+    sandbox.must("again", "audit", root / "dataset", "--list", "known", "--seal-to", keys / "custodian.pub",
+                 "--embeddings", root / "embeddings", "--out", out / "audit", "--json")  # fmt: skip
+    assert (out / "audit" / "run.json").read_bytes() == before["run.json"]
+    assert (out / "audit" / "case" / "000001.age").read_bytes() == before["case/000001.age"]
+    return Walked(
+        sandbox, items, [*matching, *second], [*idle, *nothing], dict(sandbox.console), without,
+        root / "out", root / "out-without",
+    )  # fmt: skip
+
+
+def addresses(items):
+    for number, item in enumerate(items):
+        yield Secret(f"address {number}", item.url.encode())
+        yield Secret(f"caption {number}", item.caption.encode())
+        # the part of each that is its own, so that a piece of it is found too
+        yield Secret(f"address token {number}", item.url.split("/")[3].encode())
+        yield Secret(f"caption token {number}", item.caption.rpartition(" ")[2].encode())
+
+
+def values(lines, name):
+    return [Secret(f"{name} {number} ({kind})", value) for number, (kind, value) in enumerate(lines)]
+
+
+def pictures(items):
+    """A piece out of the middle of every picture."""
+    return [
+        Secret(f"picture {number}", item.image[len(item.image) // 2 :][:24])
+        for number, item in enumerate(items)
+        if len(item.image) > 100
+    ]
+
+
+def written(walked):
+    """Every folder that a command wrote to, apart from copies of the dataset."""
+    root = walked.sandbox.root
+    folders = [root / name for name in ("home", "tmp", "cwd", "vault", "vault-without", "console", "console-without")]
+    for out in (walked.with_findings, walked.without):
+        folders += [path for path in out.iterdir() if path.name != "cleaned"]
+    return folders
+
+
+def searched(search, folders):
+    found = set()
+    for folder in folders:
+        found |= search.in_folder(folder) if folder.is_dir() else search.in_bytes(folder.read_bytes(), folder.name)
+    return found
+
+
+def test_something_was_found_and_something_was_not(walked):
+    document = json.loads(walked.found["open-json"][1])
+    assert document["union"]["records"] == len(MATCHED)
+    assert document["candidates"]["records"] > 0
+    findings = open_audit(walked.without / "audit", walked.sandbox.path("keys") / "custodian.key").case.findings
+    assert (findings.matches, findings.candidates) == ((), ())
+
+
+def test_no_address_caption_or_picture_is_anywhere_outside_the_dataset(walked):
+    secrets = [*addresses(walked.items), *pictures(walked.items)]
+    assert not searched(Search(secrets), written(walked))
+
+
+def test_no_value_of_a_list_that_matches_nothing_is_anywhere(walked):
+    folders = [*written(walked), walked.with_findings / "cleaned", walked.without / "cleaned"]
+    assert not searched(Search(values(walked.idle, "idle")), folders)
+
+
+def test_values_that_match_are_nowhere_but_in_the_store_of_all_signals(walked):
+    search = Search(values(walked.matching, "matching"))
+    stores = [walked.with_findings / "audit" / "store", walked.without / "audit" / "store"]
+    folders = []
+    for folder in written(walked):
+        folders += [path for path in folder.iterdir() if path not in stores] if folder.is_dir() else [folder]
+    assert not searched(search, folders)
+    assert searched(search, stores), "the search would not have found them"
+
+
+def test_no_private_key_is_anywhere_but_in_its_file(walked):
+    key = load_private(walked.sandbox.path("keys") / "custodian.key")
+    vault = json.loads((walked.sandbox.path("vault") / "vault.key").read_bytes())
+    secrets = [
+        Secret("identity", key.identity.encode()),
+        Secret("signing", key.signing.encode()),
+        Secret("signing bytes", bytes.fromhex(key.signing)),
+        Secret("vault", vault["identity"].encode()),
+        Secret("vault secret", bytes.fromhex(vault["secret"])),
+    ]
+    root = walked.sandbox.root
+    places = {place for _, _, place in searched(Search(secrets), [*written(walked), root / "keys"])}
+    assert places == {"custodian.key", "vault.key"}
+
+
+def test_nothing_is_left_in_the_temporary_folder_the_home_or_where_the_commands_ran(walked):
+    left = [path for name in ("tmp", "home", "cwd") for path in walked.sandbox.path(name).rglob("*") if path.is_file()]
+    assert left == []
+
+
+def normal(console):
+    """What was said, without how long it took."""
+    code, said, told = console
+    times = re.compile(r"in \d+(?:h\d\d)?(?:m\d\d)?s|\d+ records/s|(?:\d+[hm])*\d+s left")
+    return code, times.sub("…", said), times.sub("…", told)
+
+
+@pytest.mark.parametrize("command", ["add-known", "audit", "order", "clean", "attest"])
+def test_console_and_exit_code_are_the_same_with_and_without_findings(walked, command):
+    def comparable(console):
+        code, said, told = normal(console)
+        return code, re.sub(r"version [0-9a-f]{12}", "version …", said), told
+
+    assert comparable(walked.found[command]) == comparable(walked.nothing[command])
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_store_is_the_same_whatever_the_list(walked):
+    stores = [files_of(out / "audit" / "store") for out in (walked.with_findings, walked.without)]
+    assert stores[0] == stores[1]
+    assert len(stores[0]) > 9
+
+
+def test_the_public_side_is_the_same_but_for_the_version_of_the_list(walked):
+    documents = [
+        json.loads((out / "audit" / "run.json").read_bytes()) for out in (walked.with_findings, walked.without)
+    ]
+    versions = [document["request"]["lists"][0].pop("version") for document in documents]
+    assert versions[0] != versions[1]
+    assert documents[0] == documents[1]
+
+
+@pytest.mark.parametrize("name", ["audit/case/000001.age", "order.json", "statement.json", "audit/run.json"])
+def test_files_are_as_large_with_findings_as_without(walked, name):
+    assert (walked.with_findings / name).stat().st_size == (walked.without / name).stat().st_size
+
+
+def test_what_was_found_shows_in_no_name_of_a_file(walked):
+    def names(out):
+        later = {"audit/case/000002.age", "audit/case/000003.age"}
+        return {name for name in files_of(out) if not name.startswith(("cleaned", "keep"))} - later
+
+    assert names(walked.with_findings) == names(walked.without)
+
+
+def test_without_the_seal_the_search_would_find_addresses(walked, tmp_path, monkeypatch):
+    from vetset.case import ledger
+
+    monkeypatch.setenv("VETSET_HOME", str(walked.sandbox.path("vault")))
+    monkeypatch.setattr(ledger, "seal", lambda plain, _: plain)
+    audit(
+        walked.sandbox.path("dataset"),
+        lists=["known"],
+        seal_to=[walked.sandbox.path("keys") / "custodian.pub"],
+        out=tmp_path / "out",
+        engine=LocalEngine(0),
+    )
+    found = Search(addresses(walked.items)).in_folder(tmp_path / "out")
+    assert {name for name, _, _ in found} >= {f"address {number}" for number in MATCHED}
+
+
+HEX = "00f1e2d3c4b5a69788796a5b4c3d2e1f"
+BAD_LISTS = {
+    "too short": ("list.txt", f"md5 {HEX[:-1]}\n"),
+    "no kind": ("list.txt", f"{HEX}\n"),
+    "unknown kind": ("list.txt", f"photo {HEX}\n"),
+    "not hex": ("list.txt", f"md5 {HEX[:-1]}z\n"),
+    "kind as value": ("list.txt", f"{HEX} md5\n"),
+    "an address": ("list.txt", "https://planted.example/secret-token.jpg\n"),
+    "a column too many": ("list.csv", f"id,md5\nx,{HEX},{HEX}\n"),
+    "an unknown column": ("list.csv", f"id,{HEX}\nx,y\n"),
+    "a quote that never ends": ("list.csv", f'id,md5\nx,"{HEX}\n'),
+    "not text": ("list.txt", f"md5 {HEX}\n\udcff"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), BAD_LISTS.values(), ids=BAD_LISTS.keys())
+def test_a_malformed_list_is_told_without_its_values(tmp_path, name, text):
+    from vetset.hashlist.text import parse_list
+    from vetset.model.errors import ListError
+
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ListError) as caught:
+        parse_list(tmp_path / name)
+    error = caught.value
+    said = " ".join(str(part) for part in (error, repr(error), error.__cause__, error.__context__, vars(error)))
+    search = Search([Secret("value", bytes.fromhex(HEX)), Secret("part", HEX[4:24].encode()),
+                     Secret("address", b"secret-token")])  # fmt: skip
+    assert not search.in_bytes(said.encode(), "error")
+
+
+def test_errors_of_commands_repeat_no_value_and_no_address(walked, tmp_path):
+    sandbox = Sandbox(tmp_path / "other")
+    sandbox.root.mkdir()
+    secret = walked.matching[0][1]
+    (tmp_path / "bad.txt").write_text(f"md5 {secret.hex()}0\nmd5 {secret.hex()}\n")
+    about = ("--name", "n", "--owner", "o", "--category", "benchmark", "--licence", "l")
+    assert sandbox.run("bad-list", "lists", "add", tmp_path / "bad.txt", *about).returncode == 12
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    for path in walked.sandbox.path("dataset").iterdir():
+        data = path.read_bytes()
+        (dataset / path.name).write_bytes(data[: len(data) * 2 // 3] if path.suffix == ".tar" else data)
+    keys = walked.sandbox.path("keys")
+    add_list(sandbox, "known", small_dataset.write_list(tmp_path / "good.txt", walked.matching))
+    told = sandbox.run(
+        "broken", "audit", dataset, "--list", "known", "--seal-to", keys / "custodian.pub", "--out", sandbox.path("out")
+    )
+    assert told.returncode == 30
+    secrets = [*addresses(walked.items), *values(walked.matching, "matching")]
+    folders = [sandbox.path(name) for name in ("console", "tmp", "home", "cwd")] + [sandbox.path("out") / "run.json"]
+    assert not searched(Search(secrets), folders)
