@@ -102,6 +102,12 @@ def test_a_finished_audit_run_again_changes_nothing_and_reads_nothing(vetset, au
     assert small.tree(ready / "audit") == before
 
 
+def test_a_finished_audit_run_again_tells_the_same(vetset, ready, roots):
+    arguments = ("audit", roots / "folder", "--list", "known", "--seal-to", ready / "keys" / "custodian.pub")
+    first, again = (vetset(*arguments, "--out", ready / "audit").out for _ in range(2))
+    assert re.sub(r"\d+ were", "", again) == re.sub(r"\d+ were", "", first)
+
+
 def test_progress_without_a_terminal_is_plain_lines(vetset, ready, roots):
     ended = vetset("scan", roots / "webdataset", "--store", ready / "store")
     first, last = ended.err.splitlines()

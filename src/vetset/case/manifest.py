@@ -151,6 +151,10 @@ class Manifest:
         """Records in every shard that was read."""
         return sum(shard.records for shard in self.shards)
 
+    def coverage_json(self) -> dict[str, Any]:
+        """Coverage as JSON, in the order of the kinds, whatever order the file has."""
+        return {kind.value: self.coverage[kind].to_json() for kind in Kind if kind in self.coverage}
+
     @property
     def problems(self) -> tuple[str, ...]:
         """Why nothing can be claimed, if so: shards that failed, counts that do not add up."""

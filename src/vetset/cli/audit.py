@@ -21,7 +21,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "records": manifest.records,
         "shards": {"read": len(manifest.shards), "reused": result.reused, "failed": len(manifest.failed)},
         "unclaimed_files": manifest.unclaimed,
-        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
+        "coverage": manifest.coverage_json(),
         "lists": [used.name for used in manifest.request.lists],
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
         "errors": list(result.errors),

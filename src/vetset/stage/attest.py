@@ -83,7 +83,7 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "mapping": dict(request.mapping),
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
-        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
+        "coverage": manifest.coverage_json(),
         # not how many parts: whoever had something to verify has more of them
         "case_head": opened.head,
         "sealed_result": base64.b64encode(result).decode("ascii"),

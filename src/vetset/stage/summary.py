@@ -112,7 +112,7 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
         "records": manifest.records,
         "shards": {"read": len(manifest.shards), "failed": len(manifest.failed)},
         "unclaimed_files": manifest.unclaimed,
-        "coverage": {kind.value: coverage.to_json() for kind, coverage in manifest.coverage.items()},
+        "coverage": manifest.coverage_json(),
         "lists": _lists(findings, manifest),
         "union": _union(findings, manifest),
         "candidates": {
