@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,13 +68,25 @@ def walk_to_clean(sandbox):
     return out, keys
 
 
-def order_and_clean(sandbox, out, keys):
+def at_once(sandbox, *commands):
+    """Run commands that do not wait for each other side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda command: sandbox.must(*command), commands))
+
+
+def order_and_clean(sandbox, out, keys, *others):
+    """The custodian's order and what follows from it, beside other commands that only read."""
     key, signer = ("--key", keys / "custodian.key"), ("--signer", keys / "custodian.pub")
-    sandbox.must("order", "order", out / "audit", *key, "--out", out / "order.json")
+    attest = ("attest", "attest", out / "audit", *key, "--out", out / "statement.json")
+    at_once(sandbox, ("order", "order", out / "audit", *key, "--out", out / "order.json"), attest, *others)
     clean = ("clean", sandbox.path("dataset"), out / "order.json", *signer)
-    sandbox.must("clean", *clean, "--out", out / "cleaned", "--workers", 2)
-    sandbox.must("attest", "attest", out / "audit", *key, "--out", out / "statement.json")
-    return clean
+    check = ("check", out / "statement.json", *signer, *key, "--dataset", sandbox.path("dataset"))
+    at_once(
+        sandbox,
+        ("clean", *clean, "--out", out / "cleaned", "--workers", 2),
+        ("keep", *clean, "--out", out / "keep", "--keep-list", "--workers", 1),
+        ("check", *check),
+    )
 
 
 @dataclass(frozen=True)
@@ -123,15 +136,10 @@ def walked(tmp_path_factory):
     add_list(sandbox, "second", small_dataset.write_list(sources / "second.txt", second + idle[:9]))
     out, keys = walk_to_clean(sandbox)
     before = {name: (out / "audit" / name).read_bytes() for name in ("run.json", "case/000001.age")}
-    key = ("--key", keys / "custodian.key")
-    sandbox.must("open", "open", out / "audit", *key)
-    sandbox.must("open-json", "open", out / "audit", *key, "--json")
-    clean = order_and_clean(sandbox, out, keys)
-    sandbox.must("verify", "verify", out / "audit", *key, "--with", "list:second")
-    sandbox.must("expand", "expand", out / "audit", *key)
-    sandbox.must("keep", *clean, "--out", out / "keep", "--keep-list")
-    signer = ("--signer", keys / "custodian.pub")
-    sandbox.must("check", "check", out / "statement.json", *signer, *key, "--dataset", root / "dataset")
+    opening = ("open", out / "audit", "--key", keys / "custodian.key")
+    order_and_clean(sandbox, out, keys, ("open", *opening), ("open-json", *opening, "--json"))
+    sandbox.must("verify", "verify", *opening[1:], "--with", "list:second")
+    sandbox.must("expand", "expand", *opening[1:])
     sandbox.must("again", "audit", root / "dataset", "--list", "known", "--seal-to", keys / "custodian.pub",
                  "--embeddings", root / "embeddings", "--out", out / "audit", "--json")  # fmt: skip
     assert (out / "audit" / "run.json").read_bytes() == before["run.json"]
@@ -235,7 +243,7 @@ def normal(console):
     return code, times.sub("…", said), times.sub("…", told)
 
 
-@pytest.mark.parametrize("command", ["add-known", "audit", "order", "clean", "attest"])
+@pytest.mark.parametrize("command", ["add-known", "audit", "order", "clean", "keep", "attest"])
 def test_console_and_exit_code_are_the_same_with_and_without_findings(walked, command):
     def comparable(console):
         code, said, told = normal(console)
