@@ -7,7 +7,6 @@ signals and the scan part of the policy, so that a killed run goes on and two au
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +20,7 @@ from vetset.dataset.reading import ColumnBatch
 from vetset.engine.outcome import Done, Engine
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import VetsetError
+from vetset.model.errors import OutputError, VetsetError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
@@ -33,8 +32,11 @@ from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import PartWriter
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 
-CHUNK_RECORDS = 256
-"""Records whose signals are gathered before they are appended to a part; bounds a worker's memory."""
+CHUNK_RECORDS = 1024
+"""Records whose signals are gathered before they are appended to a part."""
+WAITING_PICTURES = 32
+WAITING_BYTES = 64 << 20
+"""Decoded pictures that wait for the model together, at most: number and bytes. Bounds a worker's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,54 @@ def _embedder(name: str, model: str) -> Embedder:  # noqa: ARG001  a file of the
     return load_embedder(name, threads=1)
 
 
+class _Vectors:
+    """Embeddings of consecutive records, computed a few pictures at a time."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._waiting: dict[int, NDArray[np.uint8]] = {}
+        self._rows: list[NDArray[np.float16]] = []
+        self.why: list[int] = []
+
+    def add(self, pixels: NDArray[np.uint8] | Reason) -> None:
+        """The next record's picture, or why there is none."""
+        self._rows.append(np.full(self._embedder.dimension, np.nan, np.float16))
+        if isinstance(pixels, Reason):
+            self.why.append(pixels.code)
+            return
+        self._waiting[len(self.why)] = pixels
+        self.why.append(0)
+        waiting = sum(image.nbytes for image in self._waiting.values())
+        if len(self._waiting) >= WAITING_PICTURES or waiting >= WAITING_BYTES:
+            self._embed()
+
+    def _embed(self) -> None:
+        places = list(self._waiting)
+        vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16) if places else []
+        for place, vector in zip(places, vectors, strict=True):
+            if np.isfinite(vector).all() and vector.any():
+                self._rows[place] = vector
+            else:
+                self.why[place] = Reason.DEGENERATE_VECTOR.code
+        self._waiting.clear()
+
+    def finished(self) -> NDArray[np.float16]:
+        """All vectors, float16 (n, d); NaN where there is none."""
+        self._embed()
+        return np.stack(self._rows) if self._rows else np.zeros((0, self._embedder.dimension), np.float16)
+
+
 @dataclass(slots=True)
 class _Chunk:
     """Signals of consecutive records on their way into a part."""
 
     kinds: tuple[Kind, ...]
+    vectors: _Vectors | None
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     cells: dict[tuple[Kind, Variant], list[bytes | None]] = field(default_factory=dict)
     why: dict[Kind, list[int]] = field(default_factory=dict)
     quality: list[int] = field(default_factory=list)
-    pixels: list[NDArray[np.uint8] | None] = field(default_factory=list)
 
     def add(self, record: Record | Unreadable, policy: ScanPolicy) -> None:
         """Compute every signal of one record."""
@@ -82,14 +121,13 @@ class _Chunk:
         found: list[Signal | NoSignal]
         if isinstance(record, Unreadable):
             found, pixels = [NoSignal(kind, record.reason) for kind in wanted], record.reason
-        elif Kind.EMBEDDING in self.kinds:
+        elif self.vectors is not None:
             found, pixels = screen(record.image, wanted, policy)
         else:
-            found = fingerprint(record.image, kinds=wanted, policy=policy)
+            found, pixels = fingerprint(record.image, kinds=wanted, policy=policy), Reason.NO_EMBEDDING
         found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
-        if Kind.EMBEDDING in self.kinds:
-            self.why.setdefault(Kind.EMBEDDING, []).append(pixels.code if isinstance(pixels, Reason) else 0)
-            self.pixels.append(None if isinstance(pixels, Reason) else pixels)
+        if self.vectors is not None:
+            self.vectors.add(pixels)
         self.rows.append(record.row)
         self.keys.append(record.key)
         for signal in found:
@@ -116,33 +154,36 @@ class _Chunk:
             arrays += [Values.of(self.cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
             if kind is Kind.PDQ:
                 arrays.append(pa.array(self.quality, pa.uint8()))
-            arrays.append(pa.array(self.why[kind], pa.uint8()))
+            arrays.append(pa.array(self._why(kind), pa.uint8()))
         return arrays
 
-    def vectors(self, embedder: Embedder) -> NDArray[np.float16]:
-        """Embeddings of the chunk, float16 (n, d); NaN where a picture could not be decoded."""
-        vectors = np.full((len(self.pixels), embedder.dimension), np.nan, np.float16)
-        there = [index for index, image in enumerate(self.pixels) if image is not None]
-        if there:
-            images = [image for image in self.pixels if image is not None]
-            vectors[there] = embedder.embed(images).astype(np.float16)
-        return vectors
+    def _why(self, kind: Kind) -> list[int]:
+        return self.vectors.why if kind is Kind.EMBEDDING and self.vectors is not None else self.why[kind]
+
+    def append_to(self, writer: PartWriter) -> None:
+        """Hand everything over; vectors first, since only embedding tells which of them are degenerate."""
+        vectors = None if self.vectors is None else self.vectors.finished()
+        writer.append(self.columns(), vectors)
 
 
 def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
     return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
 
 
-def _chunk_vectors(chunk: _Chunk, task: ScanTask) -> NDArray[np.float16] | None:
-    return chunk.vectors(_embedder(task.embedder, task.key.embedder)) if Kind.EMBEDDING in task.key.kinds else None
+def _new_chunk(task: ScanTask) -> _Chunk:
+    embeds = Kind.EMBEDDING in task.key.kinds
+    return _Chunk(task.key.kinds, _Vectors(_embedder(task.embedder, task.key.embedder)) if embeds else None)
 
 
 def _append_records(task: ScanTask, items: Iterator[Record | Unreadable], writer: PartWriter) -> None:
-    while batch := list(islice(items, CHUNK_RECORDS)):
-        chunk = _Chunk(task.key.kinds)
-        for record in batch:
-            chunk.add(record, task.policy)
-        writer.append(chunk.columns(), _chunk_vectors(chunk, task))
+    chunk = _new_chunk(task)
+    for record in items:
+        chunk.add(record, task.policy)
+        if len(chunk.rows) == CHUNK_RECORDS:
+            chunk.append_to(writer)
+            chunk = _new_chunk(task)
+    if chunk.rows:
+        chunk.append_to(writer)
 
 
 def _column_signals(batch: ColumnBatch, kind: Kind) -> tuple[Values, NDArray[np.uint8]]:
@@ -250,6 +291,9 @@ def scan(
         embedder_id: its id, or empty.
         engine: where tasks run.
         reporter: told of each finished shard.
+
+    Raises:
+        OutputError: the store cannot be written; what was committed stays.
     """
     key = scan_key(policy, mapping, embedder_id)
     reporter.started("scan", len(shards), sum(shard.size for shard in shards))
@@ -265,6 +309,8 @@ def scan(
         if isinstance(outcome, Done):
             scanned.append(outcome.value)
             reporter.advanced(shard, outcome.value.records)
+        elif isinstance(outcome.error, OutputError):
+            raise outcome.error.at(shard.uri)  # the disk failed, not the shard: free it, and the same command goes on
         else:
             failed[shard.uri] = outcome.error.at(shard.uri)
             reporter.advanced(shard, 0)
