@@ -1,6 +1,7 @@
 """The audit as a whole, in every format, against what the small dataset was built to hold."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,20 @@ def test_findings_carry_address_and_columns_read_again_and_compared(audit, form)
         assert entry.checked
         assert entry.url == small.url(number)
         assert small.caption(number) in entry.columns
+
+
+def test_a_picture_that_changed_since_it_was_scanned_is_sealed_as_unchecked(audit, tmp_path):
+    root = tmp_path / "data"
+    small.write_folder(root)
+    audit(root, embeddings=None, out="first", store=tmp_path / "store")
+    path = root / small.dataset_key(0, Format.FOLDER)
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    audited = audit(root, embeddings=None, out="second", store=tmp_path / "store")
+    changed = [small.number_of(entry.record.key) for entry in audited.findings.provenance if not entry.checked]
+    assert changed == [0]
+    assert audited.summary["changed_since_scan"] == 1
 
 
 def test_a_second_audit_of_the_same_request_changes_no_byte(audit):
@@ -305,6 +320,14 @@ class TestMatching:
         summary = audit(lists=[small.known(), other], embeddings=None).summary
         assert {told["name"]: told["matched_records"] for told in summary["lists"]} == {"known": 5, "other": 2}
         assert summary["union"]["records"] == 6
+
+    def test_a_malformed_digest_is_told_from_an_absent_one(self, audit, tmp_path):
+        root = tmp_path / "bare"
+        root.mkdir()
+        small.pack([("1", {"json": b'{"md5": "zz"}'}), ("2", {"json": b"{}"})], root / "0.tar")
+        coverage = audit(root, embeddings=None).summary["coverage"]
+        assert coverage["md5"]["undecided"] == {"malformed_value": 1, "no_image": 1}
+        assert coverage["sha1"]["undecided"] == {"no_image": 2}
 
 
 class TestStores:

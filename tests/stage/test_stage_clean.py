@@ -11,9 +11,10 @@ import pytest
 import small
 import vetset
 from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys
+from vetset.dataset.formats import format_of
 from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, DatasetError, OutputError, SignatureError, UsageError
-from vetset.model.policy import Policy, RemovePolicy
+from vetset.model.policy import ExpandPolicy, Policy, RemovePolicy
 from vetset.model.signal import Kind
 from vetset.seal.signature import sign
 from vetset.stage.clean import same_survivors
@@ -132,6 +133,47 @@ def test_the_rules_of_the_policy_decide(cleaned, remove, gone):
 def test_candidates_without_a_verdict_go_only_where_the_policy_says_so(cleaned, undecided, gone):
     _, out = cleaned(verified=False, policy=Policy(remove=RemovePolicy(undecided_candidates=undecided)))
     assert set(range(24)) - set(survivors(out, Format.WEBDATASET)) == gone
+
+
+def test_a_candidate_that_a_verifier_does_not_know_is_not_an_undecided_one(cleaned):
+    policy = Policy(
+        remove=RemovePolicy(undecided_candidates=True), expand=ExpandPolicy(min_similarity=-1, max_similarity=-1)
+    )
+    _, out = cleaned(policy=policy)
+    assert set(range(24)) - set(survivors(out, Format.WEBDATASET)) == small.MATCHED | {5, 22}
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_candidate_that_is_near_to_a_known_one_goes_where_the_policy_says_so(audit, tmp_path, near):
+    code = bytearray(small.pdq(small.images()[5]))
+    for bit in range(25):
+        code[bit // 8] ^= 1 << bit % 8
+    audited = audit(policy=Policy(remove=RemovePolicy(near=near)))
+    told = vetset.verify(
+        audited.out, audited.key, with_list=small.hash_list("near", small.entries(Kind.PDQ, [bytes(code)]))
+    )
+    assert told["candidates"]["verdicts"] == {"near": 2}
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
+    out = vetset.clean(audited.root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
+    assert ({5, 22} <= set(survivors(out, Format.WEBDATASET))) is not near
+
+
+def test_pictures_that_share_a_caption_go_together(audit, tmp_path):
+    root = tmp_path / "pairs"
+    root.mkdir()
+    small.pack(
+        [
+            ("pair", {"jpg": small.images()[0], "png": small.images()[9], "txt": b"what both show"}),
+            ("alone", {"jpg": small.images()[10], "txt": b"what this one shows"}),
+        ],
+        root / "0.tar",
+    )
+    audited = audit(root, embeddings=None)
+    assert len({match.record for match in audited.findings.matches}) == 1
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
+    out = vetset.clean(root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
+    with tarfile.open(out / "0.tar") as archive:
+        assert archive.getnames() == ["alone.jpg", "alone.txt"]
 
 
 @pytest.mark.parametrize(("copies", "gone"), [(True, {5, 22}), (False, {5})])
@@ -358,3 +400,71 @@ def test_the_comparison_with_the_original_sees_every_difference(copies):
 
 def test_the_comparison_passes_exactly_the_survivors():
     assert same_survivors([(b"a", True), (b"b", False), (b"c", True)], iter([b"a", b"c"]))
+
+
+class TestCopyIsReadAgain:
+    """A writer that goes wrong is found out, and its copy is thrown away."""
+
+    @pytest.fixture
+    def spoilt(self, ordered, tmp_path, monkeypatch):
+        def run(form, spoil):
+            audited, order = ordered(form)
+            chosen = type(format_of(form))
+            write = chosen.write
+
+            def wrong(self, *place):
+                root, shard, keep, out, mapping = place
+                write(self, *place)
+                spoil(keep, out, lambda other: write(self, root, shard, other, out, mapping))
+
+            monkeypatch.setattr(chosen, "write", wrong)
+            with pytest.raises(OutputError, match="differs from its original"):
+                vetset.clean(audited.root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
+            assert not list(tmp_path.glob("out*"))
+
+        return run
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_a_survivor_too_few(self, spoilt, form):
+        def spoil(keep, out, write):
+            for path in [path for path in out.rglob("*") if path.is_file()]:
+                path.unlink()
+            fewer = keep.copy()
+            fewer[np.flatnonzero(keep)[-1]] = False
+            write(fewer)
+
+        spoilt(form, spoil)
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_a_removed_record_too_many(self, spoilt, form):
+        def spoil(keep, out, write):
+            for path in [path for path in out.rglob("*") if path.is_file()]:
+                path.unlink()
+            write(np.ones_like(keep))
+
+        spoilt(form, spoil)
+
+    def test_one_changed_byte_of_a_picture(self, spoilt):
+        def spoil(keep, out, write):
+            path = next(path for path in sorted(out.rglob("*.jpg")))
+            path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+        spoilt(Format.FOLDER, spoil)
+
+    def test_one_changed_component_of_a_vector(self, ordered, tmp_path, monkeypatch):
+        from vetset.stage import clean as stage
+
+        write = stage.write_part
+
+        def wrong(part, keep, out):
+            write(part, keep, out)
+            path = out / "img_emb" / part.vectors.name
+            data = bytearray(path.read_bytes())
+            data[-1] ^= 1
+            path.write_bytes(data)
+
+        monkeypatch.setattr(stage, "write_part", wrong)
+        audited, order = ordered()
+        with pytest.raises(OutputError, match="embedding part 0"):
+            vetset.clean(audited.root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
+        assert not list(tmp_path.glob("out*"))

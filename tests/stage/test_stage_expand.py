@@ -15,7 +15,7 @@ from vetset.model.finding import Match, Seeds
 from vetset.model.policy import ExpandPolicy, Policy
 from vetset.model.signal import Kind, Variant
 from vetset.stage.expand import calibrate, neighbours
-from vetset.stage.space import _space
+from vetset.stage.space import aligned_space
 
 SHARD = ShardDigest("b" * 64)
 SEED = "0123456789abcdef" * 4
@@ -39,7 +39,7 @@ TABLE = SimpleNamespace(
 def space_of(vectors, cuts=(7,), records=None):
     order = np.random.default_rng(1).permutation(len(vectors))
     blocks = np.split(order, [cut for cut in cuts if cut < len(vectors)])
-    return _space([vectors[rows] for rows in blocks], list(blocks), records or len(vectors))
+    return aligned_space([vectors[rows] for rows in blocks], list(blocks), records or len(vectors))
 
 
 def cosines(vectors):
@@ -140,6 +140,25 @@ def test_what_a_verifier_confirms_seeds_the_next_round(audit, form):
 def test_a_confirmed_record_is_never_a_candidate(audit):
     findings = audit(policy=Policy(expand=ExpandPolicy(min_similarity=-1, max_similarity=-1))).findings
     assert set(small.candidates(findings)) == set(range(24)) - small.CONFIRMED
+
+
+def test_a_copy_of_a_neighbour_that_is_confirmed_by_itself_is_no_candidate(audit, tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    declared = b'{"md5": "' + b"ab" * 16 + b'"}'
+    small.pack(
+        [
+            ("0", {"jpg": small.images()[0]}),
+            ("1", {"jpg": small.images()[5]}),
+            ("2", {"jpg": small.images()[5], "json": declared}),
+        ],
+        root / "0.tar",
+    )
+    small.write_new(tmp_path / "embeddings", 0, small.vectors()[[0, 5]], ["0", "1"])
+    digests = small.entries(Kind.MD5, [small.md5(small.images()[0]), b"\xab" * 16])
+    findings = audit(root, embeddings=tmp_path / "embeddings", lists=[small.hash_list("known", digests)]).findings
+    assert set(small.found(findings)) == {0, 2}
+    assert small.candidates(findings) == {1: "neighbour"}
 
 
 def test_a_candidate_keeps_the_round_that_brought_it(audit):
