@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 
-.PHONY: demo test lint types check bench lock clean fixtures golden
+.PHONY: demo test lint types check bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ $(STAMP): requirements/lock.txt requirements/models.txt pyproject.toml
 	touch $@
 
 demo: $(STAMP)
+	rm -rf demo
 	$(BIN)/vetset demo --out demo
 
 test: $(STAMP)

@@ -23,7 +23,7 @@ from vetset.dataset.formats import format_of
 from vetset.dataset.reading import ColumnBatch
 from vetset.engine.outcome import Done, Engine
 from vetset.model.canonical import canonical_json
-from vetset.model.dataset import Format, RecordId, Shard, ShardDigest, shard_names
+from vetset.model.dataset import RecordId, Shard, ShardDigest, shard_names
 from vetset.model.errors import DatasetError, OutputError, UsageError
 from vetset.model.removal import RemovalOrder
 from vetset.seal.keys import PublicKey
@@ -32,6 +32,7 @@ from vetset.stage.progress import Reporter
 from vetset.storage.commit import fresh_folder
 
 MARKER = "vetset-revision.json"
+KEEP_LIST = "keep.parquet"
 EMBEDDINGS = "embeddings"
 PRIVATE = (
     "Whoever holds this revision and the one before it can subtract them and learn what was removed. "
@@ -95,21 +96,22 @@ class CleanTask:
     order: bytes = field(repr=False)
     signer: PublicKey
     out: Path | None
+    keep_list: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class CleanedShard:
-    """What stays of one shard.
+    """What became of one shard. The keys that stay do not travel: there may be millions of them.
 
     Attributes:
         uri: its place.
-        keep: bool (records,).
-        keys: every record's key.
+        records: how many records it had.
+        dropped: keys of those that went.
     """
 
     uri: str
-    keep: NDArray[np.bool_]
-    keys: tuple[str, ...]
+    records: int
+    dropped: tuple[str, ...] = field(repr=False)
 
 
 @cache
@@ -149,9 +151,11 @@ def clean_shard(task: CleanTask) -> CleanedShard:
     keep &= ~np.isin(groups, groups[~keep])
     if task.out is not None:
         dataset_format.write(task.root, task.shard, keep, task.out, task.mapping)
-        if task.shard.format is not Format.FOLDER:
-            _compare(task, keep)
-    return CleanedShard(task.shard.uri, keep, keys)
+        _compare(task, keep)
+    if task.keep_list is not None:
+        _write_kept(task, keep, keys)
+    gone = tuple(keys[row] for row in np.flatnonzero(~keep).tolist())
+    return CleanedShard(task.shard.uri, len(keys), gone)
 
 
 def _compare(task: CleanTask, keep: NDArray[np.bool_]) -> None:
@@ -177,22 +181,6 @@ def _differs(where: str) -> OutputError:
     )
 
 
-def _compare_folder(tasks: Sequence[CleanTask], cleaned: Sequence[CleanedShard], out: Path) -> None:
-    """A folder's shards are runs of its files, so that cleaning moves their limits: compare across all of them."""
-    dataset_format = format_of(Format.FOLDER)
-    originals = (
-        pair
-        for task, shard in zip(tasks, cleaned, strict=True)
-        for pair in zip(
-            dataset_format.identities(task.root, task.shard, task.mapping), shard.keep.tolist(), strict=True
-        )
-    )
-    written = dataset_format.discover(out) if any(shard.keep.any() for shard in cleaned) else []
-    copies = (identity for shard in written for identity in dataset_format.identities(out, shard))
-    if not same_survivors(originals, copies):
-        raise _differs("folder")
-
-
 def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Path) -> None:
     """Move rows of vectors, of metadata and of captions together, then read them again.
 
@@ -215,14 +203,23 @@ def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Path) ->
             raise _differs(f"embedding part {part.number}")
 
 
-def _write_keep_list(cleaned: Sequence[CleanedShard], out: Path) -> None:
-    """What stays, as one Parquet table of shard, row and key."""
-    schema = pa.schema([("shard", pa.string()), ("row", pa.int64()), ("key", pa.string())])
-    with pq.ParquetWriter(out / "keep.parquet", schema, compression="zstd") as writer:
-        for shard in cleaned:
-            rows = np.flatnonzero(shard.keep)
-            keys = [shard.keys[row] for row in rows.tolist()]
-            writer.write_batch(pa.record_batch([[shard.uri] * len(rows), rows, keys], schema=schema))
+_KEPT = pa.schema([("shard", pa.string()), ("row", pa.int64()), ("key", pa.string())])
+
+
+def _write_kept(task: CleanTask, keep: NDArray[np.bool_], keys: Sequence[str]) -> None:
+    rows = np.flatnonzero(keep)
+    kept = [[task.shard.uri] * len(rows), rows, [keys[row] for row in rows.tolist()]]
+    if task.keep_list is not None:
+        pq.write_table(pa.table(kept, schema=_KEPT), task.keep_list)
+
+
+def _join_kept(tasks: Sequence[CleanTask], out: Path) -> None:
+    """What stays of every shard, as one Parquet table of shard, row and key."""
+    with pq.ParquetWriter(out / KEEP_LIST, _KEPT, compression="zstd") as writer:
+        for task in tasks:
+            if task.keep_list is not None:
+                writer.write_table(pq.read_table(task.keep_list))
+                task.keep_list.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +248,19 @@ class CleanJob:
 def _tasks(job: CleanJob, mapping: ColumnMapping, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
     names = shard_names([shard.digest for shard in read])
     by_uri = {shard.uri: shard for shard in job.shards}
-    out = None if job.keep_list else folder
     return [
-        CleanTask(job.root, by_uri[shard.uri], mapping, name, shard.digest, job.order, job.signer, out)
-        for shard, name in zip(read, names, strict=True)
+        CleanTask(
+            root=job.root,
+            shard=by_uri[shard.uri],
+            mapping=mapping,
+            name=name,
+            digest=shard.digest,
+            order=job.order,
+            signer=job.signer,
+            out=None if job.keep_list else folder,
+            keep_list=folder / f"{number}.parquet" if job.keep_list else None,
+        )
+        for number, (shard, name) in enumerate(zip(read, names, strict=True))
     ]
 
 
@@ -264,7 +270,7 @@ def _cleaned(tasks: Sequence[CleanTask], engine: Engine, reporter: Reporter) -> 
         if not isinstance(outcome, Done):
             raise outcome.error.at(tasks[outcome.index].shard.uri)
         cleaned.append(outcome.value)
-        reporter.advanced(tasks[outcome.index].shard, len(outcome.value.keys))
+        reporter.advanced(tasks[outcome.index].shard, outcome.value.records)
     return sorted(cleaned, key=lambda shard: shard.uri)
 
 
@@ -333,12 +339,10 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         cleaned = _cleaned(tasks, engine, reporter)
         reporter.finished()
         if job.keep_list:
-            _write_keep_list(cleaned, folder)
-        elif job.shards[0].format is Format.FOLDER:
-            _compare_folder(tasks, cleaned, folder)
+            _join_kept(tasks, folder)
         embeddings = _embeddings_of(job, order)
         if embeddings is not None:
-            dropped = [key for shard in cleaned for key, stays in zip(shard.keys, shard.keep, strict=True) if not stays]
+            dropped = [key for shard in cleaned for key in shard.dropped]
             _clean_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), job.root)
         _write_marker(job, order, folder)
     return order.dataset

@@ -88,7 +88,9 @@ class _Vectors:
 
     def _embed(self) -> None:
         places = list(self._waiting)
-        vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16) if places else []
+        if not places:
+            return
+        vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16)
         for place, vector in zip(places, vectors, strict=True):
             if np.isfinite(vector).all() and vector.any():
                 self._rows[place] = vector

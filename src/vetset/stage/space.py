@@ -5,7 +5,7 @@ in the store row by row.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,12 @@ def _usable(block: NDArray[Any]) -> NDArray[np.bool_]:
     return usable
 
 
-def _space(blocks: Sequence[NDArray[Any]], numbers: Sequence[NDArray[np.int64]], records: int) -> Space:
+def aligned_space(blocks: Sequence[NDArray[Any]], numbers: Sequence[NDArray[np.int64]], records: int) -> Space:
+    """Vectors whose rows are known to belong to these records, of this many.
+
+    Raises:
+        CountError: there are more rows than records.
+    """
     usable = [_usable(block) for block in blocks]
     rows = sum(len(block) for block in blocks)
     decided = sum(int(np.count_nonzero(mask)) for mask in usable)
@@ -98,7 +103,7 @@ def precomputed_space(folder: Path, table: RecordTable, root: Path | None) -> Sp
     parts: list[EmbeddingPart] = discover_embeddings(folder)
     names = [part.where for part in parts]
     numbers = align(table.all_keys(), [read_keys(part, base=root) for part in parts], names)
-    return _space([open_vectors(part) for part in parts], numbers, table.count)
+    return aligned_space([open_vectors(part) for part in parts], numbers, table.count)
 
 
 def computed_space(store: Store, table: RecordTable) -> Space:
@@ -107,10 +112,14 @@ def computed_space(store: Store, table: RecordTable) -> Space:
     Raises:
         AlignmentError: the vectors of a shard are missing, or are not as many as its records.
     """
-    blocks, numbers = [], []
+    blocks, numbers, usable = [], [], []
+    coverage = Coverage(Kind.EMBEDDING, 0, 0)
     start = 0
-    for shard in table.shards:
-        if shard.records:
+    for shard, part in table.parts():
+        here = replace(part.coverage(Kind.EMBEDDING), records=shard.records)
+        here.check(shard.uri)
+        coverage += here
+        if here.decided:
             path = store.embeddings_path(shard.part)
             if not is_whole(path):
                 raise AlignmentError(
@@ -132,5 +141,14 @@ def computed_space(store: Store, table: RecordTable) -> Space:
                 )
             blocks.append(block)
             numbers.append(np.arange(start, start + shard.records))
+            usable.append(_usable(block))
+            if int(np.count_nonzero(usable[-1])) != here.decided:
+                raise AlignmentError(
+                    "computed embeddings contradict the store",
+                    expected=f"{here.decided} usable vectors",
+                    seen=f"{np.count_nonzero(usable[-1])}",
+                    where=shard.uri,
+                    todo="Remove the store's folder and scan again.",
+                )
         start += shard.records
-    return _space(blocks, numbers, table.count)
+    return Space(blocks, numbers, usable, coverage)
