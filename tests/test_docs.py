@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from vetset.model.policy import Policy
 from vetset.signal.embedding import Preparation
 

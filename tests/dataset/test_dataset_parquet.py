@@ -199,3 +199,11 @@ def test_sealing_gets_every_column_as_a_scalar(tmp_path):
     assert columns["SAMPLE_ID"] == 29
     assert columns["when"] == "1970-01-01 00:00:00.029000087"
     assert all(isinstance(value, str | int | float | bool | None) for value in columns.values())
+
+
+def test_a_key_column_of_addresses_is_refused_without_naming_one(tmp_path):
+    pq.write_table(pa.table({"url": ["https://example.org/secret.jpg"], "md5": ["00" * 16]}), tmp_path / "p.parquet")
+    shard = discover(tmp_path)[0]
+    with pytest.raises(DatasetError) as caught:
+        list(format_of(shard.format).read(tmp_path, shard, ColumnMapping(key="url")))
+    assert "secret" not in str(caught.value)

@@ -21,6 +21,7 @@ from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import HOME_VARIABLE
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.errors import AlignmentError, CountError, DatasetError, SealError, SignatureError
+from vetset.model.signal import Reason
 from vetset.stage import order as order_stage
 from vetset.stage import space as space_stage
 from vetset.store.store import Store
@@ -133,10 +134,21 @@ def damage(path):
     path.write_bytes(data)
 
 
-def test_a_damaged_part_is_told_with_its_shard_by_whoever_has_only_the_store(walk, out):
+def test_a_damaged_part_costs_its_shard_and_the_claim_but_not_the_other_findings(walk, out, tmp_path):
     damage(first_part(out))
-    with pytest.raises(CountError, match=r"0000[01]\.tar"):
-        match(out / "store", lists=["known"], seal_to=[walk.places.pub], out=out.parent / "second")
+    target = out.parent / "second"
+    result = match(out / "store", lists=["known"], seal_to=[walk.places.pub], out=target)
+    assert len(result.errors) == 1
+    assert ".tar" in result.errors[0]
+    damaged = {coverage.undecided.get(Reason.DAMAGED_SHARD, 0) for coverage in result.manifest.coverage.values()}
+    assert len(damaged) == 1
+    assert damaged.pop() in {shard.records for shard in result.manifest.shards}
+    assert all(coverage.balanced for coverage in result.manifest.coverage.values())
+    findings = open_audit(target, walk.places.key).case.findings
+    assert findings.status == "unbalanced"
+    assert all(tally.balanced for tally in findings.tallies)
+    with pytest.raises(CountError):
+        attest(target, walk.places.key, out=tmp_path / "statement")
 
 
 def test_a_damaged_part_is_read_again_by_whoever_has_the_dataset(walk, out):

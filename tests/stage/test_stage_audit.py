@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import small
 import vetset
+from vetset.dataset.formats import detect
 from vetset.model.dataset import Format
 from vetset.model.errors import (
     AlignmentError,
@@ -23,6 +25,7 @@ from vetset.model.errors import (
 from vetset.model.hashlist import EntryFlag
 from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, ScanPolicy
 from vetset.model.signal import Kind, Reason
+from vetset.store.store import Store
 
 FORMATS = list(Format)
 WITH_PICTURES = [Format.WEBDATASET, Format.FOLDER]
@@ -440,3 +443,20 @@ class TestEmbeddingProblems:
         small.write_new(folder, 0, vectors, [small.key(n) for n in range(small.COUNT - 2)])
         coverage = audit(embeddings=folder).summary["coverage"]["embedding"]
         assert coverage == {"records": 24, "decided": 20, "undecided": {"degenerate_vector": 2, "no_embedding": 2}}
+
+
+def test_one_store_remembers_every_way_in_which_a_dataset_was_scanned(roots, tmp_path):
+    place, store = roots / Format.PARQUET.value, tmp_path / "store"
+    names = {
+        vetset.scan(place, store=store, policy=policy, engine=small.HERE).name
+        for policy in (Policy(), Policy(scan=ScanPolicy(min_pdq_quality=60)))
+    }
+    with Store(store) as opened:
+        assert {note.name for note in opened.scans()} == names
+    assert len(names) == 2
+
+
+def test_a_folder_of_pictures_with_embeddings_inside_is_still_a_folder_of_pictures(roots, tmp_path):
+    shutil.copytree(roots / Format.FOLDER.value, tmp_path / "d")
+    shutil.copytree(roots / f"{Format.FOLDER.value}-embeddings", tmp_path / "d" / "embeddings")
+    assert detect(tmp_path / "d") is Format.FOLDER

@@ -20,6 +20,7 @@ from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, 
 from vetset.stage.progress import Reporter, Silent
 from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
 from vetset.stage.scan import scan as run_scan
+from vetset.storage.commit import alone_in
 from vetset.store.store import ScanNote, Store
 
 
@@ -91,9 +92,9 @@ def scan(
 
 def _one_scan(store: Store, revision: str | None) -> ScanNote:
     scans = store.scans()
-    meant = [note for note in scans if note.dataset_stamp.startswith(revision or "")]
+    meant = [note for note in scans if note.name.startswith(revision or "")]
     if len(meant) != 1:
-        names = ", ".join(note.dataset_stamp[:12] for note in scans)
+        names = ", ".join(note.name for note in scans)
         raise UsageError(
             "it is not clear which scan is meant",
             expected="one scan",
@@ -136,12 +137,11 @@ def match(
         seal_to: public keys of those who may open the findings.
         out: the audit's folder.
         policy: thresholds; its scan part must be the one that the store was scanned with.
-        revision: stamp (or its beginning) of the scan, where the store holds several.
+        revision: name (or its beginning) of the scan, where the store holds several.
 
     Raises:
         UsageError: the store holds no scan, or several and none is named.
         PolicyError: the policy states another scan part than the store was scanned with.
-        CountError: a part of the store is damaged.
     """
     place = Path(store).resolve()
     if not (place / "store.json").is_file():
@@ -168,7 +168,8 @@ def match(
             return AuditResult(manifest, len(manifest.shards), manifest.problems)
         job = Job(request, None, (), ColumnMapping(), opened, None, note.embedder, Path(out))
         errors = {uri: DatasetError(f"not scanned ({error})") for uri, error in note.failed.items()}
-        return conclude(job, manifest_after_scan(manifest, note.shards, errors), folder)
+        with alone_in(Path(out)):
+            return conclude(job, manifest_after_scan(manifest, note.shards, errors), folder)
 
 
 def audit(
@@ -229,6 +230,7 @@ def audit(
     if manifest.state == "sealed":
         return AuditResult(manifest, len(manifest.shards), manifest.problems)
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
-    return run_audit(
-        job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()
-    )
+    with alone_in(job.out):
+        return run_audit(
+            job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()
+        )

@@ -1,5 +1,6 @@
 """What a caller may give, turned into what the stages take: files loaded, names looked up, days checked."""
 
+import glob
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -14,7 +15,7 @@ from vetset.model.errors import DatasetError, OutputError, PolicyError, UsageErr
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
-from vetset.storage.commit import write_atomic
+from vetset.storage.commit import PARTIAL, write_atomic
 
 Key = Path | str | PrivateKey
 Pub = Path | str | PublicKey
@@ -133,6 +134,8 @@ def written(path: Path, data: bytes) -> Path:
         raise OutputError("the output file exists", where=str(path), todo="Name another one; nothing is overwritten.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"):
+            left.unlink(missing_ok=True)  # of a run that was killed while it wrote this file
     except OSError as error:
         raise OutputError("the output file cannot be made", seen=error.strerror, where=str(path)) from error
     write_atomic(path, data)

@@ -41,7 +41,7 @@ def scan_command(
         reporter=progress(as_json=as_json),
     )
     document = {
-        "revision": note.dataset_stamp,
+        "revision": note.name,
         "records": sum(shard.records for shard in note.shards),
         "shards": len(note.shards),
         "failed": dict(note.failed),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
 from vetset.dataset.folder import FolderFormat
 from vetset.dataset.parquet import ParquetFormat
-from vetset.dataset.places import IMAGE_SUFFIXES, suffix_of, walk_files
+from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, suffix_of, walk_files
 from vetset.dataset.reading import ColumnBatch, Reading
 from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
@@ -94,6 +94,8 @@ def detect(root: Path) -> Format:
     suffixes: Counter[str] = Counter()
     tables: list[str] = []
     for found in walk_files(root):
+        if belongs_to_embeddings(root, found):
+            continue
         suffix = suffix_of(found.uri)
         suffixes["pictures" if suffix in IMAGE_SUFFIXES else f".{suffix}" if suffix else "others"] += 1
         if suffix == "parquet":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vetset.dataset.columns import (
@@ -24,7 +25,17 @@ from vetset.dataset.columns import (
     url_strings,
 )
 from vetset.dataset.identity import row_identities
-from vetset.dataset.places import CHUNK, Found, copy_file, new_file, open_plain, place, stamp_of, suffix_of, walk_files
+from vetset.dataset.places import (
+    CHUNK,
+    belongs_to_embeddings,
+    copy_file,
+    new_file,
+    open_plain,
+    place,
+    stamp_of,
+    suffix_of,
+    walk_files,
+)
 from vetset.dataset.reading import ColumnBatch, Outcome, Reading
 from vetset.dataset.tables import check_length, check_rows, column_names, filter_table, open_table, picked_rows
 from vetset.model.dataset import Format, Shard
@@ -33,14 +44,6 @@ from vetset.model.record import Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, Reason
 
 BATCH_ROWS = 1 << 16
-
-
-def _belongs_to_embeddings(root: Path, found: Found) -> bool:
-    """Whether a table is the metadata of clip-retrieval embeddings that lie inside the dataset."""
-    parts = found.uri.split("/")
-    if len(parts) < 2 or parts[-2] != "metadata":
-        return False
-    return root.joinpath(*parts[:-2], "img_emb").is_dir()
 
 
 class ParquetFormat:
@@ -58,7 +61,7 @@ class ParquetFormat:
         return sorted(
             Shard(found.uri, Format.PARQUET, found.size, stamp_of([found]))
             for found in tables
-            if not _belongs_to_embeddings(root, found)
+            if not belongs_to_embeddings(root, found)
         )
 
     def unclaimed(self, root: Path) -> list[str]:
@@ -190,6 +193,23 @@ def _digest_to(stream: Any, end: int, update: Callable[[bytes], None]) -> None:
         update(chunk)
 
 
+def _keys(batch: Any, column: Any | None, first: int, where: str) -> Any:
+    """The keys of a batch.
+
+    Raises:
+        DatasetError: they are addresses, which nothing outside the dataset may hold.
+    """
+    keys = key_strings(column, first, len(batch), where)
+    if pc.any(pc.match_substring(keys, "://")).as_py():
+        raise DatasetError(
+            "the key column holds addresses",
+            expected="keys that point nowhere by themselves",
+            where=where,
+            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
+        )
+    return keys
+
+
 def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) -> ColumnBatch:
     columns = {role: batch.column(name) for role, name in roles.items()}
     declared = {
@@ -200,7 +220,7 @@ def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) 
     }
     return ColumnBatch(
         first,
-        key_strings(columns.get("key"), first, len(batch), where),
+        _keys(batch, columns.get("key"), first, where),
         url_strings(columns["url"], where) if "url" in columns else None,
         declared,
     )

@@ -134,6 +134,14 @@ def one_file(base: Path, uri: str) -> Found:
     return Found(uri, status.st_size, status.st_mtime_ns)
 
 
+def belongs_to_embeddings(root: Path, found: Found) -> bool:
+    """Whether a table is the metadata of clip-retrieval embeddings that lie inside the dataset."""
+    parts = found.uri.split("/")
+    if len(parts) < 2 or parts[-2] != "metadata" or suffix_of(found.uri) != "parquet":
+        return False
+    return root.joinpath(*parts[:-2], "img_emb").is_dir()
+
+
 def suffix_of(uri: str) -> str:
     """Lower-case suffix of a file name without its dot; empty where there is none."""
     return PurePosixPath(uri).suffix[1:].lower()

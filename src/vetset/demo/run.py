@@ -157,7 +157,7 @@ def _rounds(opened: Opened) -> tuple[Mapping[str, int], ...]:
     )
 
 
-def _removed_keys(before: Planted, keep_list: Path) -> set[str]:
+def _surviving_keys(before: Planted, keep_list: Path) -> set[str]:
     kept: set[str] = set(pq.read_table(keep_list / "keep.parquet").column("key").to_pylist())
     return {record.key for record in before.records} & kept
 
@@ -219,7 +219,7 @@ class _Walk:
         signed = order(self.out / "audit", self.key, out=self.out / "order.json")
         clean(self.out / "dataset", signed, signer=self.pub, out=self.out / "cleaned")
         clean(self.out / "dataset", signed, signer=self.pub, out=self.out / "keep", keep_list=True)
-        return _removed_keys(self.planted, self.out / "keep")
+        return _surviving_keys(self.planted, self.out / "keep")
 
     def again(self) -> int:
         """Audit the cleaned dataset; returns the number of records that match."""

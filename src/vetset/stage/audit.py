@@ -20,9 +20,9 @@ from vetset.model.dataset import Format, Shard, shard_names
 from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
-from vetset.model.signal import Kind
+from vetset.model.signal import Kind, Reason
 from vetset.stage.expand import calibrate, expand
-from vetset.stage.match import ListMatcher
+from vetset.stage.match import ListMatcher, ShardMatches
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
@@ -121,8 +121,13 @@ def match_store(table: RecordTable, job: Job) -> Matched:
     tallies: list[Tally] = []
     coverages: list[Coverage] = []
     imbalances: list[str] = []
-    for shard, part in table.parts():
-        found = matcher.shard(part, shard.name, shard.records)
+    for index, shard in enumerate(table.shards):
+        try:
+            found = matcher.shard(table.part(index), shard.name, shard.records)
+        except CountError as error:
+            # the other shards' findings are not lost with this one's
+            imbalances.append(str(error))
+            found = _undecidable(job, shard.records)
         matches += found.matches
         tallies += found.tallies
         # the reader's count comes from the manifest, not from the part that is being checked
@@ -134,6 +139,21 @@ def match_store(table: RecordTable, job: Job) -> Matched:
         tuple(total_tally(tallies).values()),
         total_coverage(coverages),
         tuple(imbalances),
+    )
+
+
+def _undecidable(job: Job, records: int) -> ShardMatches:
+    """What is left of a shard whose part of the store is damaged: every record undecided."""
+    undecided = {Reason.DAMAGED_SHARD: records} if records else {}
+    kinds = [kind for kind in Kind if kind in job.request.policy.scan.kinds]
+    return ShardMatches(
+        (),
+        tuple(
+            Tally(hash_list.info.name, kind, records, 0, 0, undecided)
+            for hash_list in job.lists
+            for kind in hash_list.entries
+        ),
+        tuple(Coverage(kind, records, 0, undecided) for kind in kinds),
     )
 
 

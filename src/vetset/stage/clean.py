@@ -296,7 +296,9 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
 
 def _write_marker(job: CleanJob, order: RemovalOrder, folder: Path) -> None:
     """Say in the new revision that it is private, and how many files belong to no shard and were not carried along."""
-    left = 0 if job.keep_list else len(format_of(job.shards[0].format).unclaimed(job.root))
+    moved = _embeddings_of(job, order)
+    inside = [] if job.keep_list else format_of(job.shards[0].format).unclaimed(job.root)
+    left = sum(moved is None or not (job.root / uri).is_relative_to(moved.resolve()) for uri in inside)
     marker = {
         "format": "vetset-revision",
         "version": 1,

@@ -71,10 +71,11 @@ def provenance(
     for record in records:
         wanted.setdefault(record.shard, []).append(record)
     entries: list[Provenance] = []
-    for stored, part in table.parts():
+    for index, stored in enumerate(table.shards):
         asked = wanted.get(stored.name)
         if not asked:
             continue
+        part = table.part(index)
         shard = by_uri.get(stored.uri)
         rows = [record.row for record in asked]
         scanned = _scanned_contents(part, rows)

@@ -29,10 +29,11 @@ def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashL
     by_shard: dict[ShardDigest, list[RecordId]] = {}
     for record in records:
         by_shard.setdefault(record.shard, []).append(record)
-    for shard, part in table.parts():
+    for index, shard in enumerate(table.shards):
         asked_here = by_shard.get(shard.name, [])
         if not asked_here:
             continue
+        part = table.part(index)
         for match in matcher.shard(part, shard.name, shard.records).matches:
             if match.record in decidable:
                 matches.setdefault(match.record, []).append(match)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vetset.model.errors import OutputError
+from vetset.model.errors import OutputError, UsageError
 
 PARTIAL = ".partial"
 _TOKEN = re.compile(r"\.[0-9a-f]{8}\.partial")
@@ -155,6 +155,28 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
         if lock >= 0:
             os.close(lock)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only run that writes into a folder.
+
+    Raises:
+        UsageError: another run is at work there.
+        OutputError: the folder cannot be opened.
+    """
+    try:
+        lock = _locked(folder)
+    except OSError as error:
+        raise _failed(folder, error) from error
+    if lock < 0:
+        raise UsageError(
+            "another run is at work in this folder", where=str(folder), todo="Wait for it, or name another folder."
+        )
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _locked(folder: Path) -> int:

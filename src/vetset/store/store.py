@@ -103,6 +103,14 @@ class ScanNote:
     shards: tuple[Scanned, ...]
     failed: Mapping[str, str]
 
+    @property
+    def name(self) -> str:
+        """What the note is called: another revision, or another way to scan it, has another name."""
+        how = document_digest(
+            {"policy": self.scan_policy.digest, "mapping": dict(self.mapping), "embedder": self.embedder}
+        )
+        return f"{self.dataset_stamp[:32]}-{how[:16]}"
+
 
 _NOTE = TypeAdapter(ScanNote)
 
@@ -201,7 +209,7 @@ class Store:
         """Write down which parts make up a revision, so that the store can be matched without the dataset."""
         private_folder(self.folder / "scans")
         write_atomic(
-            self.folder / "scans" / f"{note.dataset_stamp}.json", canonical_json(_NOTE.dump_python(note, mode="json"))
+            self.folder / "scans" / f"{note.name}.json", canonical_json(_NOTE.dump_python(note, mode="json")) + b"\n"
         )
 
     def scans(self) -> list[ScanNote]:

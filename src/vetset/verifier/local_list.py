@@ -44,8 +44,8 @@ class ListVerifier:
             graded = [(_STRENGTH.index(_decision(match, self.policy)), match) for match in question.matches]
             strength, match = min(graded)
             return Verdict(question.record, _STRENGTH[strength], self.name, tracking=match.entry)
-        if not question.decidable:
-            return Verdict(
-                question.record, Decision.UNDECIDED, self.name, reason="no usable signal of the list's kinds"
-            )
+        if not any(not kind.is_url for kind in question.decidable):
+            # that an address is not on a list says nothing about the picture
+            reason = "no usable signal of the picture of the list's kinds"
+            return Verdict(question.record, Decision.UNDECIDED, self.name, reason=reason)
         return Verdict(question.record, Decision.NOT_KNOWN, self.name)
