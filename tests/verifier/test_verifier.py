@@ -56,6 +56,11 @@ def test_a_record_that_the_list_could_not_decide_about_stays_undecided():
     assert decided(decidable=()) is Decision.UNDECIDED
 
 
+def test_an_address_that_no_list_knows_says_nothing_about_the_picture():
+    assert decided(decidable=(Kind.URL_SHA256,)) is Decision.UNDECIDED
+    assert decided(decidable=(Kind.URL_SHA256, Kind.MD5)) is Decision.NOT_KNOWN
+
+
 class Says:
     """A verifier that gives prepared answers."""
 
