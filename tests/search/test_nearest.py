@@ -283,3 +283,13 @@ def test_a_file_cut_short_while_it_is_read_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "open_block", open_then_cut)
     with pytest.raises(DatasetError, match="ended while it was read"):
         nearest(np.ones((1, 4)), [path], 1)
+
+
+def test_a_million_rows_in_uneven_blocks_with_a_cluster_of_200():
+    rng = np.random.default_rng(6)
+    rows = rng.standard_normal((1_000_000, 16)).astype(np.float16)
+    rows[500_000:500_200] = rows[7]
+    seeds = rows[[7, 999_999, 3]].astype(np.float32)
+    blocks = [rows[:1], rows[1:333_334], rows[333_334:999_999], rows[999_999:]]
+    found = assert_same(seeds, blocks, 250, "cosine")
+    assert np.count_nonzero(found.similarity[0] == found.similarity[0, 0]) == 201
