@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vetset.api.auditing import audit, match, scan
+    from vetset.api.auditing import audit, match, recheck, scan
     from vetset.api.custody import Opened, attest, expand, open_audit, order, verify
     from vetset.api.given import load_policy
     from vetset.api.revision import check, clean
@@ -50,6 +50,7 @@ _PLACES = {
     "nearest": "vetset.search.nearest",
     "open_audit": "vetset.api.custody",
     "order": "vetset.api.custody",
+    "recheck": "vetset.api.auditing",
     "scan": "vetset.api.auditing",
     "verify": "vetset.api.custody",
 }
@@ -80,6 +81,7 @@ __all__ = [
     "nearest",
     "open_audit",
     "order",
+    "recheck",
     "scan",
     "verify",
 ]

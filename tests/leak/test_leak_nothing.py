@@ -21,6 +21,7 @@ from vetset.seal.keys import load_private
 VETSET = [sys.executable, "-c", "from vetset.cli import main; main()"]
 MATCHED = [1, 2, 8, 10, 13, 17]
 SECOND = [3, 4, 9]
+NEWER = [6, 13]
 
 
 @dataclass
@@ -65,6 +66,8 @@ def walk_to_clean(sandbox):
     out, keys = sandbox.path("out"), sandbox.path("keys")
     given = ("--list", "known", "--seal-to", keys / "custodian.pub", "--embeddings", sandbox.path("embeddings"))
     sandbox.must("audit", "audit", sandbox.path("dataset"), *given, "--out", out / "audit", "--workers", 2)
+    sandbox.must("recheck", "recheck", out / "audit", "--list", "known", "--list", "newer")
+    sandbox.must("recheck-again", "recheck", out / "audit")
     return out, keys
 
 
@@ -124,8 +127,10 @@ def walked(tmp_path_factory):
     second = small_dataset.known_lines(items, SECOND)
     sandbox.must("keygen", "keygen", "custodian", "--out", root / "keys")
 
-    nothing = same_kinds(matching)
+    newer = small_dataset.known_lines(items, NEWER)
+    nothing, nothing_newer = same_kinds(matching), same_kinds(newer)
     add_list(sandbox, "known", small_dataset.write_list(sources / "nothing.txt", nothing + idle))
+    add_list(sandbox, "newer", small_dataset.write_list(sources / "nothing-newer.txt", nothing_newer))
     out, keys = walk_to_clean(sandbox)
     order_and_clean(sandbox, out, keys)
     without = dict(sandbox.console)
@@ -133,19 +138,19 @@ def walked(tmp_path_factory):
         (root / name).rename(root / f"{name}-without")
 
     add_list(sandbox, "known", small_dataset.write_list(sources / "known.txt", matching + idle))
+    add_list(sandbox, "newer", small_dataset.write_list(sources / "newer.txt", newer))
     add_list(sandbox, "second", small_dataset.write_list(sources / "second.txt", second + idle[:9]))
     out, keys = walk_to_clean(sandbox)
-    before = {name: (out / "audit" / name).read_bytes() for name in ("run.json", "case/000001.age")}
+    before = {name: (out / "audit" / name).read_bytes() for name in ("run.json", "case/000001.age", "case/000002.age")}
     opening = ("open", out / "audit", "--key", keys / "custodian.key")
     order_and_clean(sandbox, out, keys, ("open", *opening), ("open-json", *opening, "--json"))
     sandbox.must("verify", "verify", *opening[1:], "--with", "list:second")
     sandbox.must("expand", "expand", *opening[1:])
     sandbox.must("again", "audit", root / "dataset", "--list", "known", "--seal-to", keys / "custodian.pub",
                  "--embeddings", root / "embeddings", "--out", out / "audit", "--json")  # fmt: skip
-    assert (out / "audit" / "run.json").read_bytes() == before["run.json"]
-    assert (out / "audit" / "case" / "000001.age").read_bytes() == before["case/000001.age"]
+    assert {name: (out / "audit" / name).read_bytes() for name in before} == before
     return Walked(
-        sandbox, items, [*matching, *second], [*idle, *nothing], dict(sandbox.console), without,
+        sandbox, items, [*matching, *second, *newer], [*idle, *nothing, *nothing_newer], dict(sandbox.console), without,
         root / "out", root / "out-without",
     )  # fmt: skip
 
@@ -190,7 +195,7 @@ def searched(search, folders):
 
 def test_something_was_found_and_something_was_not(walked):
     document = json.loads(walked.found["open-json"][1])
-    assert document["union"]["records"] == len(MATCHED)
+    assert document["union"]["records"] == len({*MATCHED, *NEWER})
     assert document["candidates"]["records"] > 0
     findings = open_audit(walked.without / "audit", walked.sandbox.path("keys") / "custodian.key").case.findings
     assert (findings.matches, findings.candidates) == ((), ())
@@ -243,7 +248,9 @@ def normal(console):
     return code, times.sub("…", said), times.sub("…", told)
 
 
-@pytest.mark.parametrize("command", ["add-known", "audit", "order", "clean", "keep", "attest"])
+@pytest.mark.parametrize(
+    "command", ["add-known", "audit", "recheck", "recheck-again", "order", "clean", "keep", "attest"]
+)
 def test_console_and_exit_code_are_the_same_with_and_without_findings(walked, command):
     def comparable(console):
         code, said, told = normal(console)
@@ -266,19 +273,25 @@ def test_the_public_side_is_the_same_but_for_the_version_of_the_list(walked):
     documents = [
         json.loads((out / "audit" / "run.json").read_bytes()) for out in (walked.with_findings, walked.without)
     ]
-    versions = [document["request"]["lists"][0].pop("version") for document in documents]
-    assert versions[0] != versions[1]
+    for of_lists in (
+        [document["request"]["lists"] for document in documents],
+        [document["rechecks"][0]["lists"] for document in documents],
+    ):
+        versions = [used[0].pop("version") for used in of_lists]
+        assert versions[0] != versions[1]
     assert documents[0] == documents[1]
 
 
-@pytest.mark.parametrize("name", ["audit/case/000001.age", "order.json", "statement.json", "audit/run.json"])
+@pytest.mark.parametrize(
+    "name", ["audit/case/000001.age", "audit/case/000002.age", "order.json", "statement.json", "audit/run.json"]
+)
 def test_files_are_as_large_with_findings_as_without(walked, name):
     assert (walked.with_findings / name).stat().st_size == (walked.without / name).stat().st_size
 
 
 def test_what_was_found_shows_in_no_name_of_a_file(walked):
     def names(out):
-        later = {"audit/case/000002.age", "audit/case/000003.age"}
+        later = {"audit/case/000003.age", "audit/case/000004.age"}
         return {name for name in files_of(out) if not name.startswith(("cleaned", "keep"))} - later
 
     assert names(walked.with_findings) == names(walked.without)

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from vetset.api.given import Pub, dataset_of, load_policy, opened_lists, public_key, require_outside
-from vetset.case.manifest import Request
+from vetset.api.given import (
+    Pub,
+    dataset_of,
+    existing_store,
+    load_policy,
+    opened_lists,
+    public_key,
+    require_outside,
+    require_sealed,
+)
+from vetset.case.manifest import Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings import discover_embeddings
 from vetset.dataset.formats import format_of
@@ -18,9 +27,11 @@ from vetset.model.policy import Policy
 from vetset.signal.embedding import load_embedder
 from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
 from vetset.stage.progress import Reporter, Silent
+from vetset.stage.recheck import RecheckResult, news
+from vetset.stage.recheck import recheck as run_recheck
 from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
 from vetset.stage.scan import scan as run_scan
-from vetset.storage.commit import alone_in
+from vetset.storage.commit import alone_in, clear_partials
 from vetset.store.store import ScanNote, Store
 
 
@@ -143,11 +154,8 @@ def match(
         UsageError: the store holds no scan, or several and none is named.
         PolicyError: the policy states another scan part than the store was scanned with.
     """
-    place = Path(store).resolve()
-    if not (place / "store.json").is_file():
-        raise UsageError("there is no store", expected="a folder that `vetset scan` wrote", where=str(store))
     opened = opened_lists(lists)
-    with Store(place) as folder:
+    with existing_store(store) as folder:
         note = _one_scan(folder, revision)
         checked = _policy_of_scan(load_policy(policy), note)
         request = replace(
@@ -159,7 +167,7 @@ def match(
                 seal_to=seal_to,
                 embeddings=None,
                 embedder_id=note.embedder,
-                store=place,
+                store=folder.folder,
             ),
             dataset_stamp=note.dataset_stamp,
         )
@@ -234,3 +242,35 @@ def audit(
         return run_audit(
             job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()
         )
+
+
+def recheck(
+    path: Path | str, *, lists: Sequence[str | HashList] | None = None, store: Path | str | None = None
+) -> RecheckResult:
+    """Hold new lists, or newer versions of the lists in force, against an audit's store; seal what comes.
+
+    Needs no private key, and reads nothing of the dataset but the fields of what is found. A list in its version in
+    force is not held against the store again, unless counts did not add up the last time.
+
+    Args:
+        path: the audit.
+        lists: names of lists in the vault, or lists; the lists in force if not given.
+        store: where the store lies now, if not where the audit left it.
+
+    Raises:
+        UsageError: there is no audit or no store, or a list is not the one that the audit knows by this name.
+        ListError: a list is unknown, expired, or older than the version in force.
+        SealError: the audit is not finished.
+    """
+    folder = Path(path)
+    read_manifest(folder)
+    with alone_in(folder):
+        clear_partials(folder)
+        manifest = read_manifest(folder)
+        require_sealed(manifest)
+        opened = opened_lists([used.name for used in manifest.lists] if lists is None else lists)
+        fresh = news(manifest, opened)
+        if not fresh:
+            return RecheckResult(manifest, (), manifest.problems)
+        with existing_store(store or manifest.request.store) as place:
+            return run_recheck(folder, manifest, fresh, place)

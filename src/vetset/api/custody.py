@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vetset.api.given import Key, opened_lists, private_key, today, written
-from vetset.case.findings import RoundPart
+from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
+from vetset.case.findings import RoundPart, lists_now
 from vetset.case.ledger import OpenedCase
 from vetset.case.manifest import Manifest, read_manifest
 from vetset.dataset.columns import ColumnMapping
@@ -22,7 +22,6 @@ from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.summary import summary
 from vetset.stage.verify import verify_with_list
-from vetset.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +50,32 @@ def open_audit(path: Path | str, key: Key) -> Opened:
     """
     manifest = read_manifest(Path(path))
     private = private_key(key)
-    return Opened(manifest, ledger_of(Path(path), manifest).open(private))
+    case = ledger_of(Path(path), manifest).open(private)
+    sealed = iter(change.lists for change in case.findings.rechecks)
+    if not all(note.lists in sealed for note in manifest.rechecks):
+        raise SealError(
+            "run.json names a recheck that is not sealed here",
+            expected="a sealed part for every recheck",
+            where="case",
+            todo="The last parts of the case are missing: restore them from a copy.",
+        )
+    return Opened(manifest, case)
 
 
 def _finished(opened: Opened) -> None:
-    if opened.manifest.state != "sealed":
-        raise SealError(
-            "the audit is not finished",
-            expected="state sealed",
-            seen=f"state {opened.manifest.state}",
-            todo="Run `vetset audit` again with the same --out; it goes on where it was.",
-        )
+    require_sealed(opened.manifest)
 
 
-def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) -> dict[str, Any]:
+def expand(
+    path: Path | str, key: Key, *, embeddings: Path | str | None = None, store: Path | str | None = None
+) -> dict[str, Any]:
     """Search the neighbours of what has been confirmed since the last round, and seal what comes.
 
     Args:
         path: the audit.
         key: private key of a recipient.
         embeddings: where the embeddings lie now, if not where the audit found them.
+        store: where the store lies now, if not where the audit left it.
 
     Returns:
         The summary, with the new round.
@@ -84,18 +89,20 @@ def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) 
     manifest, findings = opened.manifest, opened.case.findings
     request = manifest.request
     folder = Path(embeddings or request.embeddings) if embeddings or request.embeddings else None
-    with Store(Path(request.store)) as store:
-        table = record_table(store, manifest)
-        space = space_of(request, folder, store, table)
+    with existing_store(store or request.store) as place:
+        table = record_table(place, manifest)
+        space = space_of(request, folder, place, table)
         if space is None or not findings.rounds:
             raise UsageError(
                 "this audit has no embeddings to search",
                 todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
             )
         require_same_space(space, request.policy.expand, manifest.dataset_digest, findings.rounds[0].calibration)
-        used = [record for told in findings.rounds for record in told.seeds]
+        # where a seed was withdrawn, what it brought may lie near another one that was searched before
+        lapsed = findings.lapsed(request.policy)
+        used = [] if lapsed else [record for told in findings.rounds for record in told.seeds]
         seeds = Seeds.confirmed(findings.matches, findings.verdicts, request.policy).without(used)
-        settled = {candidate.record for candidate in findings.candidates}
+        settled = {candidate.record for candidate in findings.candidates} - lapsed
         settled |= {match.record for match in findings.matches if is_confirmed(match, request.policy)}
         told, candidates = run_expand(
             seeds,
@@ -114,8 +121,14 @@ def expand(path: Path | str, key: Key, *, embeddings: Path | str | None = None) 
     return open_audit(path, key).summary()
 
 
-def verify(path: Path | str, key: Key, *, with_list: str | HashList) -> dict[str, Any]:
+def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path | str | None = None) -> dict[str, Any]:
     """Ask a second list about every candidate it was not asked about yet, and seal its verdicts.
+
+    Args:
+        path: the audit.
+        key: private key of a recipient.
+        with_list: name of a list in the vault, or a list.
+        store: where the store lies now, if not where the audit left it.
 
     Returns:
         The summary, with the verdicts.
@@ -124,20 +137,26 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList) -> dict[str
     _finished(opened)
     manifest = opened.manifest
     second = opened_lists([with_list])[0]
-    if second.info.name in {used.name for used in manifest.request.lists}:
+    if second.info.name in {used.name for used in lists_now(opened.case.findings, manifest)}:
         raise UsageError(
             "this list was used by the audit itself, so it cannot verify",
             expected="a second list",
             seen=second.info.name,
         )
-    with Store(Path(manifest.request.store)) as store:
-        part = verify_with_list(opened.case.findings, record_table(store, manifest), second, manifest.request.policy)
+    with existing_store(store or manifest.request.store) as place:
+        part = verify_with_list(opened.case.findings, record_table(place, manifest), second, manifest.request.policy)
     ledger_of(Path(path), manifest).append(part)
     return open_audit(path, key).summary()
 
 
-def order(path: Path | str, key: Key, *, out: Path | str) -> Path:
+def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | None = None) -> Path:
     """Sign the removal order of an audit.
+
+    Args:
+        path: the audit.
+        key: private key of a recipient, who signs.
+        out: file for the order.
+        store: where the store lies now, if not where the audit left it.
 
     Raises:
         OutputError: the output file exists.
@@ -151,9 +170,8 @@ def order(path: Path | str, key: Key, *, out: Path | str) -> Path:
             seen="shards that failed (run.json names them)",
             todo="Mend or remove them, then audit anew.",
         )
-    request = opened.manifest.request
-    with Store(Path(request.store)) as store:
-        made = removal_order(opened.case.findings, record_table(store, opened.manifest), opened.manifest)
+    with existing_store(store or opened.manifest.request.store) as place:
+        made = removal_order(opened.case.findings, record_table(place, opened.manifest), opened.manifest)
     return written(Path(out), signed_order(made, private_key(key)))
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from vetset.case.manifest import Manifest
 from vetset.dataset.formats import detect, discover
 from vetset.hashlist.vault import Vault, default_home, require_usable
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, OutputError, PolicyError, UsageError
+from vetset.model.errors import DatasetError, OutputError, PolicyError, SealError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
 from vetset.storage.commit import PARTIAL, write_atomic
+from vetset.store.store import Store
 
 Key = Path | str | PrivateKey
 Pub = Path | str | PublicKey
@@ -122,6 +124,38 @@ def opened_lists(lists: Sequence[str | HashList]) -> list[HashList]:
     for hash_list in opened:
         require_usable(hash_list.info, today())
     return opened
+
+
+def require_sealed(manifest: Manifest) -> None:
+    """Refuse an audit that has not come to its end.
+
+    Raises:
+        SealError: it is still running, or was interrupted.
+    """
+    if manifest.state != "sealed":
+        raise SealError(
+            "the audit is not finished",
+            expected="state sealed",
+            seen=f"state {manifest.state}",
+            todo="Run `vetset audit` again with the same --out; it goes on where it was.",
+        )
+
+
+def existing_store(place: Path | str) -> Store:
+    """A store that is there.
+
+    Raises:
+        UsageError: it is not; an empty one is not made in its place.
+        OutputError: it is damaged or of another version.
+    """
+    if not (Path(place) / "store.json").is_file():
+        raise UsageError(
+            "there is no store",
+            expected="a folder that `vetset scan` or `vetset audit` wrote",
+            where=str(place),
+            todo="Name the place where it lies now; if it was deleted, audit the dataset anew.",
+        )
+    return Store(Path(place).resolve())
 
 
 def written(path: Path, data: bytes) -> Path:

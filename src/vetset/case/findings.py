@@ -1,20 +1,25 @@
 """The documents inside sealed parts, and what they fold to.
 
-A case is a sequence of parts. The first holds what the audit found; later ones add verdicts and rounds. Nothing is ever
-changed: opening folds them in order.
+A case is a sequence of parts. The first holds what the audit found; later ones add verdicts, rounds and rechecks.
+Nothing is ever changed: opening folds them in order. Who rechecks cannot read what was found before, so a recheck
+states everything that is found with its lists now, and folding tells what is new and what was withdrawn.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from vetset.case.manifest import ListUse, Manifest, in_force
 from vetset.model.canonical import document_digest
-from vetset.model.coverage import Tally
-from vetset.model.dataset import ContentId, RecordId
-from vetset.model.finding import Candidate, Match
+from vetset.model.coverage import Coverage, Tally
+from vetset.model.dataset import ContentId, RecordId, ShardDigest
+from vetset.model.finding import Candidate, Match, Seeds
+from vetset.model.policy import Policy
 from vetset.model.verdict import Verdict
+
+Status = Literal["complete", "incomplete", "unbalanced"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,7 +106,7 @@ class FindingsPart:
     candidates: tuple[Candidate, ...]
     rounds: tuple[Round, ...]
     provenance: tuple[Provenance, ...]
-    status: Literal["complete", "incomplete", "unbalanced"]
+    status: Status
     part: Literal["findings"] = "findings"
 
 
@@ -124,8 +129,52 @@ class RoundPart:
     part: Literal["round"] = "round"
 
 
-AnyPart = Annotated[FindingsPart | VerdictsPart | RoundPart, Field(discriminator="part")]
-PART = TypeAdapter[FindingsPart | VerdictsPart | RoundPart](AnyPart)
+@dataclass(frozen=True, slots=True)
+class RecheckPart:
+    """Everything that is found with some lists in their present version, in place of what was found with them before.
+
+    Attributes:
+        lists: the lists, at the version that was held against the store.
+        coverage: how much could be decided, per kind.
+        unread: shards whose part of the store was damaged: nothing is known of them, so that nothing found there
+            before is withdrawn.
+        status: as of the findings, for these lists.
+    """
+
+    lists: tuple[ListUse, ...]
+    matches: tuple[Match, ...]
+    tallies: tuple[Tally, ...]
+    coverage: tuple[Coverage, ...]
+    unread: tuple[ShardDigest, ...]
+    provenance: tuple[Provenance, ...]
+    status: Status
+    part: Literal["recheck"] = "recheck"
+
+
+LaterPart = VerdictsPart | RoundPart | RecheckPart
+AnyPart = FindingsPart | LaterPart
+PART = TypeAdapter[AnyPart](Annotated[AnyPart, Field(discriminator="part")])
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """What a recheck changed.
+
+    Attributes:
+        lists: the lists, at the version that was held against the store.
+        coverage: how much could be decided, per kind.
+        new: matches that were not there before.
+        withdrawn: matches that were there before and are no more.
+        flagged: matches whose entry has been quarantined or disputed since, so that they seed no more.
+        status: as of the findings, for these lists.
+    """
+
+    lists: tuple[ListUse, ...]
+    coverage: tuple[Coverage, ...]
+    new: tuple[Match, ...]
+    withdrawn: tuple[Match, ...]
+    flagged: tuple[Match, ...]
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +187,17 @@ class Findings:
     verdicts: tuple[Verdict, ...]
     rounds: tuple[Round, ...]
     provenance: tuple[Provenance, ...]
-    status: str
+    status: Status
+    rechecks: tuple[Recheck, ...] = ()
+
+    def lapsed(self, policy: Policy) -> frozenset[RecordId]:
+        """Candidates whose seed is not confirmed any more, and which no verdict or match confirms either.
+
+        They stay in the case with the verdicts that they were given, but there is no reason left to ask about them.
+        """
+        confirmed = set(Seeds.confirmed(self.matches, self.verdicts, policy).records)
+        near = {candidate.record for candidate in self.candidates if candidate.seed not in confirmed}
+        return frozenset(near - confirmed)
 
     @property
     def digest(self) -> str:
@@ -156,34 +215,88 @@ class Findings:
 _FINDINGS = TypeAdapter(Findings)
 
 
+def lists_now(findings: Findings, manifest: Manifest) -> tuple[ListUse, ...]:
+    """The lists in force, sorted by name, by what is sealed: `run.json` may be one recheck behind."""
+    return in_force(manifest.request.lists, (change.lists for change in findings.rechecks))
+
+
+def _unflagged(match: Match) -> Match:
+    """The match itself, whatever is said of its entry by now."""
+    return replace(match, seedable=True)
+
+
+def _rechecked(before: Sequence[Match], part: RecheckPart) -> tuple[tuple[Match, ...], Recheck]:
+    """All matches after a recheck, and what it changed."""
+    names = {used.name for used in part.lists}
+    unread = set(part.unread)
+    mine = [match for match in before if match.list_name in names and match.record.shard not in unread]
+    kept = [match for match in before if match.list_name not in names or match.record.shard in unread]
+    old = {_unflagged(match): match for match in mine}
+    now = {_unflagged(match): match for match in part.matches}
+    change = Recheck(
+        lists=part.lists,
+        coverage=part.coverage,
+        new=tuple(match for key, match in now.items() if key not in old),
+        withdrawn=tuple(match for key, match in old.items() if key not in now),
+        flagged=tuple(match for key, match in now.items() if key in old and old[key].seedable and not match.seedable),
+        status=part.status,
+    )
+    return tuple(sorted([*kept, *part.matches])), change
+
+
+def _status(first: FindingsPart, rechecks: Sequence[Recheck]) -> Status:
+    """`incomplete` if a shard was never read; `unbalanced` if the last word on some list is."""
+    if first.status == "incomplete":
+        return first.status
+    latest: dict[str, Status] = {tally.list_name: first.status for tally in first.tallies}
+    for change in rechecks:
+        latest |= {used.name: change.status for used in change.lists}
+    return next((status for status in latest.values() if status != "complete"), "complete" if latest else first.status)
+
+
+def _provenance(parts: Sequence[AnyPart], told: set[RecordId]) -> tuple[Provenance, ...]:
+    """Where the records of findings came from: the first time that it was checked, else the first time at all."""
+    found: dict[RecordId, Provenance] = {}
+    for part in parts:
+        for entry in () if isinstance(part, VerdictsPart) else part.provenance:
+            if entry.record in told and (entry.record not in found or entry.checked > found[entry.record].checked):
+                found[entry.record] = entry
+    return tuple(sorted(found.values()))
+
+
 def fold(parts: Sequence[Any]) -> Findings:
     """What a sequence of parts amounts to.
 
-    Candidates keep the first evidence that brought them; verdicts of several verifiers stand side by side.
+    A candidate that comes again has the evidence of the last round that brought it, since it only comes again when the
+    seed before was withdrawn. Verdicts of several verifiers stand side by side.
 
     Args:
         parts: decoded parts, the findings first.
     """
     first = parts[0]
+    matches, tallies = first.matches, first.tallies
     candidates = {candidate.record: candidate for candidate in first.candidates}
-    provenance = {entry.record: entry for entry in first.provenance}
-    rounds = list(first.rounds)
+    rounds: list[Round] = list(first.rounds)
     verdicts: list[Verdict] = []
+    rechecks: list[Recheck] = []
     for part in parts[1:]:
         if isinstance(part, VerdictsPart):
             verdicts += part.verdicts
         elif isinstance(part, RoundPart):
             rounds.append(part.round)
-            for candidate in part.candidates:
-                candidates.setdefault(candidate.record, candidate)
-            for entry in part.provenance:
-                provenance.setdefault(entry.record, entry)
+            candidates |= {candidate.record: candidate for candidate in part.candidates}
+        elif isinstance(part, RecheckPart):
+            matches, change = _rechecked(matches, part)
+            names = {used.name for used in part.lists}
+            tallies = (*(tally for tally in tallies if tally.list_name not in names), *part.tallies)
+            rechecks.append(change)
     return Findings(
-        matches=first.matches,
-        tallies=first.tallies,
+        matches=matches,
+        tallies=tuple(sorted(tallies, key=lambda tally: (tally.list_name, tally.kind))),
         candidates=tuple(sorted(candidates.values())),
         verdicts=tuple(verdicts),
         rounds=tuple(rounds),
-        provenance=tuple(sorted(provenance.values())),
-        status=first.status,
+        provenance=_provenance(parts, {match.record for match in matches} | set(candidates)),
+        status=_status(first, rechecks),
+        rechecks=tuple(rechecks),
     )

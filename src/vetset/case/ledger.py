@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vetset.case.findings import PART, Findings, FindingsPart, RoundPart, VerdictsPart, fold
+from vetset.case.findings import PART, AnyPart, Findings, FindingsPart, LaterPart, fold
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import SealError, VetsetError
 from vetset.model.policy import SealPolicy
@@ -83,7 +83,7 @@ def _unsealed(sealed: bytes, key: PrivateKey, where: str) -> bytes:
         raise error.at(where) from None
 
 
-def _decoded(document: dict[str, Any], number: int, where: str) -> FindingsPart | VerdictsPart | RoundPart:
+def _decoded(document: dict[str, Any], number: int, where: str) -> AnyPart:
     """The content of a part: what the audit found in the first, what came later in all others."""
     try:
         part = PART.validate_python(document["content"])
@@ -149,7 +149,7 @@ class Ledger:
                 )
             self._write(1, None, part)
 
-    def append(self, part: VerdictsPart | RoundPart) -> None:
+    def append(self, part: LaterPart) -> None:
         """Seal a further part after the ones that are there."""
         with self._alone():
             self._write(len(self.paths()) + 1, self.head(), part)
@@ -165,7 +165,7 @@ class Ledger:
         finally:
             os.close(handle)
 
-    def _write(self, number: int, head: str | None, part: FindingsPart | VerdictsPart | RoundPart) -> None:
+    def _write(self, number: int, head: str | None, part: AnyPart) -> None:
         document = {"number": number, "previous": head, "content": PART.dump_python(part, mode="json")}
         write_atomic(self._folder / f"{number:06}.age", seal(packed(document, self._floor), self._recipients))
 

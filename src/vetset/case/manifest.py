@@ -4,7 +4,7 @@ It is the same with and without findings.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,19 @@ class ListUse:
     purpose: str
     expires: str
     version: str
+
+
+def in_force(used: Iterable[ListUse], rechecks: Iterable[Iterable[ListUse]]) -> tuple[ListUse, ...]:
+    """The lists that hold now, sorted by name: those of the audit, each superseded by what it was at the last recheck.
+
+    Args:
+        used: the lists of the audit itself.
+        rechecks: the lists of every recheck, in their order.
+    """
+    latest = {entry.name: entry for entry in used}
+    for lists in rechecks:
+        latest |= {entry.name: entry for entry in lists}
+    return tuple(latest[name] for name in sorted(latest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class RecheckNote:
+    """What may be told of a recheck: which lists, at which version, and how much could be decided.
+
+    Attributes:
+        lists: the lists that were held against the store, sorted by name.
+        coverage: per kind, over the store as it was then.
+        unbalanced: where counts did not add up, in words without a count of matches.
+    """
+
+    lists: tuple[ListUse, ...]
+    coverage: Mapping[Kind, Coverage]
+    unbalanced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """`run.json`.
 
@@ -132,6 +160,7 @@ class Manifest:
         coverage: per kind, over everything that was read.
         unbalanced: where counts do not add up, in words without a count of matches.
         unclaimed: files of the dataset that belong to no shard: they were not audited.
+        rechecks: what came after the audit, in order. The request stays what it was.
         vetset: version of the software.
     """
 
@@ -143,6 +172,7 @@ class Manifest:
     coverage: Mapping[Kind, Coverage] = field(default_factory=dict)
     unbalanced: tuple[str, ...] = ()
     unclaimed: int = 0
+    rechecks: tuple[RecheckNote, ...] = ()
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
 
@@ -158,7 +188,21 @@ class Manifest:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why nothing can be claimed, if so: shards that failed, counts that do not add up."""
-        return tuple(f"{shard.uri}: {shard.error}" for shard in self.failed) + self.unbalanced
+        failed = [f"{shard.uri}: {shard.error}" for shard in self.failed]
+        return tuple(dict.fromkeys([*failed, *(text for texts in self.unbalanced_lists.values() for text in texts)]))
+
+    @property
+    def lists(self) -> tuple[ListUse, ...]:
+        """The lists in force, sorted by name."""
+        return in_force(self.request.lists, (note.lists for note in self.rechecks))
+
+    @property
+    def unbalanced_lists(self) -> dict[str, tuple[str, ...]]:
+        """By list in force, where counts did not add up when it was last held against the store."""
+        latest = {used.name: self.unbalanced for used in self.request.lists}
+        for note in self.rechecks:
+            latest |= {used.name: note.unbalanced for used in note.lists}
+        return latest
 
     @property
     def dataset_digest(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vetset.cli import attest, audit, clean, custody, demo, keys, lists, scan
+from vetset.cli import attest, audit, clean, custody, demo, keys, lists, recheck, scan
 from vetset.cli.output import complain
 from vetset.model.errors import VetsetError
 
@@ -57,6 +57,7 @@ app.add_typer(lists.app, name="lists")
 app.command("scan")(scan.scan_command)
 app.command("match")(scan.match_command)
 app.command("audit")(audit.command)
+app.command("recheck")(recheck.recheck_command)
 app.command("open")(custody.open_command)
 app.command("verify")(custody.verify_command)
 app.command("expand")(custody.expand_command)

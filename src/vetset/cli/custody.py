@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vetset.cli.options import Json, KeyFile
+from vetset.cli.options import Json, KeyFile, StorePlace
 from vetset.cli.output import emit
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
@@ -50,6 +50,14 @@ def summary_text(document: dict[str, Any]) -> str:
                 f"  {told['seeds_without_vector']} seeds have no vector; {told['seeds_saturated']} had more neighbours "
                 "than k: raise expand.k in the policy"
             )
+    for change in document["rechecks"]:
+        names = ", ".join(f"{used['name']} as of {used['as_of']}" for used in change["lists"])
+        lines.append(
+            f"recheck with {names}: {change['new']} records new, {change['withdrawn']} withdrawn, "
+            f"{change['flagged']} with an entry that was flagged since"
+        )
+    if document["candidates"]["lapsed"]:
+        lines.append(f"{document['candidates']['lapsed']} candidates lie near what is not confirmed any more")
     if document["changed_since_scan"]:
         lines.append(f"{document['changed_since_scan']} findings could not be read again as they were scanned")
     for kind, coverage in document["coverage"].items():
@@ -76,6 +84,7 @@ def verify_command(
     audit: Audit,
     key: KeyFile,
     with_source: Annotated[str, typer.Option("--with", help="Who decides: list:NAME.", show_default=False)],
+    store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
     """Ask a verifier about every candidate; its verdicts are sealed into the case.
@@ -88,7 +97,7 @@ def verify_command(
     source, _, name = with_source.partition(":")
     if source != "list" or not name:
         raise UsageError("there is no such verifier", expected="list:NAME", seen=with_source)
-    document = verify(audit, key, with_list=name)
+    document = verify(audit, key, with_list=name, store=store)
     emit(document, summary_text(document), as_json=as_json)
 
 
@@ -99,12 +108,13 @@ def expand_command(
         Path | None,
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
+    store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
     """Search the neighbours of everything confirmed since the last round; what comes are candidates, sealed."""
     from vetset.api.custody import expand
 
-    document = expand(audit, key, embeddings=embeddings)
+    document = expand(audit, key, embeddings=embeddings, store=store)
     emit(document, summary_text(document), as_json=as_json)
 
 
@@ -112,12 +122,13 @@ def order_command(
     audit: Audit,
     key: KeyFile,
     out: Annotated[Path, typer.Option("--out", help="File for the order.", show_default=False)],
+    store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
     """Sign the removal order: what the policy removes, as tokens that mean nothing without the dataset."""
     from vetset.api.custody import order
 
-    path = order(audit, key, out=out)
+    path = order(audit, key, out=out, store=store)
     emit(
         {"order": str(path)},
         f"{path} is signed\nNext: vetset clean DATASET {path} --signer NAME.pub --out DIR",

@@ -43,6 +43,10 @@ Format = Annotated[
 Embedder = Annotated[
     str, typer.Option("--embedder", help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours.")
 ]
+StorePlace = Annotated[
+    Path | None,
+    typer.Option("--store", help="Where the store lies now, if not where the audit left it.", show_default=False),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Processes; one per core if not given.", min=1, show_default=False)
 ]

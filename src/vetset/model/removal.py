@@ -19,6 +19,7 @@ class RemovalOrder:
         mapping: the column mapping of the audit, by role. It decides what a record's key is, so that who cleans under
             another one would find no record of the order in the dataset.
         embeddings: folder of the embeddings that the audit joined, which must lose the same records; empty if none.
+        lists: name, date and version of every list that the order rests on.
         cover: whether records were added that are not findings; without cover the new revision must stay private.
     """
 
@@ -27,4 +28,5 @@ class RemovalOrder:
     tokens: tuple[str, ...] = field(repr=False)
     mapping: Mapping[str, str | None] = field(default_factory=dict)
     embeddings: str = ""
+    lists: tuple[str, ...] = ()
     cover: bool = False

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from vetset.case.findings import Findings
+from vetset.case.findings import Findings, Recheck, lists_now
 from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
 from vetset.case.manifest import Manifest
 from vetset.model.coverage import Tally
@@ -45,12 +45,13 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
             "nothing can be claimed about this audit",
             expected="every shard read and counts that add up",
             seen=f"an audit that is {findings.status}",
-            todo="Mend or remove the shards that run.json names as failed, and audit anew.",
+            todo="Mend or remove the shards that run.json names as failed, and audit anew. Where only the store was "
+            "damaged: scan the dataset into it again, then `vetset recheck`.",
         )
     for tally in findings.tallies:
         if not tally.balanced:
             raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
-    as_of = {used.name: used.as_of for used in manifest.request.lists}
+    as_of = {used.name: used.as_of for used in lists_now(findings, manifest)}
     return [claim(tally, as_of[tally.list_name]) for tally in findings.tallies]
 
 
@@ -60,6 +61,14 @@ def _result(opened: OpenedCase, manifest: Manifest) -> dict[str, Any]:
         "parts": opened.parts,
         "findings": opened.findings.digest,
         "tallies": [asdict(tally) for tally in opened.findings.tallies],
+    }
+
+
+def _recheck_json(change: Recheck) -> dict[str, Any]:
+    """What anybody may read of a recheck."""
+    return {
+        "lists": [asdict(used) for used in change.lists],
+        "coverage": {item.kind.value: item.to_json() for item in change.coverage},
     }
 
 
@@ -79,11 +88,12 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "records": manifest.records,
         "policy": request.policy.digest,
         "scan_policy": request.policy.scan.digest,
-        "lists": [asdict(used) for used in request.lists],
+        "lists": [asdict(used) for used in lists_now(opened.findings, manifest)],
         "mapping": dict(request.mapping),
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
+        "rechecks": [_recheck_json(change) for change in opened.findings.rechecks],
         # not how many parts: whoever had something to verify has more of them
         "case_head": opened.head,
         "sealed_result": base64.b64encode(result).decode("ascii"),

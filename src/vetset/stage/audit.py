@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
-from vetset.case.findings import FindingsPart, Round
+from vetset.case.findings import FindingsPart, Round, Status
 from vetset.case.ledger import Ledger, seal_floor
 from vetset.case.manifest import FailedShard, Manifest, Request, ScannedShard, write_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.engine.outcome import Engine
 from vetset.model.coverage import Coverage, Tally, total_coverage, total_tally
-from vetset.model.dataset import Format, Shard, shard_names
+from vetset.model.dataset import Format, Shard, ShardDigest, shard_names
 from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
+from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Reason
 from vetset.stage.expand import calibrate, expand
 from vetset.stage.match import ListMatcher, ShardMatches
@@ -29,8 +29,6 @@ from vetset.stage.scan import scan
 from vetset.stage.space import Space, computed_space, precomputed_space
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Scanned, Store
-
-Status = Literal["complete", "incomplete", "unbalanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +104,36 @@ def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What all shards and all lists have in common, and why a sum does not add up, if one does not."""
+    """What all shards and all lists have in common.
+
+    Attributes:
+        imbalances: why a sum does not add up, if one does not.
+        unread: shards whose part of the store is damaged.
+    """
 
     matches: tuple[Match, ...]
     tallies: tuple[Tally, ...]
     coverage: dict[Kind, Coverage]
     imbalances: tuple[str, ...]
+    unread: tuple[ShardDigest, ...]
 
 
-def match_store(table: RecordTable, job: Job) -> Matched:
+def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -> Matched:
     """Join every part with every list and check every count."""
-    matcher = ListMatcher(job.lists, job.request.policy)
+    matcher = ListMatcher(lists, policy)
     matches: list[Match] = []
     tallies: list[Tally] = []
     coverages: list[Coverage] = []
     imbalances: list[str] = []
+    unread: list[ShardDigest] = []
     for index, shard in enumerate(table.shards):
         try:
             found = matcher.shard(table.part(index), shard.name, shard.records)
         except CountError as error:
             # the other shards' findings are not lost with this one's
             imbalances.append(str(error))
-            found = _undecidable(job, shard.records)
+            unread.append(shard.name)
+            found = _undecidable(lists, policy, shard.records)
         matches += found.matches
         tallies += found.tallies
         # the reader's count comes from the manifest, not from the part that is being checked
@@ -139,18 +145,19 @@ def match_store(table: RecordTable, job: Job) -> Matched:
         tuple(total_tally(tallies).values()),
         total_coverage(coverages),
         tuple(imbalances),
+        tuple(unread),
     )
 
 
-def _undecidable(job: Job, records: int) -> ShardMatches:
+def _undecidable(lists: Sequence[HashList], policy: Policy, records: int) -> ShardMatches:
     """What is left of a shard whose part of the store is damaged: every record undecided."""
     undecided = {Reason.DAMAGED_SHARD: records} if records else {}
-    kinds = [kind for kind in Kind if kind in job.request.policy.scan.kinds]
+    kinds = [kind for kind in Kind if kind in policy.scan.kinds]
     return ShardMatches(
         (),
         tuple(
             Tally(hash_list.info.name, kind, records, 0, 0, undecided)
-            for hash_list in job.lists
+            for hash_list in lists
             for kind in hash_list.entries
         ),
         tuple(Coverage(kind, records, 0, undecided) for kind in kinds),
@@ -196,7 +203,7 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
         AlignmentError: the embeddings do not join; what the lists found is sealed before.
     """
     table = record_table(store, manifest)
-    matched = match_store(table, job)
+    matched = match_store(table, job.lists, job.request.policy)
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances)
     ledger = ledger_of(job.out, manifest)

@@ -11,7 +11,7 @@ import secrets
 
 from pydantic import TypeAdapter, ValidationError
 
-from vetset.case.findings import Findings
+from vetset.case.findings import Findings, lists_now
 from vetset.case.manifest import Manifest
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId
@@ -41,9 +41,11 @@ def token(salt: bytes, record: RecordId) -> str:
 def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[RecordId]:
     """Every record that the policy removes.
 
-    One verifier's `known` stands, whatever others say.
+    One verifier's `known` stands, whatever others say. A candidate whose seed was withdrawn is removed for what a
+    verifier said of it, but not for lying near.
     """
     rules = policy.remove
+    lapsed = findings.lapsed(policy)
     records = {match.record for match in findings.matches if rules.unconfirmed_matches or is_confirmed(match, policy)}
     verdicts = findings.verdict_of()
     softer = {Decision.NEAR, Decision.MATCH_UNCLASSIFIED}
@@ -51,7 +53,8 @@ def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[Rec
         decisions = {verdict.decision for verdict in verdicts.get(candidate.record, ())}
         known = Decision.KNOWN in decisions
         near = rules.near and bool(decisions & softer)
-        undecided = rules.undecided_candidates and decisions <= {Decision.UNDECIDED}
+        standing = candidate.record not in lapsed
+        undecided = rules.undecided_candidates and standing and decisions <= {Decision.UNDECIDED}
         if known or near or undecided:
             records.add(candidate.record)
     if rules.copies:
@@ -86,6 +89,9 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         tokens=tuple(_filled(tokens, table.count)),
         mapping=request.mapping,
         embeddings=request.embeddings,
+        lists=tuple(
+            f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)
+        ),
     )
 
 

@@ -102,12 +102,13 @@ def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
         fixable = {"embeddings", "files of the embeddings", "embedder"} if found.state == "running" else set()
         differing = [word for word in found.request.differences(request) if word not in fixable]
         if differing:
+            other_lists = "For other lists or newer ones: vetset recheck. " if differing == ["lists"] else ""
             raise UsageError(
                 "the output folder belongs to another audit",
                 expected="the same dataset, lists, recipients and policy",
                 seen=f"a request that differs in: {', '.join(differing)}",
                 where=str(out),
-                todo="Name another folder with --out. (With the same --store nothing is read twice.)",
+                todo=f"{other_lists}Name another folder with --out. (With the same --store nothing is read twice.)",
             )
         if found.state == "sealed":
             return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from vetset.case.findings import Findings
+from vetset.case.findings import Findings, lists_now
 from vetset.case.manifest import Manifest
 from vetset.model.finding import Evidence, Match, is_confirmed
 from vetset.model.verdict import Decision
@@ -23,7 +23,7 @@ def _records(matches: Iterable[Match]) -> int:
 
 def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
     told = []
-    for used in manifest.request.lists:
+    for used in lists_now(findings, manifest):
         matches = [match for match in findings.matches if match.list_name == used.name]
         kinds = {
             tally.kind.value: {
@@ -50,7 +50,7 @@ def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _union(findings: Findings, manifest: Manifest) -> dict[str, Any]:
-    category = {used.name: used.category for used in manifest.request.lists}
+    category = {used.name: used.category for used in lists_now(findings, manifest)}
     content = {entry.record: entry.content for entry in findings.provenance}
     matched = {match.record for match in findings.matches}
     policy = manifest.request.policy
@@ -104,6 +104,20 @@ def _rounds(findings: Findings) -> list[dict[str, Any]]:
     return told
 
 
+def _rechecks(findings: Findings) -> list[dict[str, Any]]:
+    """What every recheck changed, in records."""
+    return [
+        {
+            "lists": [{"name": used.name, "as_of": used.as_of, "version": used.version} for used in change.lists],
+            "status": change.status,
+            "new": _records(change.new),
+            "withdrawn": _records(change.withdrawn),
+            "flagged": _records(change.flagged),
+        }
+        for change in findings.rechecks
+    ]
+
+
 def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
     """The JSON document of `vetset open`."""
     strongest = Counter(decision.value for decision in _strongest(findings).values())
@@ -120,8 +134,10 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
             "verdicts": {decision.value: strongest[decision.value] for decision in _ORDER if strongest[decision.value]},
             "without_verdict": len(findings.candidates)
             - len({candidate.record for candidate in findings.candidates} & set(findings.verdict_of())),
+            "lapsed": len(findings.lapsed(manifest.request.policy)),
         },
         "rounds": _rounds(findings),
+        "rechecks": _rechecks(findings),
         "changed_since_scan": sum(not entry.checked for entry in findings.provenance),
         "findings_digest": findings.digest,
     }

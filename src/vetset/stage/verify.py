@@ -16,10 +16,11 @@ from vetset.verifier.local_list import ListVerifier
 from vetset.verifier.protocol import Question, asked
 
 
-def open_questions(findings: Findings, verifier: str) -> list[RecordId]:
-    """Candidates that this verifier has not been asked about, sorted."""
+def open_questions(findings: Findings, verifier: str, policy: Policy) -> list[RecordId]:
+    """Candidates that this verifier has not been asked about, sorted; not those whose seed was withdrawn."""
+    lapsed = findings.lapsed(policy)
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier}
-    return sorted(candidate.record for candidate in findings.candidates if candidate.record not in answered)
+    return sorted(candidate.record for candidate in findings.candidates if candidate.record not in answered | lapsed)
 
 
 def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashList, policy: Policy) -> list[Question]:
@@ -55,6 +56,6 @@ def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList
         CountError: the store does not fit, or a candidate was left without verdict.
     """
     verifier = ListVerifier(f"list:{hash_list.info.name}", policy)
-    records = open_questions(findings, verifier.name)
+    records = open_questions(findings, verifier.name, policy)
     questions = _questions(records, table, hash_list, policy) if records else []
     return VerdictsPart(verifier.name, asked(verifier, questions))

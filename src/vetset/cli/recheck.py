@@ -1,0 +1,68 @@
+"""vetset recheck: newer lists against what was scanned before."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vetset.cli.options import Json, StorePlace
+from vetset.cli.output import emit
+from vetset.model.errors import CountError
+
+if TYPE_CHECKING:
+    from vetset.stage.recheck import RecheckResult
+
+
+def told(result: "RecheckResult") -> dict[str, Any]:
+    """What may be printed of a recheck; the same with and without findings."""
+    manifest = result.manifest
+    coverage = manifest.rechecks[-1].coverage if result.held else {}
+    return {
+        "held": [used.name for used in result.held],
+        "lists": [{"name": used.name, "as_of": used.as_of, "version": used.version} for used in manifest.lists],
+        "records": manifest.records,
+        "coverage": {kind.value: item.to_json() for kind, item in sorted(coverage.items())},
+        "sealed_to": [recipient.name for recipient in manifest.request.recipients],
+        "errors": list(result.errors),
+    }
+
+
+def text_of(document: dict[str, Any], audit: Path) -> str:
+    """The same for people."""
+    in_force = [f"{used['name']} as of {used['as_of']}, version {used['version'][:12]}" for used in document["lists"]]
+    if document["held"]:
+        names = ", ".join(document["sealed_to"])
+        lines = [
+            f"{', '.join(document['held'])} held against {document['records']} records",
+            f"The result is sealed to {names} in {audit}, whatever it is.",
+        ]
+    else:
+        lines = ["Every list is in the version that was held against these records already: nothing is added."]
+    return "\n".join([*lines, "Lists in force:", *(f"  {line}" for line in in_force)])
+
+
+def recheck_command(
+    audit: Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")],
+    lists: Annotated[
+        list[str] | None,
+        typer.Option("--list", help="A new or newer list; repeatable; all in force if not given.", show_default=False),
+    ] = None,
+    store: StorePlace = None,
+    as_json: Json = False,
+) -> None:
+    """Hold new or newer lists against what was scanned; a sealed part is added to the audit.
+
+    Needs no private key and reads no picture. What is printed, and the exit code, are the same with and without
+    findings; `vetset open` shows what is new and what was withdrawn.
+    """
+    from vetset.api.auditing import recheck
+
+    result = recheck(audit, lists=lists or None, store=store)
+    document = told(result)
+    emit(document, text_of(document, audit), as_json=as_json)
+    if result.errors:
+        raise CountError(
+            "nothing can be claimed about this audit: what was found is sealed",
+            seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
+            todo="Where the store is damaged, scan the dataset into it again and recheck; else see run.json.",
+        )

@@ -1,0 +1,116 @@
+"""recheck: store × newer lists → a sealed part behind the others. Needs no private key and reads no picture.
+
+Who rechecks cannot open what was found before. So the part states everything that its lists find now, and folding puts
+that in the place of what they found then. What is public (the note in `run.json`, console, exit code) is the same with
+and without findings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vetset.case.findings import RecheckPart, Status
+from vetset.case.manifest import ListUse, Manifest, RecheckNote, Request, write_manifest
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import discover
+from vetset.model.dataset import Format, Shard
+from vetset.model.errors import DatasetError, ListError, UsageError
+from vetset.model.hashlist import UNKNOWN, HashList
+from vetset.stage.audit import ledger_of, match_store, record_table
+from vetset.stage.provenance import provenance
+from vetset.stage.request import list_uses
+from vetset.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckResult:
+    """What may be told of a recheck.
+
+    Attributes:
+        manifest: `run.json` as it is now.
+        held: the lists that were held against the store; empty if every list was in its version in force.
+        errors: why nothing can be claimed about the audit, if so.
+    """
+
+    manifest: Manifest
+    held: tuple[ListUse, ...]
+    errors: tuple[str, ...]
+
+
+def _require_successor(before: ListUse, now: ListUse) -> None:
+    """Refuse a list that only shares its name with the one in force, or that is older.
+
+    Raises:
+        UsageError: owner or category differ.
+        ListError: the list is older.
+    """
+    if (now.owner, now.category) != (before.owner, before.category):
+        raise UsageError(
+            "the audit knows another list by this name",
+            expected=f"the list of {before.owner} ({before.category})",
+            seen=f"a list of {now.owner} ({now.category})",
+            where=now.name,
+            todo="Import it under a name of its own; a list only supersedes itself.",
+        )
+    if UNKNOWN not in {now.as_of, before.as_of} and now.as_of < before.as_of:
+        raise ListError(
+            "the list is older than the one in force",
+            expected=f"as of {before.as_of} or later",
+            seen=f"as of {now.as_of}",
+            where=now.name,
+            todo="Import the owner's current list in its place.",
+        )
+
+
+def news(manifest: Manifest, lists: Sequence[HashList]) -> list[HashList]:
+    """The lists that are not in force in this version, or whose counts did not add up when they were held last.
+
+    Raises:
+        UsageError: a list is named twice, or only shares its name with the one in force.
+        ListError: a list is older than the one in force.
+    """
+    known = {used.name: used for used in manifest.lists}
+    unbalanced = manifest.unbalanced_lists
+    fresh = []
+    for use, hash_list in zip(list_uses(lists), sorted(lists, key=lambda entry: entry.info.name), strict=True):
+        before = known.get(use.name)
+        if before is not None:
+            _require_successor(before, use)
+        if use != before or unbalanced[use.name]:
+            fresh.append(hash_list)
+    return fresh
+
+
+def _dataset(request: Request) -> tuple[Path | None, list[Shard]]:
+    """The dataset if it is still there; what is found without it is sealed unchecked."""
+    root = Path(request.root)
+    try:
+        return (root, discover(root, Format(request.format))) if root.exists() else (None, [])
+    except DatasetError:
+        return None, []
+
+
+def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Store) -> RecheckResult:
+    """Match, seal, and only then tell it in `run.json`: a run that is killed between can be repeated.
+
+    Args:
+        out: the audit's folder.
+        manifest: its `run.json`.
+        lists: the lists, opened.
+        store: where the parts lie.
+    """
+    request = manifest.request
+    table = record_table(store, manifest)
+    matched = match_store(table, lists, request.policy)
+    root, shards = _dataset(request)
+    records = {match.record for match in matched.matches}
+    found = provenance(records, table, root, shards, ColumnMapping(**request.mapping))
+    status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
+    held, coverage = list_uses(lists), tuple(matched.coverage.values())
+    ledger_of(out, manifest).append(
+        RecheckPart(held, matched.matches, matched.tallies, coverage, matched.unread, found, status)
+    )
+    note = RecheckNote(held, matched.coverage, matched.imbalances)
+    manifest = replace(manifest, rechecks=(*manifest.rechecks, note))
+    write_manifest(out, manifest)
+    return RecheckResult(manifest, held, manifest.problems)
