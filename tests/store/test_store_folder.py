@@ -95,7 +95,7 @@ def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": "vetset-store", "version": 2, "lifetime_days": 90}', "\xff\xfe"])
+@pytest.mark.parametrize("text", ["", "{", '{"format": "vetset-store", "version": 1, "lifetime_days": 90}', "\xff\xfe"])
 def test_a_damaged_marker_or_another_version_is_refused(tmp_path, text):
     Store(tmp_path / "store")
     (tmp_path / "store" / "store.json").write_bytes(text.encode("latin-1"))

@@ -82,7 +82,8 @@ class Tally:
         records: records that the reader yielded.
         matched: records of which some variant matched.
         not_matched: records that could be decided and did not match.
-        undecided: records that could not be decided, by reason.
+        undecided: records that could not be decided and did not match, by reason.
+        matched_partial: how many of the matched could not be decided: only what decodes of a truncated file matched.
     """
 
     list_name: str
@@ -91,6 +92,7 @@ class Tally:
     matched: int
     not_matched: int
     undecided: Mapping[Reason, int] = field(default_factory=dict)
+    matched_partial: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
         if (other.list_name, other.kind) != (self.list_name, self.kind):
@@ -102,6 +104,7 @@ class Tally:
             self.matched + other.matched,
             self.not_matched + other.not_matched,
             _added(self.undecided, other.undecided),
+            self.matched_partial + other.matched_partial,
         )
 
     @property
@@ -112,11 +115,17 @@ class Tally:
     def check(self, coverage: Coverage, where: str) -> None:
         """Refuse a tally that does not add up or does not fit the coverage of the same records.
 
+        Both must name the same records, the same decided ones, and the same undecided ones reason by reason, once the
+        matches of truncated files are put back among the truncated.
+
         Raises:
             CountError: the identity of rule 3 does not hold.
         """
-        decided = self.matched + self.not_matched
-        if not self.balanced or (self.records, decided) != (coverage.records, coverage.decided):
+        decided = self.matched - self.matched_partial + self.not_matched
+        partial = {Reason.TRUNCATED: self.matched_partial} if self.matched_partial else {}
+        mine = (self.records, decided, _told(_added(self.undecided, partial)))
+        fits = mine == (coverage.records, coverage.decided, _told(coverage.undecided))
+        if not (self.balanced and fits and 0 <= self.matched_partial <= self.matched):
             # The text names no count: how many matched is sealed.
             raise CountError(
                 f"the tally of {self.kind} does not add up",
@@ -125,6 +134,50 @@ class Tally:
                 where=where,
                 todo="Findings are sealed; nothing is claimed. Scan the shard again.",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the stored bytes compare with the digests that the dataset declares of them. Public: no list is involved.
+
+    Attributes:
+        kind: `md5`, `sha1` or `sha256`.
+        stored: records whose bytes are there.
+        agree: of these, how many have the digest that is declared.
+        differ: of these, how many have another one.
+    """
+
+    kind: Kind
+    stored: int
+    agree: int
+    differ: int
+
+    def __add__(self, other: "Drift") -> "Drift":
+        if other.kind is not self.kind:
+            raise ValueError(f"drift of {self.kind} cannot be added to drift of {other.kind}")
+        return Drift(self.kind, self.stored + other.stored, self.agree + other.agree, self.differ + other.differ)
+
+    @property
+    def undeclared(self) -> int:
+        """Records whose bytes are there, of which the dataset declares no (readable) digest."""
+        return self.stored - self.agree - self.differ
+
+    def to_json(self) -> dict[str, int]:
+        """The counts as JSON, without the kind."""
+        return {"stored": self.stored, "agree": self.agree, "differ": self.differ, "undeclared": self.undeclared}
+
+
+def total_drift(parts: Iterable[Drift]) -> dict[Kind, Drift]:
+    """Drifts summed by kind, in the order of the kinds."""
+    by_kind: dict[Kind, Drift] = {}
+    for part in parts:
+        by_kind[part.kind] = by_kind[part.kind] + part if part.kind in by_kind else part
+    return {kind: by_kind[kind] for kind in Kind if kind in by_kind}
+
+
+def _told(undecided: Mapping[Reason, int]) -> dict[Reason, int]:
+    """Without reasons that nothing has."""
+    return {reason: count for reason, count in undecided.items() if count}
 
 
 def total_coverage(parts: Iterable[Coverage]) -> dict[Kind, Coverage]:

@@ -36,7 +36,7 @@ class Match:
         kind: the kind of signal that agreed.
         variant: which form of the record agreed.
         distance: Hamming distance for PDQ (0–31), 0 for digests.
-        quality: PDQ quality of the record (50–100), 100 for digests.
+        quality: PDQ quality of that form of the record (50–100), 100 for digests.
         seedable: False where the entry is quarantined or disputed.
     """
 
@@ -94,8 +94,11 @@ class Candidate:
 
 
 def is_confirmed(match: Match, policy: Policy) -> bool:
-    """Whether a match alone confirms its record (rule 2): never for an address, never on a disputed entry."""
-    if not match.seedable or match.evidence is Evidence.URL:
+    """Whether a match alone confirms its record (rule 2).
+
+    Never for an address, never on a disputed entry, never by what decodes of a truncated file.
+    """
+    if not match.seedable or match.evidence is Evidence.URL or match.variant is Variant.PARTIAL:
         return False
     if match.evidence is Evidence.EXACT:
         return True

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vetset.model.canonical import document_digest
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, Form, Kind, Variant
 
 
 class _Section(BaseModel):
@@ -33,6 +33,10 @@ class ScanPolicy(_Section):
     """A picture whose header claims more pixels is undecided (`too_large`) without being decoded."""
     min_pdq_quality: int = Field(default=50, ge=0, le=100)
     """A PDQ hash of lower quality decides nothing (`low_quality`)."""
+    variants: tuple[Form, ...] = (Form.UPRIGHT, Form.WHITE, Form.BLACK, Form.FRAMES, Form.PARTIAL)
+    """Forms of a picture that are hashed (PDQ) beside the one that is stored, where they differ from it."""
+    frames: int = Field(default=2, ge=1, le=len(FRAME_VARIANTS))
+    """Later frames that are sampled of an animation, if `frames` is among the variants."""
 
     @field_validator("kinds")
     @classmethod
@@ -40,6 +44,20 @@ class ScanPolicy(_Section):
         if not kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= set(LIST_KINDS):
             raise ValueError(f"name each kind once, out of {', '.join(LIST_KINDS)}")
         return tuple(kind for kind in Kind if kind in kinds)
+
+    @field_validator("variants")
+    @classmethod
+    def _ordered_variants(cls, variants: tuple[Form, ...]) -> tuple[Form, ...]:
+        if len(set(variants)) != len(variants):
+            raise ValueError(f"name each variant once, out of {', '.join(Form)}")
+        return tuple(form for form in Form if form in variants)
+
+    @property
+    def pdq_variants(self) -> tuple[Variant, ...]:
+        """Variants that PDQ is taken of beside `stored`, in the order of their columns; none without PDQ."""
+        if Kind.PDQ not in self.kinds:
+            return ()
+        return tuple(variant for form in self.variants for variant in form.variants(self.frames))
 
 
 class MatchPolicy(_Section):

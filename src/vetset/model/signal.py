@@ -50,13 +50,90 @@ LIST_KINDS = (*DIGEST_KINDS, Kind.PDQ)
 
 
 class Variant(StrEnum):
-    """Which form of the record a signal was taken of."""
+    """Which form of the record a signal was taken of. Each is one change of the stored picture, never two."""
 
     STORED = "stored"
-    """The bytes as they lie in the dataset."""
+    """The bytes as they lie in the dataset; of an animation, its first frame."""
 
     DECLARED = "declared"
     """What a column of the dataset says; for img2dataset the digest of the bytes as downloaded, before resizing."""
+
+    UPRIGHT = "upright"
+    """Turned as the EXIF orientation says, where it says anything but *leave it*."""
+
+    WHITE = "white"
+    """Over white, where a pixel is transparent."""
+
+    BLACK = "black"
+    """Over black, where a pixel is transparent."""
+
+    FRAME_1 = "frame:1"
+    """The first of the sampled later frames of an animation: which sample it is, not which frame."""
+
+    FRAME_2 = "frame:2"
+    FRAME_3 = "frame:3"
+    FRAME_4 = "frame:4"
+    FRAME_5 = "frame:5"
+    FRAME_6 = "frame:6"
+    FRAME_7 = "frame:7"
+    FRAME_8 = "frame:8"
+
+    RESIZED_512 = "resized512"
+    """Brought to 512 x 512 before hashing, where a side is longer: what Meta's C++ file tool hashes."""
+
+    PARTIAL = "partial"
+    """What decodes of a file that ends early. It may match; it never makes a record decided."""
+
+    MIRRORED = "mirrored"
+    """Left and right exchanged."""
+
+    FLIPPED = "flipped"
+    """Top and bottom exchanged."""
+
+    TURNED_90 = "turned90"
+    """Clockwise, as the next two."""
+
+    TURNED_180 = "turned180"
+    TURNED_270 = "turned270"
+
+    TRANSPOSED = "transposed"
+    """Mirrored along the diagonal through the first pixel."""
+
+    TRANSVERSED = "transversed"
+    """Mirrored along the other diagonal."""
+
+
+FRAME_VARIANTS = tuple(variant for variant in Variant if variant.value.startswith("frame:"))
+"""Sampled later frames, in their order."""
+
+
+class Form(StrEnum):
+    """What a policy can ask to be hashed beside the picture as stored. The string values are its words."""
+
+    UPRIGHT = "upright"
+    WHITE = "white"
+    BLACK = "black"
+    FRAMES = "frames"
+    RESIZED_512 = "resized512"
+    PARTIAL = "partial"
+    DIHEDRAL = "dihedral"
+
+    def variants(self, frames: int) -> tuple[Variant, ...]:
+        """The variants that it stands for; `frames` is how many later frames are sampled of an animation."""
+        return FRAME_VARIANTS[:frames] if self is Form.FRAMES else _VARIANTS_OF[self]
+
+
+_VARIANTS_OF = {
+    Form.UPRIGHT: (Variant.UPRIGHT,),
+    Form.WHITE: (Variant.WHITE,),
+    Form.BLACK: (Variant.BLACK,),
+    Form.RESIZED_512: (Variant.RESIZED_512,),
+    Form.PARTIAL: (Variant.PARTIAL,),
+    Form.DIHEDRAL: (
+        Variant.MIRRORED, Variant.FLIPPED, Variant.TURNED_90, Variant.TURNED_180, Variant.TURNED_270,
+        Variant.TRANSPOSED, Variant.TRANSVERSED,
+    ),
+}  # fmt: skip
 
 
 class Reason(StrEnum):

@@ -2,7 +2,7 @@
 
 Canonical means: what the common image loaders hand to a model and what the hashing tools of the lists hash, namely the
 stored picture (no orientation applied), first frame, full size, 8 bits a channel, sRGB taken for granted (embedded
-profiles are ignored), alpha dropped. So:
+profiles are ignored), alpha dropped. Other forms of a picture are in `variants`. So:
 
 * palettes, one-bit and grey pictures become the RGB colours that they stand for;
 * 16-bit channels keep their upper 8 bits (ThreatExchange clips them, and so hashes white pictures);
@@ -21,7 +21,8 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
@@ -30,6 +31,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vetset.model.signal import Reason
+from vetset.signal.animation import later_frames
+from vetset.signal.orientation import jpeg_orientation
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
 """What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out.
@@ -59,6 +62,23 @@ _DAMAGE = (
 _HARMLESS = ("extraneous bytes before marker", "unknown jfif revision", "unknown adobe color transform", "invalid sos")
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture, and what is needed to make its other forms.
+
+    Attributes:
+        pixels: canonical RGB, (H, W, 3), uint8, C-contiguous.
+        alpha: (H, W), uint8, 255 is opaque; None where every pixel is, or where nobody asked.
+        orientation: as EXIF states it, 1 to 8; 1 where it says nothing.
+        frames: sampled later frames, RGB, in their order; empty where there are none, or where nobody asked.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    alpha: NDArray[np.uint8] | None = field(default=None, repr=False)
+    orientation: int = 1
+    frames: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False)
+
+
 def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8] | Reason:
     """The canonical RGB pixels of a picture.
 
@@ -71,14 +91,35 @@ def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8] | Reason:
         Pixels (H, W, 3), uint8, C-contiguous, or why there are none: `EMPTY_FILE`, `UNKNOWN_ENCODING`, `TOO_LARGE`,
         `TRUNCATED`, `UNDECODABLE`.
     """
+    found = _decoded(data, max_pixels, None)
+    return found if isinstance(found, Reason) else found.pixels
+
+
+def decode_picture(data: bytes, *, max_pixels: int, frames: int = 0) -> Picture | Reason:
+    """The same pixels with alpha, orientation and sampled later frames, in one opening of the file.
+
+    Damage beside the first frame's pixels (in a later frame, in EXIF) costs what it damages, not the picture.
+
+    Args:
+        data: the stored bytes.
+        max_pixels: as for `decode`; also the most that all frames of an animation up to the last sample may have.
+        frames: how many later frames are sampled.
+    """
+    return _decoded(data, max_pixels, frames)
+
+
+def _decoded(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+    """A picture; its other forms only where `frames` is a number."""
     if not data:
         return Reason.EMPTY_FILE
     if data.startswith(b"\xff\xd8"):
         answer = _decode_jpeg(data, max_pixels)
-        if answer is not None:
+        if isinstance(answer, Reason):
             return answer
+        if answer is not None:
+            return Picture(answer, None, 1 if frames is None else jpeg_orientation(data))
     with _strict_and_silent_pillow():
-        return _decode_by_pillow(data, max_pixels)
+        return _decode_by_pillow(data, max_pixels, frames)
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason | None:
@@ -109,12 +150,17 @@ def _meaning(remark: str) -> Reason | None:
     return None
 
 
-def _decode_by_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason:
+def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             if picture.width * picture.height > max_pixels:
                 return Reason.TOO_LARGE
-            return _to_rgb(picture)
+            pixels = _to_rgb(picture)
+            if isinstance(pixels, Reason) or frames is None:
+                return pixels if isinstance(pixels, Reason) else Picture(pixels)
+            # the frames last: they move the file on
+            orientation, alpha = _orientation(picture, data), _alpha(picture)
+            return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
     except UnidentifiedImageError:
         known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:8] == b"ftyp"
         return Reason.UNDECODABLE if known else Reason.UNKNOWN_ENCODING
@@ -123,6 +169,40 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reaso
     except _DAMAGE as error:
         ended = isinstance(error, EOFError) or "truncated" in str(error).lower()
         return Reason.TRUNCATED if ended else Reason.UNDECODABLE
+
+
+def _orientation(picture: Image.Image, data: bytes) -> int:
+    if picture.format in {"JPEG", "MPO"}:
+        return jpeg_orientation(data)
+    try:
+        stated = picture.getexif().get(0x0112, 1)
+    except (*_DAMAGE, MemoryError):
+        return 1
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+
+
+def _alpha(picture: Image.Image) -> NDArray[np.uint8] | None:
+    """The alpha channel, None where all of it is opaque."""
+    try:
+        if not picture.has_transparency_data:
+            return None
+        if picture.mode.startswith("I;16"):
+            shown = np.asarray(picture) != picture.info["transparency"]
+            return None if shown.all() else shown.astype(np.uint8) * np.uint8(255)
+        channel = (picture if picture.mode in {"LA", "RGBA"} else picture.convert("RGBA")).getchannel("A")
+        return None if channel.getextrema()[0] == 255 else np.array(channel, dtype=np.uint8, order="C")
+    except (*_DAMAGE, MemoryError):
+        return None
+
+
+def _frames(picture: Image.Image, data: bytes, count: int, max_pixels: int) -> tuple[NDArray[np.uint8], ...]:
+    """Sampled later frames; those before the first damaged one, if one is damaged."""
+    found: list[NDArray[np.uint8]] = []
+    if count:
+        with suppress(*_DAMAGE, MemoryError, Image.DecompressionBombError):
+            for frame in later_frames(picture, data, count, max_pixels):
+                found.append(frame)  # noqa: PERF402  what came before the damage is kept
+    return tuple(found)
 
 
 def _to_rgb(picture: Image.Image) -> NDArray[np.uint8] | Reason:

@@ -3,7 +3,7 @@
 The picture is decoded at most once, also when an embedder wants its pixels afterwards (`screen`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
 from vetset.model.policy import ScanPolicy
-from vetset.model.signal import BYTE_KINDS, Kind, NoSignal, Reason, Signal
-from vetset.signal.decode import decode
+from vetset.model.signal import BYTE_KINDS, Form, Kind, NoSignal, Reason, Signal, Variant
+from vetset.signal.decode import Picture, decode, decode_picture
 from vetset.signal.digest import digest
+from vetset.signal.partial import decode_partial
 from vetset.signal.pdq import pdq
+from vetset.signal.variants import variants_of
 
 SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType(dict.fromkeys(Kind, 1))
 """Version of the way each kind is computed; part of the key of what the store keeps.
@@ -28,40 +30,49 @@ PICTURE_KINDS = (*BYTE_KINDS, Kind.PDQ)
 
 _Answer = Signal | NoSignal
 
+_BESIDE = frozenset({Form.UPRIGHT, Form.WHITE, Form.BLACK, Form.FRAMES})
+"""Forms that need more of a file than its pixels."""
+
 
 def fingerprint(
-    data: bytes, *, kinds: Iterable[Kind | str] = PICTURE_KINDS, policy: ScanPolicy | None = None
+    data: bytes,
+    *,
+    kinds: Iterable[Kind | str] = PICTURE_KINDS,
+    policy: ScanPolicy | None = None,
+    variants: Iterable[Form | str] = (),
 ) -> list[_Answer]:
     """The fingerprints of one stored picture.
 
     Args:
         data: the bytes as they lie in the dataset.
         kinds: some of `md5 sha1 sha256 pdq`.
-        policy: caps and the least PDQ quality; the defaults of `ScanPolicy` if None.
+        policy: caps, the least PDQ quality and the number of frames; the defaults of `ScanPolicy` if None. Its own
+            variants are not looked at.
+        variants: some of `upright white black frames resized512 partial dihedral`.
 
     Returns:
-        One `Signal` or `NoSignal` for each kind, in the order asked.
+        One `Signal` or `NoSignal` for each kind, in the order asked, of the picture as stored; then, if PDQ is among
+        the kinds, one for each variant that differs from the stored picture.
 
     Raises:
-        UsageError: a kind that is not taken of stored bytes.
+        UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    wanted = _checked(kinds)
-    return _answers(data, wanted, policy or ScanPolicy(), decoded=None)
+    answers, _ = _examined(data, _checked(kinds), policy or ScanPolicy(), _checked_forms(variants), pixels=False)
+    return answers
 
 
 def screen(
-    data: bytes, kinds: Iterable[Kind | str], policy: ScanPolicy
+    data: bytes, kinds: Iterable[Kind | str], policy: ScanPolicy, variants: Iterable[Form | str] = ()
 ) -> tuple[list[_Answer], NDArray[np.uint8] | Reason]:
     """Like `fingerprint`, and hands out the decoded pixels (H, W, 3), uint8, or the reason why there are none.
 
     The picture is decoded whether or not a kind needs it.
 
     Raises:
-        UsageError: a kind that is not taken of stored bytes.
+        UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    wanted = _checked(kinds)
-    decoded = _decoded(data, policy)
-    return _answers(data, wanted, policy, decoded=decoded), decoded
+    answers, picture = _examined(data, _checked(kinds), policy, _checked_forms(variants), pixels=True)
+    return answers, picture.pixels if isinstance(picture, Picture) else picture
 
 
 def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
@@ -79,31 +90,62 @@ def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
     return wanted
 
 
-def _decoded(data: bytes, policy: ScanPolicy) -> NDArray[np.uint8] | Reason:
-    if len(data) > policy.max_image_bytes:
-        return Reason.TOO_LARGE
-    return decode(data, max_pixels=policy.max_pixels)
+def _checked_forms(variants: Iterable[Form | str]) -> frozenset[Form]:
+    known = {str(form): form for form in Form}
+    wanted = [str(variant) for variant in variants]
+    for name in wanted:
+        if name not in known:
+            raise UsageError("there is no such variant", expected=" ".join(known), seen=name)
+    return frozenset(known[name] for name in wanted)
 
 
-def _answers(
-    data: bytes, kinds: Sequence[Kind], policy: ScanPolicy, *, decoded: NDArray[np.uint8] | Reason | None
-) -> list[_Answer]:
+def _examined(
+    data: bytes, kinds: Sequence[Kind], policy: ScanPolicy, forms: frozenset[Form], *, pixels: bool
+) -> tuple[list[_Answer], Picture | Reason]:
+    """Answers, and the picture that was decoded; `NO_IMAGE` where nobody needed it."""
+    hashed = Kind.PDQ in kinds
+    picture = _picture(data, policy, forms if hashed else frozenset()) if hashed or pixels else Reason.NO_IMAGE
     answers: list[_Answer] = []
     for kind in kinds:
-        if kind is not Kind.PDQ:
+        if kind is Kind.PDQ:
+            answers.append(_perceptual(picture, policy))
+        else:
             # an empty file has a digest too, but it is the same for all of them and says nothing
             answers.append(Signal(kind, digest(data, kind)) if data else NoSignal(kind, Reason.EMPTY_FILE))
-            continue
-        if decoded is None:
-            decoded = _decoded(data, policy)
-        answers.append(_perceptual(decoded, policy))
-    return answers
+    if hashed and forms:
+        answers += [_hashed(pixels, policy, variant) for variant, pixels in _forms(data, picture, policy, forms)]
+    return answers, picture
 
 
-def _perceptual(decoded: NDArray[np.uint8] | Reason, policy: ScanPolicy) -> _Answer:
-    if isinstance(decoded, Reason):
-        return NoSignal(Kind.PDQ, decoded)
-    value, quality = pdq(decoded)
+def _picture(data: bytes, policy: ScanPolicy, forms: frozenset[Form]) -> Picture | Reason:
+    if len(data) > policy.max_image_bytes:
+        return Reason.TOO_LARGE
+    if forms.isdisjoint(_BESIDE):
+        pixels = decode(data, max_pixels=policy.max_pixels)
+        return pixels if isinstance(pixels, Reason) else Picture(pixels)
+    frames = policy.frames if Form.FRAMES in forms else 0
+    return decode_picture(data, max_pixels=policy.max_pixels, frames=frames)
+
+
+def _forms(
+    data: bytes, picture: Picture | Reason, policy: ScanPolicy, forms: frozenset[Form]
+) -> Iterator[tuple[Variant, NDArray[np.uint8]]]:
+    if isinstance(picture, Picture):
+        yield from variants_of(picture, forms)
+    elif picture is Reason.TRUNCATED and Form.PARTIAL in forms:
+        top = decode_partial(data, max_pixels=policy.max_pixels)
+        if top is not None:
+            yield Variant.PARTIAL, top
+
+
+def _perceptual(picture: Picture | Reason, policy: ScanPolicy) -> _Answer:
+    if isinstance(picture, Reason):
+        return NoSignal(Kind.PDQ, picture)
+    return _hashed(picture.pixels, policy, Variant.STORED)
+
+
+def _hashed(pixels: NDArray[np.uint8], policy: ScanPolicy, variant: Variant) -> _Answer:
+    value, quality = pdq(pixels)
     if quality < policy.min_pdq_quality:
-        return NoSignal(Kind.PDQ, Reason.LOW_QUALITY)
-    return Signal(Kind.PDQ, value, quality)
+        return NoSignal(Kind.PDQ, Reason.LOW_QUALITY, variant)
+    return Signal(Kind.PDQ, value, quality, variant)

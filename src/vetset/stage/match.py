@@ -22,6 +22,9 @@ from vetset.search.hamming import HammingIndex
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part
 
+_DECIDING = frozenset(Variant) - {Variant.PARTIAL}
+"""Variants whose signal makes a record decided: what decodes of a truncated file may match, and settles nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -54,14 +57,17 @@ class Matcher:
         self._exact = None if entries.kind is Kind.PDQ else DigestIndex(entries.values)
         self._hamming = HammingIndex(entries.values) if entries.kind is Kind.PDQ else None
 
-    def join(self, signals: Sequence[Values]) -> Iterator[Joined]:
-        """All agreeing pairs, one result per variant.
+    def join(self, signals: Sequence[Values], variants: Sequence[Variant] | None = None) -> Iterator[Joined]:
+        """All agreeing pairs, one result per variant that any record has.
 
         Args:
-            signals: the records' signals of this kind, in the order of `VARIANTS[kind]`.
+            signals: the records' signals of this kind, one for each variant.
+            variants: which ones; those of `VARIANTS[kind]` if None.
         """
-        for variant, values in zip(VARIANTS[self.entries.kind], signals, strict=True):
+        for variant, values in zip(variants or VARIANTS[self.entries.kind], signals, strict=True):
             rows = np.flatnonzero(values.present)
+            if not len(rows):
+                continue
             queries = np.ascontiguousarray(values.values[rows])
             if self._hamming is not None:
                 query, entry, distance = self._hamming.join(queries, self._radius)
@@ -83,6 +89,7 @@ def _tally(  # noqa: PLR0917  one caller
         matched=int(np.count_nonzero(matched)),
         not_matched=int(np.count_nonzero(present & ~matched)),
         undecided=dict(sorted(undecided.items())),
+        matched_partial=int(np.count_nonzero(matched & ~present)),
     )
 
 
@@ -127,12 +134,13 @@ class ListMatcher:
             if kind not in part.kinds:
                 tallies.append(Tally(name, kind, records, 0, 0, {Reason.NOT_SCANNED: records}))
                 continue
-            signals = part.signals(kind)
-            quality = part.quality() if kind is Kind.PDQ else None
-            present = np.logical_or.reduce([values.present for values in signals])
+            signals, variants = part.signals(kind), part.variants(kind)
+            decides = [values.present for values, form in zip(signals, variants, strict=True) if form in _DECIDING]
+            present = np.logical_or.reduce(decides)
             matched = np.zeros(len(present), np.bool_)
-            for joined in matcher.join(signals):
+            for joined in matcher.join(signals, variants):
                 matched[joined.row] = True
+                quality = part.quality(joined.variant) if kind is Kind.PDQ and len(joined.row) else None
                 if len(joined.row) and keys is None:
                     keys = part.keys().to_pylist()
                 matches += _matches(name, matcher.entries, joined, shard, keys or [], quality)

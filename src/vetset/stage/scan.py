@@ -109,12 +109,15 @@ class _Chunk:
     """Signals of consecutive records on their way into a part."""
 
     kinds: tuple[Kind, ...]
+    further: tuple[Variant, ...]
     vectors: _Vectors | None
     rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     cells: dict[tuple[Kind, Variant], list[bytes | None]] = field(default_factory=dict)
     why: dict[Kind, list[int]] = field(default_factory=dict)
     quality: list[int] = field(default_factory=list)
+    others: dict[Variant, dict[int, Signal]] = field(default_factory=dict)
+    """PDQ of further variants, by place in the chunk: few records have any."""
 
     def add(self, record: Record | Unreadable, policy: ScanPolicy) -> None:
         """Compute every signal of one record."""
@@ -124,16 +127,26 @@ class _Chunk:
         if isinstance(record, Unreadable):
             found, pixels = [NoSignal(kind, record.reason) for kind in wanted], record.reason
         elif self.vectors is not None:
-            found, pixels = screen(record.image, wanted, policy)
+            found, pixels = screen(record.image, wanted, policy, policy.variants)
         else:
-            found, pixels = fingerprint(record.image, kinds=wanted, policy=policy), Reason.NO_EMBEDDING
+            found = fingerprint(record.image, kinds=wanted, policy=policy, variants=policy.variants)
+            pixels = Reason.NO_EMBEDDING
         found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
         if self.vectors is not None:
             self.vectors.add(pixels)
         self.rows.append(record.row)
         self.keys.append(record.key)
         for signal in found:
-            self._put(signal, record)
+            if signal.variant is Variant.STORED:
+                self._put(signal, record)
+            elif isinstance(signal, Signal):
+                self._put_variant(signal)
+
+    def _put_variant(self, signal: Signal) -> None:
+        """A further form of the record that was put last; any but a partial one makes it decided."""
+        self.others.setdefault(signal.variant, {})[len(self.rows) - 1] = signal
+        if signal.variant is not Variant.PARTIAL:
+            self.why[signal.kind][-1] = 0
 
     def _put(self, signal: Signal | NoSignal, record: Record | Unreadable) -> None:
         kind, fields = signal.kind, record.fields
@@ -156,8 +169,18 @@ class _Chunk:
             arrays += [Values.of(self.cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
             if kind is Kind.PDQ:
                 arrays.append(pa.array(self.quality, pa.uint8()))
+                arrays += [array for variant in self.further for array in self._variant(variant)]
             arrays.append(pa.array(self._why(kind), pa.uint8()))
         return arrays
+
+    def _variant(self, variant: Variant) -> tuple[pa.Array, pa.Array]:
+        """Value and quality of every record's PDQ of one further variant."""
+        count, found = len(self.rows), self.others.get(variant)
+        if not found:
+            return pa.nulls(count, pa.binary(Kind.PDQ.width)), pa.nulls(count, pa.uint8())
+        values = [found[place].value if place in found else None for place in range(count)]
+        qualities = [found[place].quality if place in found else None for place in range(count)]
+        return Values.of(values, Kind.PDQ.width).to_arrow(), pa.array(qualities, pa.uint8())
 
     def _why(self, kind: Kind) -> list[int]:
         return self.vectors.why if kind is Kind.EMBEDDING and self.vectors is not None else self.why[kind]
@@ -174,7 +197,8 @@ def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
 
 def _new_chunk(task: ScanTask) -> _Chunk:
     embeds = Kind.EMBEDDING in task.key.kinds
-    return _Chunk(task.key.kinds, _Vectors(_embedder(task.embedder, task.key.embedder)) if embeds else None)
+    vectors = _Vectors(_embedder(task.embedder, task.key.embedder)) if embeds else None
+    return _Chunk(task.key.kinds, task.policy.pdq_variants, vectors)
 
 
 def _append_records(task: ScanTask, items: Iterator[Record | Unreadable], writer: PartWriter) -> None:
@@ -232,7 +256,9 @@ def scan_shard(task: ScanTask) -> Scanned:
     """
     store = Store(task.store)
     reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
-    with PartWriter(store, task.key.kinds) as writer:
+    # a table stores no pictures, so there is nothing that could have further variants
+    further = () if task.shard.format is Format.PARQUET else task.policy.pdq_variants
+    with PartWriter(store, task.key.kinds, further) as writer:
         items = iter(reading)
         if task.shard.format is Format.PARQUET:
             _append_columns(task, cast("Iterator[ColumnBatch]", items), writer)

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from vetset.case.findings import Findings, VerdictsPart
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.finding import Match
@@ -40,7 +38,7 @@ def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashL
                 matches.setdefault(match.record, []).append(match)
         for kind in hash_list.entries:
             if kind in part.kinds:
-                present = np.logical_or.reduce([values.present for values in part.signals(kind)])
+                present = part.present(kind)
                 for record in asked_here:
                     if present[record.row]:
                         decidable[record].add(kind)

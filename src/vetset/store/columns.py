@@ -3,9 +3,11 @@
     row int64 · key string
     md5, md5.declared … fixed_size_binary        null where there is no such signal
     pdq fixed_size_binary(32) · pdq.quality uint8
-    md5.why, pdq.why … uint8                     0: some variant has a signal; else `Reason.code`
+    pdq.white, pdq.white.quality …               one pair for each further variant that the scan policy names
+    md5.why, pdq.why … uint8                     0: some variant decides; else `Reason.code`
 
-Nothing here tells whether a list was ever held against the store.
+A metadata table stores no pictures, and its part no further variants. Nothing here tells whether a list was ever held
+against the store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +29,7 @@ VARIANTS: Mapping[Kind, tuple[Variant, ...]] = {
     Kind.PDQ: (Variant.STORED,),
     Kind.EMBEDDING: (),
 }
-"""Which forms of a record each kind is stored for; embeddings lie in a file of their own beside the part."""
+"""Which forms of a record each kind is stored for, whatever the policy; embeddings lie in a file beside the part."""
 
 
 def column_of(kind: Kind, variant: Variant) -> str:
@@ -43,13 +45,24 @@ def why_of(kind: Kind) -> str:
 QUALITY = "pdq.quality"
 
 
-def part_schema(kinds: Iterable[Kind]) -> pa.Schema:
-    """Schema of a part that holds these kinds."""
+def quality_of(variant: Variant) -> str:
+    """Name of the column that holds the PDQ quality of one variant."""
+    return f"{column_of(Kind.PDQ, variant)}.quality"
+
+
+def variants_of(kind: Kind, further: Sequence[Variant] = ()) -> tuple[Variant, ...]:
+    """Variants of a kind, in the order of their columns; `further` are those of PDQ beside the stored picture."""
+    return (*VARIANTS[kind], *further) if kind is Kind.PDQ else VARIANTS[kind]
+
+
+def part_schema(kinds: Iterable[Kind], further: Sequence[Variant] = ()) -> pa.Schema:
+    """Schema of a part that holds these kinds, and these variants of PDQ beside the stored picture."""
     columns = [pa.field("row", pa.int64(), nullable=False), pa.field("key", pa.string(), nullable=False)]
     for kind in kinds:
-        columns += [pa.field(column_of(kind, variant), pa.binary(kind.width)) for variant in VARIANTS[kind]]
-        if kind is Kind.PDQ:
-            columns.append(pa.field(QUALITY, pa.uint8()))
+        for variant in variants_of(kind, further):
+            columns.append(pa.field(column_of(kind, variant), pa.binary(kind.width)))
+            if kind is Kind.PDQ:
+                columns.append(pa.field(quality_of(variant), pa.uint8()))
         columns.append(pa.field(why_of(kind), pa.uint8(), nullable=False))
     return pa.schema(columns)
 
@@ -72,6 +85,11 @@ class Values:
         mask = np.packbits(self.present, bitorder="little").tobytes()
         data = np.ascontiguousarray(self.values).tobytes()
         return pa.Array.from_buffers(pa.binary(width), count, [pa.py_buffer(mask), pa.py_buffer(data)])
+
+    @classmethod
+    def none(cls, count: int, width: int) -> "Values":
+        """For so many records, none of which has a signal."""
+        return cls(np.zeros((count, width), np.uint8), np.zeros(count, np.bool_))
 
     @classmethod
     def from_arrow(cls, column: pa.ChunkedArray | pa.Array, width: int) -> "Values":
@@ -106,7 +124,7 @@ def why_coverage(kind: Kind, records: int, why: NDArray[np.uint8], present: NDAr
         kind: which kind.
         records: what the reader counted.
         why: uint8 (n,) reason codes, 0 where there is a signal.
-        present: bool (n,) whether any variant has a signal.
+        present: bool (n,) whether any variant that decides has a signal.
     """
     codes, counts = np.unique(why[why != 0], return_counts=True)
     undecided = {REASON_OF_CODE[int(code)]: int(count) for code, count in zip(codes, counts, strict=True)}

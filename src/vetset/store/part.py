@@ -10,11 +10,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vetset.model.coverage import Coverage
+from vetset.model.coverage import Coverage, Drift
 from vetset.model.errors import CountError, OutputError
-from vetset.model.signal import Kind
+from vetset.model.signal import BYTE_KINDS, Kind, Variant
 from vetset.storage.commit import atomic_file, commit, temporary_beside
-from vetset.store.columns import QUALITY, VARIANTS, Values, column_of, part_schema, why_coverage, why_of
+from vetset.store.columns import (
+    VARIANTS,
+    Values,
+    column_of,
+    part_schema,
+    quality_of,
+    variants_of,
+    why_coverage,
+    why_of,
+)
 from vetset.store.store import Store
 from vetset.store.whole import file_digest, is_whole, write_sums
 
@@ -31,11 +40,12 @@ class PartWriter:
     Args:
         store: where the part will lie.
         kinds: the kinds of its columns.
+        further: the variants of PDQ that have columns beside the stored picture's.
     """
 
-    def __init__(self, store: Store, kinds: Sequence[Kind]) -> None:
+    def __init__(self, store: Store, kinds: Sequence[Kind], further: Sequence[Variant] = ()) -> None:
         self._store = store
-        self._schema = part_schema(kinds)
+        self._schema = part_schema(kinds, further)
         self._temporary = temporary_beside(store.part_path("uncommitted"))
         # Digests do not compress and do not repeat; page checksums find a bit that flips at rest.
         try:
@@ -66,7 +76,7 @@ class PartWriter:
         """Add consecutive rows.
 
         Args:
-            columns: one array per column of `part_schema(kinds)`, in its order.
+            columns: one array per column of `part_schema`, in its order.
             vectors: float16 (n, d) embeddings of the same rows, NaN where there is none.
 
         Raises:
@@ -153,25 +163,62 @@ class Part:
         """The records' keys, in row order."""
         return self._columns(["key"]).column(0)
 
-    def signals(self, kind: Kind) -> list[Values]:
-        """The signals of one kind, in the order of `VARIANTS[kind]`."""
-        names = [column_of(kind, variant) for variant in VARIANTS[kind]]
-        table = self._columns(names)
-        return [Values.from_arrow(table.column(name), kind.width) for name in names]
+    def variants(self, kind: Kind) -> tuple[Variant, ...]:
+        """The variants of a kind that have columns here, in their order."""
+        names = set(self._file.schema_arrow.names)
+        further = [variant for variant in Variant if variant not in VARIANTS[kind]]
+        return tuple(variant for variant in variants_of(kind, further) if column_of(kind, variant) in names)
 
-    def quality(self) -> NDArray[np.uint8]:
-        """PDQ quality, uint8 (n,); 0 where there is no hash."""
-        column = self._columns([QUALITY]).column(0)
+    def signals(self, kind: Kind) -> list[Values]:
+        """The signals of one kind, in the order of `variants(kind)`."""
+        return [self._values(kind, variant) for variant in self.variants(kind)]
+
+    def _values(self, kind: Kind, variant: Variant) -> Values:
+        name = column_of(kind, variant)
+        if not self._present(name):
+            return Values.none(
+                self._file.metadata.num_rows, kind.width
+            )  # most variants, in most parts: nothing to read
+        return Values.from_arrow(self._columns([name]).column(0), kind.width)
+
+    def _present(self, name: str) -> int:
+        """How many records have a value in a column, from the footer alone."""
+        index = self._file.schema_arrow.names.index(name)
+        groups = (self._file.metadata.row_group(number) for number in range(self._file.metadata.num_row_groups))
+        stated = [(group.num_rows, group.column(index).statistics) for group in groups]
+        return sum(rows - (statistics.null_count if statistics is not None else 0) for rows, statistics in stated)
+
+    def quality(self, variant: Variant = Variant.STORED) -> NDArray[np.uint8]:
+        """PDQ quality of one variant, uint8 (n,); 0 where there is no hash."""
+        column = self._columns([quality_of(variant)]).column(0)
         return np.asarray(column.fill_null(0).to_numpy(), np.uint8)
 
     def why(self, kind: Kind) -> NDArray[np.uint8]:
         """Reason codes, uint8 (n,); 0 where there is a signal."""
         return np.asarray(self._columns([why_of(kind)]).column(0).to_numpy(), np.uint8)
 
+    def present(self, kind: Kind) -> NDArray[np.bool_]:
+        """Which records have a signal that decides, bool (n,): what decodes of a truncated file does not."""
+        decides = np.zeros(self._file.metadata.num_rows, np.bool_)
+        for variant in self.variants(kind):
+            if variant is not Variant.PARTIAL:
+                decides |= self._values(kind, variant).present
+        return decides
+
     def coverage(self, kind: Kind) -> Coverage:
         """Coverage of one kind; see `why_coverage` for what is counted from where."""
         why = self.why(kind)
-        present = why == 0 if kind is Kind.EMBEDDING else np.zeros(len(why), np.bool_)
-        for values in self.signals(kind) if kind is not Kind.EMBEDDING else []:
-            present |= values.present
-        return why_coverage(kind, self.records, why, present)
+        return why_coverage(kind, self.records, why, why == 0 if kind is Kind.EMBEDDING else self.present(kind))
+
+    def drift(self) -> list[Drift]:
+        """How stored bytes and declared digests compare, for every kind of digest of bytes that has columns here."""
+        return [self._drift(kind) for kind in BYTE_KINDS if kind in self.kinds]
+
+    def _drift(self, kind: Kind) -> Drift:
+        stored = self._present(column_of(kind, Variant.STORED))
+        if not stored or not self._present(column_of(kind, Variant.DECLARED)):
+            return Drift(kind, stored, 0, 0)
+        mine, theirs = self._values(kind, Variant.STORED), self._values(kind, Variant.DECLARED)
+        both = mine.present & theirs.present
+        agree = int(np.count_nonzero((mine.values == theirs.values).all(axis=1) & both))
+        return Drift(kind, stored, agree, int(np.count_nonzero(both)) - agree)
