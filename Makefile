@@ -7,14 +7,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
+FUZZ_VENV := .venv-fuzz
+FUZZ_STAMP := $(FUZZ_VENV)/.installed
+SOAK_SECONDS ?= 3600
 
-.PHONY: demo test lint types check bench lock clean
+.PHONY: demo test lint types check bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n '2,3s/^# *//p' Makefile
 	@echo 'make check   tests, linter and strict type check (what CI runs)'
 	@echo 'make bench   side-by-side benchmark, writes docs/benchmarks.md (needs a C++ compiler for one peer)'
+	@echo 'make soak    every fuzz target for SOAK_SECONDS (3600) each'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
 
 $(STAMP): requirements/lock.txt requirements/models.txt pyproject.toml
@@ -53,11 +57,22 @@ $(BENCH_STAMP): requirements/bench.txt pyproject.toml
 bench: $(BENCH_STAMP)
 	$(BENCH_VENV)/bin/python -m bench.run --out docs/benchmarks.md --json $(BENCH_VENV)/results.json
 
+$(FUZZ_STAMP): requirements/fuzz.txt pyproject.toml
+	$(PYTHON) -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+soak: $(FUZZ_STAMP)
+	$(FUZZ_VENV)/bin/python tests/fuzz/soak.py --seconds $(SOAK_SECONDS)
+
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements/lock.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' requirements/bench.in -o requirements/bench.txt
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' requirements/fuzz.in -o requirements/fuzz.txt
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(FUZZ_VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -234,6 +234,22 @@ def _utf8(array: Any, errors: str | None) -> Any:
         return pa.array(texts, pa.string())
 
 
+def python_values(column: Any) -> list[Any]:
+    """The values of an array as Python's; bytes of a text that are no UTF-8 become lone surrogates.
+
+    Raises:
+        UnicodeDecodeError: such bytes lie inside a nested value.
+    """
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        array = _plain(column)
+        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+            raise
+        stored = array.cast(pa.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in stored]
+
+
 def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 

@@ -85,7 +85,7 @@ class ParquetFormat:
         with open_table(place(root, shard.uri), shard.uri) as table:
             key = _roles(table, mapping, shard.uri).get("key")
             key_type = table.schema_arrow.field(key).type if key is not None else None
-            for row, values in picked_rows(table, rows).items():
+            for row, values in picked_rows(table, rows, shard.uri).items():
                 fields = fields_of(values, mapping, shard.uri, with_columns=True)
                 name = str(row) if key is None else _key_of(values[key], key_type, row, shard.uri)
                 records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
@@ -149,6 +149,8 @@ class ParquetFormat:
 
 
 def _key_of(value: Any, kind: Any, row: int, where: str) -> str:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return str(key_strings(pa.array([value], kind), row, 1, where)[0].as_py())
 
 
@@ -181,7 +183,7 @@ def _batches(path: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Colu
                 yield _column_batch(batch, roles, first, shard.uri)
                 first += len(batch)
         _digest_to(stream, size, digest.update)
-        check_rows(table, first, shard.uri)
+        check_rows(first, table.metadata.num_rows, shard.uri)
     return Outcome(digest.hexdigest(), first)
 
 

@@ -208,7 +208,8 @@ def read_whole(path: Path, where: str, limit: int) -> bytes:
             raise DatasetError(
                 "a file is larger than is sensible", expected=f"≤ {limit} bytes", seen=f"{size} bytes", where=where
             )
-        return stream.read(limit + 1)
+        # Not `limit`: Python makes room for all that it is asked for before it reads.
+        return stream.read(size)
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed
+from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed, python_values
 from vetset.dataset.identity import row_identities
 from vetset.dataset.places import MAX_TEXT, read_whole
-from vetset.dataset.tables import column_names, open_table, picked_rows
+from vetset.dataset.tables import check_rows, column_names, decoded, open_table, picked_rows
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
 
@@ -62,6 +62,7 @@ class Sidecar:
                 )
             chosen = sorted(set(self._roles.values()))
             self._table = table.read(columns=chosen)
+            check_rows(self._table.num_rows, table.metadata.num_rows, where)
         count = self._table.num_rows
         self.keys: list[str] = key_strings(self._table[self._roles["key"]], 0, count, where).to_pylist()
         self._rows: dict[str, list[int]] = {}
@@ -77,12 +78,15 @@ class Sidecar:
 
     def fields(self, row: int) -> Fields:
         """Address and stated digests of one row."""
-        return fields_of(self._table.slice(row, 1).to_pylist()[0], self._mapping, self._where)
+        cells = self._table.slice(row, 1)
+        with decoded(self._where):
+            values = {name: python_values(cells[name])[0] for name in cells.column_names}
+        return fields_of(values, self._mapping, self._where)
 
     def full_fields(self, rows: Collection[int]) -> dict[int, Fields]:
         """Fields of some rows with all their columns."""
         with open_table(self.data, self._where) as table:
-            picked = picked_rows(table, rows)
+            picked = picked_rows(table, rows, self._where)
         return {row: fields_of(row_, self._mapping, self._where, with_columns=True) for row, row_ in picked.items()}
 
     def extra_rows(self, tar_keys: Iterable[str]) -> list[int]:

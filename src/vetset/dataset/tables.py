@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vetset.dataset.columns import python_values
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 
@@ -70,7 +71,7 @@ def _values(batch: Any) -> list[dict[str, Any]]:
         elif _has_nanoseconds(column.type):
             columns[name] = [str(value) for value in column]
         else:
-            columns[name] = column.to_pylist()
+            columns[name] = python_values(column)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -78,8 +79,12 @@ def _has_nanoseconds(kind: Any) -> bool:
     return pa.types.is_nested(kind) and "[ns" in str(kind)
 
 
-def picked_rows(table: Any, rows: Collection[int]) -> dict[int, dict[str, Any]]:
-    """Some rows of a table in full, by number; only the row groups that hold them are read."""
+def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict[str, Any]]:
+    """Some rows of a table in full, by number; only the row groups that hold them are read.
+
+    Raises:
+        DatasetError: a row group holds another number of rows than the footer says.
+    """
     wanted = np.array(sorted(rows), dtype=np.int64)
     picked: dict[int, dict[str, Any]] = {}
     first = 0
@@ -87,10 +92,12 @@ def picked_rows(table: Any, rows: Collection[int]) -> dict[int, dict[str, Any]]:
         count = table.metadata.row_group(number).num_rows
         inside = wanted[(wanted >= first) & (wanted < first + count)] if count else wanted[:0]
         if len(inside):
+            before = first
             for batch in table.iter_batches(batch_size=8192, row_groups=[number]):
                 here = inside[(inside >= first) & (inside < first + len(batch))]
                 picked.update(zip(here.tolist(), _values(batch.take(pa.array(here - first))), strict=True))
                 first += len(batch)
+            check_rows(first - before, count, where)
         else:
             first += count
     return picked
@@ -151,16 +158,15 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
                 if part.any():
                     rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
                     writer.write_table(rows, row_group_size=len(batch))
-            check_rows(table, first, where)
+            check_rows(first, table.metadata.num_rows, where)
 
 
-def check_rows(table: Any, rows: int, where: str) -> None:
+def check_rows(rows: int, stated: int, where: str) -> None:
     """Refuse a table whose pages hold another number of rows than its footer says.
 
     Raises:
         DatasetError: they do.
     """
-    stated = table.metadata.num_rows
     if rows != stated:
         todo = "Fetch or build this file again; the others are not affected."
         raise DatasetError(

@@ -18,7 +18,8 @@ RECORD = 20 * BLOCK
 ZEROS = bytes(BLOCK)
 MAX_EXTENDED = 1 << 20
 """Bytes of a PAX or long-name header; a path is at most a few thousand."""
-_REGULAR = frozenset(b"0\07")
+_REGULAR = frozenset(b"0\x007")
+"""A file, a file as writers before POSIX marked it (NUL), a contiguous file."""
 _WITHOUT_CONTENT = frozenset(b"123456")
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_SOLARIS, _PAX_GLOBAL, _SPARSE = b"LKxXgS"
 
@@ -177,7 +178,8 @@ class TarWalk:
         if size > MAX_EXTENDED:
             raise self._refused("an extended header is too long", f"≤ {MAX_EXTENDED} bytes")
         data = self._read(size)
-        self._pass_to(end)
+        if any(self._read(end - self._position)):
+            raise self._refused("an extended header goes on behind its end, where some readers look")
         return data
 
     def _pax(self, data: bytes) -> dict[bytes, bytes]:
@@ -232,10 +234,20 @@ class TarWalk:
         end = self._extent(size)
         if kind in _WITHOUT_CONTENT and size:
             raise self._refused("a link, folder or device claims to have content")
-        name = names.pop() if names else _short_name(header)
+        name = names.pop() if names else self._short_name(header)
         # Before POSIX a folder was a file whose name ends in a slash.
         regular = kind in _REGULAR and not name.endswith(b"/")
         return Member(name, start, data, size, end, regular)
+
+    def _short_name(self, header: bytes) -> bytes:
+        name = header[:100].split(b"\0", 1)[0]
+        prefix = header[345:500].split(b"\0", 1)[0]
+        if not prefix:
+            return name
+        # GNU's own form has times there. Python's reader takes them for folders, others do not.
+        if header[257:263] != b"ustar\0":
+            raise self._refused("a member's name reads differently in different readers", "a ustar or PAX header")
+        return prefix + b"/" + name
 
     def _check_rest(self) -> None:
         """Behind the end-of-archive block there may be padding only: anything else would go unseen."""
@@ -243,11 +255,3 @@ class TarWalk:
             chunk = self._read(min(self._size - self._position, 1 << 20))
             if chunk.count(0) != len(chunk):
                 raise self._refused("there are bytes behind the end of the archive", "zeros up to the end of the file")
-
-
-def _short_name(header: bytes) -> bytes:
-    name = header[:100].split(b"\0", 1)[0]
-    if header[257:263] == b"ustar\0":
-        prefix = header[345:500].split(b"\0", 1)[0]
-        return prefix + b"/" + name if prefix else name
-    return name

@@ -100,12 +100,14 @@ def unpack(data: bytes, secret: bytes) -> HashList:
         true_version = _version(info, document["columns"], body, secret)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SealError("the content of a list is not as it should be") from None
-    if not hmac.compare_digest(true_version, info.version):
+    if not hmac.compare_digest(true_version.encode("ascii"), info.version.encode("utf-8", "surrogatepass")):
         raise SealError("the content of a list is not what this vault wrote")
     return HashList(info, entries)
 
 
 def _info(document: dict[str, Any]) -> ListInfo:
+    if not all(isinstance(value, str) for name, value in document.items() if name != "entries"):
+        raise ValueError("information that is no text")
     counts = {Kind(kind): int(count) for kind, count in document["entries"].items()}
     return ListInfo(**{**document, "category": Category(document["category"]), "entries": counts})
 

@@ -251,6 +251,8 @@ class Vault:
                 raise ValueError("it does not say that it is the key of a vault")  # noqa: TRY301 — one way out
             if not isinstance(identity, str) or not isinstance(secret, str) or not _SECRET.fullmatch(secret):
                 raise ValueError("identity or secret are not what they should be")  # noqa: TRY301
+            if not identity.isascii():
+                raise ValueError("the identity holds other characters than ASCII")  # noqa: TRY301
             pyrage.x25519.Identity.from_str(identity)
         except (ValueError, pyrage.IdentityError) as error:
             how = "no age identity" if isinstance(error, pyrage.IdentityError) else str(error)

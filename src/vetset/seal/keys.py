@@ -222,6 +222,8 @@ def _document(path: Path, data: bytes, wanted: str) -> dict[str, Any]:
 def _fields(path: Path, document: dict[str, Any], names: set[str]) -> None:
     if set(document) != names or not all(isinstance(document[name], str) for name in names - {"version"}):
         raise _malformed(path, f"expected the fields {', '.join(sorted(names))}")
+    if not all(document[name].isascii() for name in names - {"version"}):
+        raise _malformed(path, "it holds other characters than ASCII")
     if not NAME_PATTERN.fullmatch(document["name"]):
         raise _malformed(path, "the name is not usable")
 

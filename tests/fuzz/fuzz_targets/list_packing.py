@@ -1,0 +1,44 @@
+"""The content of a vault's file: as packed, or refused. The version in it is put right, so that the rest is reached."""
+
+import json
+
+from vetset.hashlist.packing import _version, check_entries, pack, unpack
+from vetset.hashlist.vault import _checked
+from vetset.model.canonical import canonical_json
+from vetset.model.errors import ListError, SealError
+from vetset.model.hashlist import Category, ListInfo
+
+SECRET = bytes(32)
+
+
+def _with_version(data):
+    """The same content as somebody who has the secret would have packed it."""
+    header, _, body = data.partition(b"\n")
+    try:
+        document = json.loads(header)
+        info = ListInfo(**{**document["info"], "category": Category(document["info"]["category"])})
+        document["info"]["version"] = _version(info, document["columns"], body, SECRET)
+        return canonical_json(document) + b"\n" + body
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        return data
+
+
+def target(data: bytes) -> None:
+    """As it came, and under a version that holds."""
+    for content in (data, _with_version(data)):
+        try:
+            found = unpack(content, SECRET)
+        except SealError:
+            continue
+        for kind, column in found.entries.items():
+            assert column.values.shape == (len(column), kind.width)
+            assert column.ids.shape == column.flags.shape == (len(column),)
+        try:
+            check_entries(found.entries, "x")
+            info = _checked(found.info)
+        except ListError:
+            continue
+        again = unpack(pack(info, found.entries, SECRET)[0], SECRET)
+        assert {kind: column.values.tobytes() for kind, column in again.entries.items()} == {
+            kind: column.values.tobytes() for kind, column in found.entries.items()
+        }

@@ -1,0 +1,30 @@
+"""What the store says of itself and of a scan: notes that can be used, or a refusal."""
+
+from contextlib import suppress
+from functools import cache
+
+from fuzz_targets.scratch import emptied
+from vetset.model.errors import OutputError
+from vetset.store.store import _NOTE, Store
+
+
+@cache
+def _store():
+    store = Store(emptied("scanned"))
+    (store.folder / "scans").mkdir()
+    return store
+
+
+def target(data: bytes) -> None:
+    """As the store's own marker, and as the note of a scan."""
+    folder = emptied("store")
+    (folder / "store.json").write_bytes(data)
+    with suppress(OutputError):
+        Store(folder)
+    store = _store()
+    (store.folder / "scans" / "x.json").write_bytes(data)
+    try:
+        (note,) = store.scans()
+    except OutputError:
+        return
+    assert _NOTE.validate_python(_NOTE.dump_python(note, mode="json")) == note

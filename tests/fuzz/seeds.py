@@ -1,0 +1,266 @@
+"""Writes the inputs that fuzzing starts from: `python tests/fuzz/seeds.py`. What lies in the corpus is left alone."""
+
+import base64
+import io
+import json
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fuzz_targets.fixed import PRIVATE
+from fuzz_targets.lists import INFO, SECRET
+from PIL import Image
+
+from vetset.case.findings import PART, FindingsPart
+from vetset.case.ledger import packed
+from vetset.hashlist.packing import pack
+from vetset.hashlist.text import parse_list
+from vetset.model.canonical import canonical_json
+from vetset.seal.envelope import seal
+from vetset.seal.padding import pad
+from vetset.seal.signature import sign
+from vetset.seal.statement import statement
+
+CORPUS = Path(__file__).parent / "corpus"
+MD5, SHA256 = "0123456789abcdef" * 2, "00112233445566778899aabbccddeeff" * 2
+DOCUMENT = {"url": "https://pictures.example/1.jpg", "md5": MD5, "sha256": SHA256, "key": "000000001", "w": 64}
+
+
+def _tar(members, form=tarfile.USTAR_FORMAT, mtime=0.0):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        for name, data, kind in members:
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.type = len(data), mtime, kind
+            archive.addfile(member, io.BytesIO(data))
+    # One end block and a half are enough, and small inputs are found their way through sooner.
+    return buffer.getvalue().rstrip(b"\0").ljust(-(-len(buffer.getvalue().rstrip(b"\0")) // 512) * 512 + 1024, b"\0")
+
+
+def tars():
+    file, link, folder = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE
+    one = [("a.jpg", b"\xff\xd8x", file), ("a.json", json.dumps(DOCUMENT).encode(), file), ("b.png", b"y", file)]
+    long = [("d" * 120 + "/" + "e" * 90 + ".jpg", b"x", file), ("a.txt", b"words", file)]
+    yield "ustar", _tar(one)
+    yield "prefix", _tar([("d" * 90 + "/" + "e" * 60 + ".jpg", b"x", file)])
+    yield "pax", _tar(long, tarfile.PAX_FORMAT, 1.5)
+    yield "gnu", _tar(long, tarfile.GNU_FORMAT)
+    yield "others", _tar([("d", b"", folder), ("l", b"", link), ("dev", b"", tarfile.CHRTYPE), *one])
+    yield "two-pictures", _tar([("a.jpg", b"1", file), ("a.png", b"2", file), ("a.json", b"{}", file)])
+    yield "again", _tar([("a.jpg", b"1", file), ("b.jpg", b"2", file), ("a.jpg", b"3", file), ("a.jpg", b"4", file)])
+    yield "empty", bytes(1024)
+
+
+def _table(table, **settings):
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **settings)
+    return sink.getvalue().to_pybytes()
+
+
+def tables():
+    rows = 5
+    plain = {"url": [DOCUMENT["url"], None, "u", "v", "w"], "md5": [MD5, None, "no", MD5, MD5], "key": list("abcde")}
+    typed = {
+        "URL": pa.array(["u"] * rows).dictionary_encode(),
+        "sha256": pa.array([bytes(32)] * rows, pa.binary(32)),
+        "id": pa.array([1.0, 2.0, None, 4.5, float("nan")]),
+        "list": pa.array([[1], None, [], [2, 3], [4]]),
+        "struct": pa.array([{"a": number, "b": None} for number in range(rows)]),
+        "map": pa.array([[("k", number)] for number in range(rows)], pa.map_("string", pa.int64())),
+        "when": pa.array(range(rows), pa.timestamp("ns")),
+    }
+    status = {"status": ["success", "failed_to_download"], "error_message": [None, "HTTP 404"], "key": ["a", "b"]}
+    yield "plain", _table(pa.table(plain), row_group_size=2)
+    yield "typed", _table(pa.table(typed), compression="zstd")
+    yield "status", _table(pa.table(status), use_dictionary=False, compression="none")
+    yield "no-rows", _table(pa.table({"url": pa.array([], pa.string()), "key": pa.array([], pa.string())}))
+    yield "checksums", _table(pa.table(plain), write_page_checksum=True, store_schema=False, compression="gzip")
+
+
+def documents():
+    yield "usual", json.dumps(DOCUMENT).encode()
+    yield "odd", b'{"URL": "x", "MD5": 7, "sha1": null, "sha256": "zz", "a": [1, {"b": 1e3}], "c": NaN, "d": true}'
+    yield "twice", b'{"md5": "' + MD5.encode() + b'", "MD5": "x", "md5": ""}'
+    yield "counts", b'{"count": 3, "successes": 2, "status_dict": {"success": 2}, "duration": 1.5}'
+    yield "deep", b"[" * 2000 + b"]" * 2000
+    yield "text", b'"\\ud800 \\u0000"'
+
+
+def folders():
+    yield "sidecars", b"a.jpg=x\na.json={}\na.txt=words\na.jpg.txt=own\na.b.png=y\na.b.json=[]\nreadme=z"
+    yield "stems", b"a.jpg=1\na.png=2\na.JPG=3\na..jpg=4\n.jpg=5\n.a.jpg=6\n\xff.jpg=7"
+
+
+def arrays():
+    for name, array in {
+        "half": np.arange(6, dtype="<f2").reshape(3, 2),
+        "single": np.arange(4, dtype="<f4").reshape(1, 4),
+        "none": np.zeros((0, 2), "<f4"),
+    }.items():
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        yield name, buffer.getvalue()
+    header = b"{'descr': '<f2', 'fortran_order': False, 'shape': (1, 2), }".ljust(117) + b"\n"
+    yield "second", b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + bytes(4)
+    yield (
+        "objects",
+        b"\x93NUMPY\x01\x00"
+        + struct.pack("<H", 60)
+        + b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }  \n",
+    )
+
+
+def texts():
+    yield "kinds", f"# list\nmd5 {MD5}\nPDQ {SHA256}\n\nsha256 {SHA256}\r\n".encode()
+    yield "bare", f"\ufeff{MD5}\n{MD5.upper()}".encode()
+    yield "bad", f"md5 {MD5[:-1]}\nnokind {MD5}\nmd5 {MD5} x\n".encode()
+
+
+def csvs():
+    yield "columns", f"id,md5,sha256\none,{MD5},{SHA256}\ntwo,,{SHA256}\n".encode()
+    yield "kind-value", f'kind;value;id\nmd5;"{MD5}";"a ""b"""\npdq;{SHA256};#2\n'.encode()
+    yield "value", f"value\tid\n{MD5}\tx\n".encode()
+
+
+def packings():
+    for name, text in texts():
+        if name == "kinds":
+            path = CORPUS / "x.txt"
+            path.write_bytes(text)
+            yield name, pack(INFO, parse_list(path), SECRET)[0]
+            path.unlink()
+    yield "nothing", b'{"columns":[],"format":"vetset-list","info":{"category":"other"},"version":1}\n'
+
+
+def keys():
+    yield "public", PRIVATE.public.to_bytes()
+    yield "private", PRIVATE.to_bytes()
+    vault = {"format": "vetset-vault-key", "version": 1, "identity": PRIVATE.identity, "secret": "22" * 32}
+    yield "vault", json.dumps(vault).encode()
+
+
+def envelopes():
+    yield "short", seal(b"plain", [PRIVATE.public])
+    yield "empty", seal(b"", [PRIVATE.public])
+
+
+def paddings():
+    yield "one", pad(b"x", 1)
+    yield "floor", pad(b"payload", 64)
+
+
+def dsses():
+    yield "usual", sign("application/x", b"payload", PRIVATE)
+    signature = base64.b64encode(bytes(64)).decode()
+    yield (
+        "two",
+        json.dumps({"payload": "", "payloadType": "application/x", "signatures": [{"sig": signature}] * 2}).encode(),
+    )
+
+
+def statements():
+    predicate = {"records": 3, "rate": 0.5, "sealed_result": base64.b64encode(b"x").decode()}
+    yield "audit", statement({"a.tar": SHA256}, "urn:vetset:predicate:audit:v1", predicate)
+    yield "other", statement({"a": SHA256, "b": SHA256}, "urn:other", {})
+
+
+def orders():
+    order = {
+        "dataset": SHA256, "salt": "33" * 32, "tokens": [MD5, "f" * 32], "mapping": {"url": None, "key": "id"},
+        "embeddings": "", "cover": False,
+    }  # fmt: skip
+    yield "usual", canonical_json(order)
+    yield "least", canonical_json({"dataset": "", "salt": "", "tokens": []})
+
+
+def manifests():
+    shard = {"uri": "a.tar", "name": SHA256, "digest": SHA256, "records": 3, "part": SHA256}
+    used = dict.fromkeys(("name", "owner", "category", "licence", "as_of", "purpose", "expires", "version"), "x")
+    request = {
+        "root": "/data", "format": "webdataset", "dataset_stamp": MD5, "mapping": {"url": None}, "policy": {},
+        "lists": [used], "recipients": [{"name": "x", "recipient": "age1x", "fingerprint": MD5}], "embeddings": "",
+        "embeddings_stamp": "", "embedder": "", "store": "/store",
+    }  # fmt: skip
+    coverage = {"md5": {"kind": "md5", "records": 3, "decided": 2, "undecided": {"null_value": 1}}}
+    yield "usual", canonical_json({
+        "request": request, "vetset": "0.1.0", "state": "sealed", "shards": [shard], "unclaimed": 1,
+        "failed": [{"uri": "b.tar", "error": "DatasetError"}], "coverage": coverage, "format": "vetset-audit",
+        "version": 1,
+    })  # fmt: skip
+    yield "least", canonical_json({"request": request, "vetset": "", "format": "vetset-audit", "version": 1})
+
+
+def parts():
+    content = PART.dump_python(FindingsPart((), (), (), (), (), "complete"), mode="json")
+    document = {"number": 1, "previous": None, "content": content}
+    yield "padded", packed(document, 64)
+    yield "document", canonical_json(document)
+    record = {"shard": SHA256, "row": 0, "key": "k"}
+    verdict = {"record": record, "decision": "known", "verifier": "v", "tracking": ""}
+    yield "verdicts", canonical_json({"content": {"part": "verdicts", "verifier": "v", "verdicts": [verdict]}})
+
+
+def notes():
+    yield "marker", canonical_json({"format": "vetset-store", "version": 1, "lifetime_days": 90})
+    shard = {"uri": "a.tar", "digest": SHA256, "records": 3, "part": SHA256}
+    yield "scan", canonical_json({
+        "root": "/data", "format": "webdataset", "dataset_stamp": SHA256, "scan_policy": {}, "mapping": {"url": None},
+        "embedder": "", "shards": [shard], "failed": {"b.tar": "DatasetError"},
+    })  # fmt: skip
+
+
+def pictures():
+    ramp = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
+    forms = {
+        "jpeg": ("RGB", {"format": "JPEG"}), "cmyk": ("CMYK", {"format": "JPEG"}), "png": ("P", {"format": "PNG"}),
+        "progressive": ("L", {"format": "JPEG", "progressive": True}), "gif": ("P", {"format": "GIF"}),
+        "webp": ("RGBA", {"format": "WEBP", "lossless": True}), "avif": ("RGB", {"format": "AVIF"}),
+        "tiff": ("RGB", {"format": "TIFF", "compression": "tiff_lzw"}), "bmp": ("RGB", {"format": "BMP"}),
+        "jp2": ("L", {"format": "JPEG2000"}), "ppm": ("RGB", {"format": "PPM"}), "ico": ("RGBA", {"format": "ICO"}),
+        "png16": ("I;16", {"format": "PNG"}),
+    }  # fmt: skip
+    for name, (mode, settings) in forms.items():
+        picture = Image.fromarray(ramp)
+        buffer = io.BytesIO()
+        (picture.convert("L").convert("I").convert(mode) if mode == "I;16" else picture.convert(mode)).save(
+            buffer, **settings
+        )
+        yield name, buffer.getvalue()
+
+
+def descriptions():
+    usual = {
+        "version": 1, "input": "x", "output": "y", "dimension": 8, "size": 8, "resize": "squash", "filter": "bilinear",
+        "layout": "NCHW", "dtype": "float32", "scale": 0.004, "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1],
+    }  # fmt: skip
+    yield "usual", json.dumps(usual).encode()
+    yield "crop", json.dumps({**usual, "resize": "shortest_centre_crop", "dtype": "float16", "sha256": SHA256}).encode()
+
+
+def policies():
+    yield (
+        "some",
+        b'version = 1\n[scan]\nkinds = ["md5", "sha256", "pdq"]\n[match]\npdq_radius = 20\nconfirm_distance = 5\n',
+    )
+    yield "numbers", b"[expand]\nfalse_candidate_rate = 1e-4\nmin_similarity = -0.5\n[seal]\nbytes_per_record = 0.25\n"
+    yield "none", b""
+
+
+SEEDS = {
+    "tar_walk": tars, "tar_samples": tars, "parquet_table": tables, "table_beside": tables, "json_fields": documents,
+    "folder_sidecars": folders, "npy_header": arrays, "list_text": texts, "list_table": csvs, "list_packing": packings,
+    "key_files": keys, "envelope": envelopes, "padding": paddings, "dsse": dsses, "statement": statements,
+    "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
+    "graph_description": descriptions, "policy_file": policies, "strict_document": documents,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    for target, made in SEEDS.items():
+        (CORPUS / target).mkdir(parents=True, exist_ok=True)
+        for name, data in made():
+            path = CORPUS / target / f"seed-{name}"
+            if not path.exists():
+                path.write_bytes(data)
