@@ -30,7 +30,9 @@ from vetset.stage.progress import Reporter, Silent
 from vetset.stage.recheck import RecheckResult, news
 from vetset.stage.recheck import recheck as run_recheck
 from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
+from vetset.stage.scan import ScanResult, scan_key
 from vetset.stage.scan import scan as run_scan
+from vetset.stage.share import Share, merged
 from vetset.storage.commit import alone_in, clear_partials
 from vetset.store.store import ScanNote, Store
 
@@ -70,34 +72,63 @@ def scan(
     columns: ColumnMapping | None = None,
     dataset_format: Format | str | None = None,
     embedder: str = "",
+    part: str | None = None,
+    merge: bool = False,
     engine: Engine | None = None,
     reporter: Reporter | None = None,
 ) -> ScanNote:
     """Bring the signals of every record into a store. Needs no list and no key.
 
+    Args:
+        dataset: a folder, a .tar or a .parquet file.
+        store: where signals are kept.
+        policy: what is computed, or a TOML file of it.
+        columns: which columns mean what, where their names do not say it.
+        dataset_format: which format, where it cannot be told.
+        embedder: name or file of a model that computes embeddings too.
+        part: `i/n`: only the i-th of n parts, which other runs complete, at once or later, here or elsewhere.
+        merge: put such parts together; nothing of the dataset is read.
+        engine: where shards are scanned; a process per core if not given.
+        reporter: hears of progress.
+
+    Returns:
+        What the store remembers of the scan, or of the part.
+
     Raises:
         DatasetError: there is no dataset, or not of a known format.
+        UsageError: there is no such part, or a part is missing that should be merged.
         OutputError: the store holds something else or cannot be written.
     """
+    if merge and part is not None:
+        raise UsageError("one part is asked for, and all of them", todo="Choose one of --part and --merge.")
+    share = None if part is None else Share.parse(part)
     root, chosen, shards = dataset_of(dataset, dataset_format)
     require_outside(root, Path(store))
     checked = load_policy(policy)
     mapping = columns or ColumnMapping()
     embedder_id = load_embedder(embedder).id if embedder else ""
-    with Store(Path(store).resolve()) as place:
-        result = run_scan(
-            root,
-            shards,
-            store=place,
-            mapping=mapping,
-            policy=checked.scan,
-            embedder=embedder,
-            embedder_id=embedder_id,
-            engine=engine or LocalEngine(),
-            reporter=reporter or Silent(),
-        )
-        note = result.note(root, chosen, stamp_of_shards(shards), checked.scan, mapping, embedder_id)
-        place.note_scan(note)
+    about = (root, chosen, stamp_of_shards(shards), checked.scan, mapping, embedder_id)
+    with Store(Path(store).resolve(), shared=share is not None) as place:
+        if merge:
+            key = scan_key(checked.scan, mapping, embedder_id)
+            note = merged(place, key, shards, ScanResult((), {}, 0).note(*about))
+        else:
+            result = run_scan(
+                root,
+                shards if share is None else share.of(shards),
+                store=place,
+                mapping=mapping,
+                policy=checked.scan,
+                embedder=embedder,
+                embedder_id=embedder_id,
+                engine=engine or LocalEngine(),
+                reporter=reporter or Silent(),
+            )
+            note = result.note(*about)
+        if share is None:
+            place.note_scan(note)
+        else:
+            place.note_share(note, share.number, share.count)
     return note
 
 

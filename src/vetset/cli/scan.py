@@ -14,6 +14,13 @@ from vetset.model.errors import CountError
 def scan_command(
     dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
     store: Annotated[Path, typer.Option("--store", help="Where signals are kept.", show_default=False)],
+    part: Annotated[
+        str | None,
+        typer.Option("--part", help="I/N: only the I-th of N parts; --merge them afterwards.", show_default=False),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Put the parts together; nothing of the dataset is read.")
+    ] = False,
     embedder: Embedder = "",
     policy: PolicyFile = None,
     workers: Workers = None,
@@ -24,7 +31,8 @@ def scan_command(
     """Compute the signals of every record into a store. Needs no list and no key.
 
     A store holds fingerprints of every record, but no address and no sign of a match; it is private (0700) all the
-    same. Scanning again reads only what is new.
+    same. Scanning again reads only what is new. With --part several processes or machines share the work: see
+    docs/store.md.
     """
     from vetset.api.auditing import scan
     from vetset.dataset.columns import ColumnMapping
@@ -37,6 +45,8 @@ def scan_command(
         columns=ColumnMapping(**mapping_of(column)),
         dataset_format=dataset_format,
         embedder=embedder,
+        part=part,
+        merge=merge,
         engine=LocalEngine(workers),
         reporter=progress(as_json=as_json),
     )
@@ -45,9 +55,13 @@ def scan_command(
         "records": sum(shard.records for shard in note.shards),
         "shards": len(note.shards),
         "failed": dict(note.failed),
+        "part": part,
     }
     text = f"{document['records']} records in {document['shards']} shards are in {store}\n"
-    emit(document, text + f"Next: vetset match {store} --list NAME --seal-to NAME.pub --out AUDIT", as_json=as_json)
+    after = f"vetset match {store} --list NAME --seal-to NAME.pub --out AUDIT"
+    if part is not None:
+        after = f"the other parts, then vetset scan {dataset} --store {store} --merge"
+    emit(document, f"{text}Next: {after}", as_json=as_json)
     if note.failed:
         raise CountError(
             "shards could not be read", seen=", ".join(f"{uri} ({why})" for uri, why in note.failed.items())

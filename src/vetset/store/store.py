@@ -6,14 +6,17 @@
     STORE/parts/<key>.sha256   digests of both, as sha256sum writes them; committed before its part
     STORE/seen/<key>.json      (place, size, stamp) of a shard → its part, so that a resumed run does not read it again
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
+    STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
 
 The key of a part is the digest of the shard's content, the versions of the signals and the scan part of the policy.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,6 +116,8 @@ class ScanNote:
 
 
 _NOTE = TypeAdapter(ScanNote)
+_SHARE = re.compile(r"\.(\d+)-of-(\d+)")
+_WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 def _document(path: Path) -> object:
@@ -127,12 +132,18 @@ def _document(path: Path) -> object:
 class Store:
     """A folder of committed parts.
 
+    Args:
+        folder: where it lies; made if it is not there.
+        shared: whether runs on other machines may be at work in it, whose half-written files are left alone. Not every
+            file system tells one machine of another's lock.
+
     Raises:
         OutputError: the folder holds something else, or cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self.folder = folder
+        self._shared = shared
         self._lock = -1
         marker = folder / "store.json"
         wanted = {"format": "vetset-store", "version": STORE_VERSION, "lifetime_days": LIFETIME_DAYS}
@@ -144,7 +155,7 @@ class Store:
                     where=str(marker),
                     todo="Name another folder.",
                 )
-        elif not is_unbegun(folder):
+        elif not is_unbegun(folder) and not marker.exists():  # another run may have made it just now
             raise OutputError(
                 "the folder of the store holds something else",
                 expected="a vetset store, an empty folder or none",
@@ -189,16 +200,24 @@ class Store:
 
     def __enter__(self) -> Self:
         """Register as a user of the store; the only user removes what a killed run left half-written."""
-        self._lock = os.open(self.folder / "store.json", os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass  # another run is at work here: its partial files are not ours to remove
-        else:
-            for folder in (self.folder, *(self.folder / name for name in ("parts", "seen", "scans"))):
+        marker = self.folder / "store.json"
+        # over NFS only who may write may lock alone
+        self._lock = os.open(marker, os.O_RDWR if os.access(marker, os.W_OK) else os.O_RDONLY)
+        if self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._shared:
+            for folder in (self.folder, *(self.folder / name for name in ("parts", "seen", "scans", "shares"))):
                 clear_partials(folder)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self._locked(fcntl.LOCK_SH)
         return self
+
+    def _locked(self, how: int) -> bool:
+        """Lock the store; False where another run is at work, or where the file system has no locks."""
+        try:
+            fcntl.flock(self._lock, how)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError) and error.errno not in _WITHOUT_LOCKS:
+                raise OutputError(f"the store cannot be locked ({error.strerror})", where=str(self.folder)) from error
+            return False
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -212,14 +231,37 @@ class Store:
             self.folder / "scans" / f"{note.name}.json", canonical_json(_NOTE.dump_python(note, mode="json")) + b"\n"
         )
 
+    def note_share(self, note: ScanNote, number: int, count: int) -> None:
+        """Write down what one part of a scan brought, of a scan that is made in `count` parts."""
+        private_folder(self.folder / "shares")
+        name = f"{note.name}.{number}-of-{count}.json"
+        write_atomic(self.folder / "shares" / name, canonical_json(_NOTE.dump_python(note, mode="json")) + b"\n")
+
+    def shares(self, name: str) -> dict[tuple[int, int], ScanNote]:
+        """What the parts of a scan brought so far, by (number, count).
+
+        Raises:
+            OutputError: a note is damaged.
+        """
+        found = {}
+        for path in sorted((self.folder / "shares").glob(f"{name}.*.json")):
+            numbers = _SHARE.fullmatch(path.name.removeprefix(name).removesuffix(".json"))
+            if numbers is not None:
+                found[int(numbers[1]), int(numbers[2])] = self._note(path)
+        return found
+
     def scans(self) -> list[ScanNote]:
         """Every revision that was scanned into this store.
 
         Raises:
             OutputError: a note is damaged.
         """
+        return [self._note(path) for path in sorted((self.folder / "scans").glob("*.json"))]
+
+    @staticmethod
+    def _note(path: Path) -> ScanNote:
         try:
-            return [_NOTE.validate_json(path.read_bytes()) for path in sorted((self.folder / "scans").glob("*.json"))]
+            return _NOTE.validate_json(path.read_bytes())
         except ValidationError as error:
             raise OutputError("the store's note of a scan is damaged", todo="Scan the dataset again.") from error
 
