@@ -22,7 +22,12 @@ def steps(place, roots):
         ("lists", "add", place / "known.txt", "--name", "third", *told),
         ("lists", "show"),
         ("scan", data, "--store", place / "store"),
+        ("scan", data, "--store", place / "shared", "--part", "1/2"),
+        ("scan", data, "--store", place / "shared", "--part", "2/2"),
+        ("scan", data, "--store", place / "shared", "--merge"),
         ("match", place / "store", "--list", "known", "--seal-to", pub, "--out", place / "matched"),
+        ("recheck", place / "matched", "--list", "second"),
+        ("recheck", place / "matched"),
         ("open", audit, "--key", key),
         ("verify", audit, "--key", key, "--with", "list:second"),
         ("expand", audit, "--key", key),
@@ -68,6 +73,33 @@ def test_opening_as_json_has_what_the_issue_promises(vetset, audited, ready):
     }  # fmt: skip
     assert told["union"]["records"] == 5
     assert told["union"]["by_evidence"] == {"exact": 3, "perceptual": 2, "url": 1}
+
+
+def test_a_recheck_tells_which_lists_are_in_force_and_whether_anything_was_held(vetset, audited, ready):
+    first, again = (json.loads(vetset("recheck", ready / "audit", "--list", "second", "--json").out) for _ in range(2))
+    assert (first["held"], again["held"]) == (["second"], [])
+    assert [used["name"] for used in first["lists"]] == ["known", "second"]
+    assert (first["lists"], first["errors"]) == (again["lists"], [])
+    assert first["coverage"]["md5"]["decided"] == 24
+    told = json.loads(vetset("open", ready / "audit", "--key", ready / "keys" / "custodian.key", "--json").out)
+    (change,) = told["rechecks"]
+    assert (change["new"], change["withdrawn"], change["flagged"]) == (2, 0, 0)
+
+
+def test_a_recheck_of_a_damaged_store_ends_with_30_whatever_was_found(vetset, audited, ready):
+    for path in (ready / "audit" / "store" / "parts").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-100])
+    ended = vetset("recheck", ready / "audit", "--list", "second")
+    assert ended.code == 30
+    assert "scan the dataset into it again" in ended.err
+    assert "damaged" in ended.err
+
+
+def test_a_part_that_is_missing_at_the_merge_ends_with_2_and_is_named(vetset, ready, roots):
+    vetset("scan", roots / "webdataset", "--store", ready / "shared", "--part", "1/2")
+    ended = vetset("scan", roots / "webdataset", "--store", ready / "shared", "--merge")
+    assert ended.code == 2
+    assert "without 2/2 (not there)" in ended.err
 
 
 def test_opening_never_names_a_record(vetset, audited, ready):

@@ -15,7 +15,7 @@ import small
 import vetset
 from vetset.case.findings import RecheckPart, fold
 from vetset.case.manifest import read_manifest
-from vetset.model.errors import CountError, ListError, SealError, UsageError
+from vetset.model.errors import CountError, ListError, OutputError, SealError, UsageError
 from vetset.model.hashlist import EntryFlag
 from vetset.model.policy import Policy, RemovePolicy
 from vetset.model.signal import Kind, Signal
@@ -151,6 +151,57 @@ def test_without_the_dataset_new_matches_are_sealed_unchecked_and_old_provenance
     vetset.recheck(audited.out, lists=[of_records("known", [8, 9])])
     checked = {small.number_of(entry.record.key): entry.checked for entry in audited.findings.provenance}
     assert checked == {8: True, 9: False}
+
+
+def test_what_was_unchecked_for_want_of_the_dataset_is_checked_once_it_is_there(scanned, custodian, tmp_path):
+    vetset.match(scanned, lists=[of_records("known", [8])], seal_to=[custodian.public], out=tmp_path / "out")
+    before = vetset.open_audit(tmp_path / "out", custodian).case.findings.provenance
+    vetset.recheck(tmp_path / "out", lists=[of_records("known", [8], as_of="2026-02-01")])
+    after = vetset.open_audit(tmp_path / "out", custodian).case.findings.provenance
+    assert ([entry.checked for entry in before], [entry.checked for entry in after]) == ([False], [True])
+    assert [entry.url for entry in after] == [small.url(8)]
+
+
+def test_a_recheck_of_an_audit_with_a_failed_shard_is_sealed_and_stays_incomplete(audit, tmp_path):
+    root = tmp_path / "data"
+    small.write_webdataset(root)
+    (root / "00001.tar").write_bytes((root / "00001.tar").read_bytes()[:3000])
+    audited = audit(root, embeddings=None, lists=[of_records("known", [8])])
+    result = vetset.recheck(audited.out, lists=[of_records("known", [9], as_of="2026-02-01")])
+    assert result.errors == ("00001.tar: DatasetError",)
+    assert (set(small.found(audited.findings)), audited.findings.status) == ({9}, "incomplete")
+    with pytest.raises(CountError):
+        vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+
+
+def test_a_second_run_in_the_same_folder_waits(rechecked):
+    from vetset.storage.commit import alone_in
+
+    audited, _ = rechecked([1], [2])
+    with alone_in(audited.out), pytest.raises(UsageError, match="another run"):
+        vetset.recheck(audited.out, lists=[of_records("known", [3], as_of="2026-03-01")])
+
+
+def test_a_full_disk_leaves_the_audit_as_it_was_and_the_same_command_goes_on(audit, monkeypatch):
+    audited = audit(lists=[of_records("known", [1])], embeddings=None)
+    before, newer = small.tree(audited.out), [of_records("known", [2])]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OutputError):
+            vetset.recheck(audited.out, lists=newer)
+    assert small.tree(audited.out) == before
+    vetset.recheck(audited.out, lists=newer)
+    assert set(small.found(audited.findings)) == {2}
+
+
+def test_a_list_is_named_once(audit):
+    audited = audit(lists=[of_records("known", [1])], embeddings=None)
+    with pytest.raises(UsageError, match="named twice"):
+        vetset.recheck(audited.out, lists=[of_records("known", [2]), of_records("known", [3])])
 
 
 def test_a_place_that_holds_something_else_by_now_is_no_dataset(audit, tmp_path):

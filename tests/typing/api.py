@@ -29,6 +29,7 @@ def walk(dataset: Path, key: Path, pub: Path, out: Path) -> dict[str, Any]:
     info = vetset.add_list("known.csv", name="known", owner="Hotline", category="opt-out", licence="terms")
     policy = vetset.load_policy("policy.toml")
     vetset.scan(dataset, store=out / "store", engine=vetset.LocalEngine(2))
+    vetset.scan(dataset, store=out / "store", part="1/2")
     vetset.match(out / "store", lists=[info.name], seal_to=[pub], out=out / "matched", policy=policy)
     try:
         result = vetset.audit(
@@ -38,6 +39,8 @@ def walk(dataset: Path, key: Path, pub: Path, out: Path) -> dict[str, Any]:
         assert_type(error.exit_code, int)
         raise
     assert_type(result.manifest.records, int)
+    newer = vetset.recheck(out / "audit", lists=["known"])
+    assert_type([used.version for used in newer.held], list[str])
     opened = vetset.open_audit(out / "audit", key)
     assert_type(opened, vetset.Opened)
     vetset.verify(out / "audit", key, with_list="second")
