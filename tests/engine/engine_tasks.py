@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -64,6 +65,20 @@ def _abort(number):
     os.abort()
 
 
+def _hang(number):
+    time.sleep(60)
+
+
+def _hold_the_lock(number):
+    """Hang as a decoder in C does, without giving Python's lock back: this pattern takes hours on this text."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def _swallow(number):
+    """Ask for memory and write to it."""
+    return len(bytearray(b"x") * number)
+
+
 DEEDS = {
     "square": square,
     "vetset": _vetset_error,
@@ -74,6 +89,10 @@ DEEDS = {
     "abort": _abort,
     "unpicklable": lambda number: Unpicklable(),
     "lock": lambda number: threading.Lock(),
+    "hang": _hang,
+    "hold the lock": _hold_the_lock,
+    "nap": time.sleep,
+    "swallow": _swallow,
     "not back": lambda number: PickledButNotBack(),
 }
 
