@@ -113,9 +113,7 @@ class LocalEngine:
             raise EngineError("the number of workers is negative", expected="0 or more", seen=str(workers))
         for what, limit, most in (("seconds", seconds, _LONGEST), ("memory", memory, _LARGEST)):
             if limit is not None and not 0 < limit <= most:
-                raise EngineError(
-                    f"the limit on {what} is none", expected=f"above 0 and at most {most}", seen=str(limit)
-                )
+                raise EngineError(f"the limit on {what} is none", expected=f"above 0, at most {most}", seen=str(limit))
             if limit is not None and self.workers == 0:
                 raise EngineError(
                     f"a limit on {what} needs workers", expected="1 or more", seen="0", todo="Leave out the limit."
