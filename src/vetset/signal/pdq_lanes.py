@@ -1,0 +1,257 @@
+"""Steps of the PDQ replay on tiles of 16 x 16 values, as vector instructions.
+
+A running sum cannot be taken in another order without other roundings, but sixteen lines can be summed side by side:
+one value of each lies in a vector of 16 lanes. For that a tile has to be turned over between a pass along the rows and
+one along the columns. Loops that a compiler makes vectors of by itself do not get this far, so the steps are written
+here as LLVM's own vector operations, which become whatever the machine has (AVX-512, AVX2, SSE2, NEON).
+
+All arrays are flat and positions are given in elements; nothing is checked.
+"""
+
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+LANES = 16
+OVERREAD = 64
+"""`luma_tile` reads this many bytes from the first of each row's 16 pixels, of which it uses 48."""
+
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_BYTES = ir.VectorType(ir.IntType(8), OVERREAD)
+_WHOLE = ir.VectorType(ir.IntType(32), LANES)
+# With a fused multiply-add the rounded quotient costs three of them; without one it would be a slow library call.
+_FUSED = bool(llvm.get_host_cpu_features().get("fma")) or platform.machine() in {"aarch64", "arm64"}
+
+_cgutils: Any = cgutils  # which carries no types
+
+Array32 = NDArray[np.float32]
+
+
+def _int64(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def _all(value: float) -> Any:
+    return ir.Constant(_VECTOR, [ir.Constant(_FLOAT, float(np.float32(value)))] * LANES)
+
+
+def _shuffle(builder: Any, one: Any, other: Any, lanes: Sequence[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+    return builder.shuffle_vector(one, other, mask)
+
+
+def _spread(builder: Any, array: Any, at: Any) -> Any:
+    """One element in all lanes."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    value = builder.load(builder.gep(array, [at]))
+    single = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    return _shuffle(builder, single, nothing, [0] * LANES)
+
+
+def _load(builder: Any, array: Any, at: Any, kind: Any = _VECTOR, align: int = 4) -> Any:
+    return builder.load(builder.bitcast(builder.gep(array, [at]), kind.as_pointer()), align=align)
+
+
+def _store(builder: Any, vector: Any, array: Any, at: Any) -> None:
+    builder.store(vector, builder.bitcast(builder.gep(array, [at]), _VECTOR.as_pointer()), align=4)
+
+
+def _multiply_add(builder: Any, one: Any, other: Any, more: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    function = _cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+    return builder.call(function, [one, other, more])
+
+
+def _divided(builder: Any, value: Any, by: Any, share: Any) -> Any:
+    """`value / by`, rounded once, where `share` is 1 / by, rounded.
+
+    From the product with `share`, which is next to the quotient, and the exact rest (Markstein, "Computation of
+    elementary functions on the IBM RISC System/6000 processor", 1990, theorem 2). Values of a picture are far from
+    the least and the greatest float32.
+    """
+    if not _FUSED:
+        return builder.fdiv(value, by)
+    quotient = builder.fmul(value, share)
+    rest = _multiply_add(builder, builder.fneg(quotient), by, value)
+    return _multiply_add(builder, rest, share, quotient)
+
+
+def _turned(builder: Any, rows: list[Any]) -> list[Any]:
+    """The 16 columns of 16 rows: pairs, then fours within quarters of a vector, then the quarters."""
+
+    def lanes(*pattern: int) -> list[int]:
+        return [quarter + lane for quarter in range(0, LANES, 4) for lane in pattern]
+
+    low, high = lanes(0, 16, 1, 17), lanes(2, 18, 3, 19)
+    pairs = [_shuffle(builder, rows[i & ~1], rows[i | 1], high if i & 1 else low) for i in range(LANES)]
+    low, high = lanes(0, 1, 16, 17), lanes(2, 3, 18, 19)
+    fours = []
+    for i in range(LANES):
+        first = (i & ~3) + (i >> 1 & 1)
+        fours.append(_shuffle(builder, pairs[first], pairs[first + 2], high if i & 1 else low))
+    even = [lane for lane in range(2 * LANES) if not lane & 4]
+    odd = [lane for lane in range(2 * LANES) if lane & 4]
+    columns: list[Any] = [None] * LANES
+    for i in range(4):
+        for part, quarter in ((even, 0), (odd, 4)):
+            one = _shuffle(builder, fours[i], fours[4 + i], part)
+            other = _shuffle(builder, fours[8 + i], fours[12 + i], part)
+            columns[quarter + i] = _shuffle(builder, one, other, even)
+            columns[quarter + 8 + i] = _shuffle(builder, one, other, odd)
+    return columns
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:
+    return _cgutils.create_struct_proxy(signature.args[which])(context, builder, value=arguments[which]).data
+
+
+def _unpacked(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Data pointers of the arrays, and the numbers as they are."""
+    return [
+        _pointer(context, builder, signature, arguments, i) if isinstance(kind, types.Array) else arguments[i]
+        for i, kind in enumerate(signature.args)
+    ]
+
+
+def _luma(builder: Any, pixels: Any) -> Any:
+    """Luma of 16 pixels (R, G, B, …): thousandths of it are whole numbers below 2^24, divided once.
+
+    The binding adds three rounded products in double precision and rounds the sum to float32: the same for every
+    colour, because no whole number of thousandths is as near to the middle of two float32 as those errors reach.
+    """
+    zero = ir.Constant(_BYTES, None)
+    sum_: Any = None
+    for colour, weight in enumerate((299, 587, 114)):
+        lanes = [lane for x in range(LANES) for lane in (3 * x + colour, OVERREAD, OVERREAD, OVERREAD)]
+        whole = builder.bitcast(_shuffle(builder, pixels, zero, lanes), _WHOLE)
+        part = builder.fmul(builder.sitofp(whole, _VECTOR), _all(weight))
+        sum_ = part if sum_ is None else builder.fadd(sum_, part)
+    return _divided(builder, sum_, _all(1000), _all(1 / 1000))
+
+
+def _box(builder: Any, arguments: list[Any], *, divide: bool) -> None:
+    values, at, back, total, counts, shares, position, out, to = arguments
+    accumulated = _cgutils.alloca_once_value(builder, _load(builder, total, _int64(0)))
+    with _cgutils.for_range(builder, _int64(LANES)) as loop:
+        step = builder.mul(loop.index, _int64(LANES))
+        here = builder.add(at, step)
+        sum_ = builder.fadd(builder.load(accumulated), _load(builder, values, here))
+        sum_ = builder.fsub(sum_, _load(builder, values, builder.sub(here, back)))
+        builder.store(sum_, accumulated)
+        if divide:
+            place = builder.add(position, loop.index)
+            sum_ = _divided(builder, sum_, _spread(builder, counts, place), _spread(builder, shares, place))
+        _store(builder, sum_, out, builder.add(to, step))
+    _store(builder, builder.load(accumulated), total, _int64(0))
+
+
+def _down(builder: Any, arguments: list[Any]) -> None:
+    values, at, ring, entering, leaving, column, width, total, counts, shares, position, out, to = arguments
+    rows = _turned(builder, [_load(builder, values, builder.add(at, _int64(LANES * i))) for i in range(LANES)])
+    sum_ = _load(builder, total, column)
+    means = []
+    for i, row in enumerate(rows):
+        _store(builder, row, ring, builder.add(builder.add(entering, column), builder.mul(width, _int64(i))))
+        old = builder.add(builder.load(builder.gep(leaving, [_int64(i)])), column)
+        sum_ = builder.fsub(builder.fadd(sum_, row), _load(builder, ring, old))
+        place = builder.add(position, _int64(i))
+        means.append(_divided(builder, sum_, _spread(builder, counts, place), _spread(builder, shares, place)))
+    _store(builder, sum_, total, column)
+    for i, mean in enumerate(_turned(builder, means)):
+        _store(builder, mean, out, builder.add(to, _int64(LANES * i)))
+
+
+if TYPE_CHECKING:
+
+    def luma_tile(pixels: NDArray[np.uint8], at: int, stride: int, out: Array32, to: int) -> None:
+        """Luma of 16 rows of 16 pixels, one column after the other."""
+
+    def box_tile(  # noqa: PLR0917  a kernel takes its arrays one by one
+        values: Array32, at: int, back: int, total: Array32, counts: Array32, shares: Array32, position: int,
+        out: Array32, to: int,
+    ) -> None:  # fmt: skip
+        """Box filter over 16 vectors: each enters `total`, the one `back` before it leaves, then the mean is taken.
+
+        `counts` and `shares` say how many values are in the window at each position, and 1 / that, rounded.
+        """
+
+    def sum_tile(  # noqa: PLR0917  a kernel takes its arrays one by one
+        values: Array32, at: int, back: int, total: Array32, counts: Array32, shares: Array32, position: int,
+        out: Array32, to: int,
+    ) -> None:  # fmt: skip
+        """`box_tile` without the division."""
+
+    def down_tile(  # noqa: PLR0917  a kernel takes its arrays one by one
+        values: Array32, at: int, ring: Array32, entering: int, leaving: NDArray[np.int64], column: int, width: int,
+        total: Array32, counts: Array32, shares: Array32, position: int, out: Array32, to: int,
+    ) -> None:  # fmt: skip
+        """Turn 16 vectors over, filter down the 16 rows that come out, and turn the means back."""
+
+    def turn_tile(values: Array32, at: int, out: Array32, to: int, stride: int) -> None:
+        """Turn 16 vectors over; `stride` lies between the rows of the result."""
+
+else:
+
+    def _nothing(build):  # noqa: ANN001, ANN202
+        def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+            build(builder, _unpacked(context, builder, signature, arguments))
+            return context.get_dummy_value()
+
+        return generate
+
+    @intrinsic
+    def luma_tile(typing_context, pixels, at, stride, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        def build(builder, arguments):  # noqa: ANN001, ANN202
+            pixels, at, stride, out, to = arguments
+            rows = []
+            for i in range(LANES):
+                place = builder.add(at, builder.mul(stride, _int64(i)))
+                rows.append(_luma(builder, _load(builder, pixels, place, _BYTES, 1)))
+            for i, column in enumerate(_turned(builder, rows)):
+                _store(builder, column, out, builder.add(to, _int64(LANES * i)))
+
+        return types.none(pixels, types.int64, types.int64, out, types.int64), _nothing(build)
+
+    def _box_signature(values, total, counts, shares, out):  # noqa: ANN001, ANN202
+        return types.none(values, types.int64, types.int64, total, counts, shares, types.int64, out, types.int64)
+
+    @intrinsic
+    def box_tile(typing_context, values, at, back, total, counts, shares, position, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        def build(builder, arguments):  # noqa: ANN001, ANN202
+            _box(builder, arguments, divide=True)
+
+        return _box_signature(values, total, counts, shares, out), _nothing(build)
+
+    @intrinsic
+    def sum_tile(typing_context, values, at, back, total, counts, shares, position, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        def build(builder, arguments):  # noqa: ANN001, ANN202
+            _box(builder, arguments, divide=False)
+
+        return _box_signature(values, total, counts, shares, out), _nothing(build)
+
+    @intrinsic
+    def down_tile(  # noqa: ANN201, D103, PLR0917
+        typing_context,  # noqa: ANN001, ARG001
+        values, at, ring, entering, leaving, column, width, total, counts, shares, position, out, to,  # noqa: ANN001, ARG001
+    ):  # fmt: skip
+        i = types.int64
+        return types.none(values, i, ring, i, leaving, i, i, total, counts, shares, i, out, i), _nothing(_down)
+
+    @intrinsic
+    def turn_tile(typing_context, values, at, out, to, stride):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        def build(builder, arguments):  # noqa: ANN001, ANN202
+            values, at, out, to, stride = arguments
+            vectors = [_load(builder, values, builder.add(at, _int64(LANES * i))) for i in range(LANES)]
+            for i, row in enumerate(_turned(builder, vectors)):
+                _store(builder, row, out, builder.add(to, builder.mul(stride, _int64(i))))
+
+        return types.none(values, types.int64, out, types.int64, types.int64), _nothing(build)
