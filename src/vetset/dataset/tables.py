@@ -24,6 +24,13 @@ def decoded(where: str) -> Iterator[None]:
     try:
         with readable(where):
             yield
+    except pa.ArrowMemoryError:
+        # Arrow reads by rows: one long value that a dictionary repeats makes gigabytes of a file of kilobytes.
+        raise DatasetError(
+            "reading the parquet file takes more memory than there is",
+            where=where,
+            todo="It was damaged or made to do that; look at it by hand. The others are not affected.",
+        ) from None
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(
             f"the parquet file is damaged ({type(error).__name__})",
