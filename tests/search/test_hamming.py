@@ -1,4 +1,4 @@
-"""HammingIndex returns what the linear scan returns, both ways, in the same order."""
+"""HammingIndex returns what the linear scan returns, all ways, in the same order."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from vetset.model.errors import DatasetError, ListError, UsageError
 from vetset.search import hamming, linear
 from vetset.search.hamming import HammingIndex
 
-WAYS = ["auto", "brute", "bands"]
+WAYS = ["auto", "brute", "bands", "probe"]
 
 
 def uniform(rng, size):
@@ -41,7 +41,7 @@ def assert_same(queries, codes, radius=31, ways=WAYS):
 
 @pytest.mark.parametrize("radius", [0, 1, 15, 16, 30, 31])
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 1000])
-def test_both_ways_are_the_linear_scan(size, radius):
+def test_all_ways_are_the_linear_scan(size, radius):
     rng = np.random.default_rng(size)
     codes = uniform(rng, size)
     near = [at_distance(rng, codes[i % size], i) for i in range(40 if size else 0)]
@@ -51,7 +51,7 @@ def test_both_ways_are_the_linear_scan(size, radius):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 60), st.integers(0, 31), st.integers(1, 90))
-def test_both_ways_are_the_linear_scan_on_crowded_codes(seed, size, asked, radius, spread):
+def test_all_ways_are_the_linear_scan_on_crowded_codes(seed, size, asked, radius, spread):
     rng = np.random.default_rng(seed)
     centre = uniform(rng, 1)
     crowd = flipped(np.repeat(centre, size + asked, axis=0), rng.integers(0, 256, (size + asked, spread)))
@@ -66,7 +66,7 @@ def test_clusters_of_two_hundred_equal_codes_give_every_pair():
     assert assert_same(queries, codes[rng.permutation(700)]) == 2 * 200 * 200
 
 
-@pytest.mark.parametrize("way", ["brute", "bands"])
+@pytest.mark.parametrize("way", ["brute", "bands", "probe"])
 def test_more_pairs_than_the_first_buffer_holds(way):
     rng = np.random.default_rng(2)
     code = uniform(rng, 1)[0]
@@ -117,7 +117,7 @@ def test_a_million_codes_against_queries_planted_at_0_to_33():
     codes = uniform(rng, 1_000_000)
     near = [at_distance(rng, codes[29_000 * i], i) for i in range(34)]
     queries = np.concatenate([np.array(near), uniform(rng, 6)])
-    assert assert_same(queries, codes, ways=["brute", "bands"]) == 32
+    assert assert_same(queries, codes, ways=["brute", "bands", "probe"]) == 32
 
 
 def test_rounds_of_queries_do_not_change_the_answer(monkeypatch):
@@ -152,6 +152,18 @@ def test_the_choice_goes_to_brute_force_for_small_and_for_crowded_batches_and_to
     crowded = np.tile(codes[:1], (20_000, 1))
     HammingIndex(crowded).join(crowded)
     assert chosen == ["brute"]
+
+
+def test_a_list_that_is_asked_small_batches_again_and_again_is_sorted_once_and_then_probed(monkeypatch):
+    rng = np.random.default_rng(9)
+    codes = uniform(rng, 20_000)
+    index = HammingIndex(codes)
+    asked = [index.join(codes[i : i + 3]) for i in range(150)]
+    assert all(query.tolist() == [0, 1, 2] for query, _, _ in asked)
+    monkeypatch.setattr(HammingIndex, "_brute", None)  # calling it would fail
+    monkeypatch.setattr(hamming, "_sort", None)
+    query, entry, apart = index.join(codes[7:9])
+    assert (query.tolist(), entry.tolist(), apart.tolist()) == ([0, 1], [7, 8], [0, 0])
 
 
 def _nothing():

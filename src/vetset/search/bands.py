@@ -71,6 +71,63 @@ def sort_bands(values: NDArray[np.uint16], starts: NDArray[np.uint32], order: ND
 
 
 @njit(cache=True, nogil=True)
+def _bucket(queries: NDArray[np.uint64], query: int, band: int, probe: int) -> Any:
+    """The bucket of a query in a band, or from probe 1 on the one that differs from it in a bit."""
+    value = np.int64((queries[query, band >> 2] >> np.uint64(16 * (band & 3))) & np.uint64(0xFFFF))
+    return value if probe == 0 else value ^ (1 << (probe - 1))
+
+
+@njit(cache=True, nogil=True)
+def count_met(queries: NDArray[np.uint64], starts: NDArray[np.uint32], flips: int) -> Any:
+    """How many entries `probe_bands` would look at."""
+    met: Any = 0
+    for query in range(queries.shape[0]):
+        for band in range(BANDS):
+            for probe in range(1 + 16 * flips):
+                bucket = _bucket(queries, query, band, probe)
+                met += np.int64(starts[band, bucket + 1]) - np.int64(starts[band, bucket])
+    return met
+
+
+@njit(cache=True, nogil=True)
+def probe_bands(
+    rule: tuple[np.uint64, np.uint64],
+    codes: NDArray[np.uint64],
+    sorted_bands: tuple[NDArray[np.uint32], NDArray[np.uint32]],
+    queries: NDArray[np.uint64],
+    out: Out,
+) -> Any:
+    """All pairs, query by query: for batches that are too small to be worth sorting.
+
+    Args:
+        rule: bits that a band in common may differ in, 0 or 1; and the largest distance.
+        codes: uint64 (n, 4), the entries.
+        sorted_bands: what `sort_bands` made of them.
+        queries: uint64 (q, 4).
+        out: where the pairs go, queries first.
+    """
+    flips, radius = rule
+    starts, order = sorted_bands
+    pairs, distances = out
+    found = 0
+    for query in range(queries.shape[0]):
+        for band in range(BANDS):
+            for probe in range(1 + 16 * np.int64(flips)):
+                bucket = _bucket(queries, query, band, probe)
+                for slot in range(starts[band, bucket], starts[band, bucket + 1]):
+                    entry = order[band, slot]
+                    apart = distance(codes, entry, queries, query)
+                    if apart > radius or _in_earlier_band(codes, entry, queries, query, band, flips):
+                        continue
+                    if found < distances.size:
+                        pairs[0, found] = query
+                        pairs[1, found] = entry
+                        distances[found] = apart
+                    found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
 def _gather(codes: NDArray[np.uint64], order: NDArray[np.uint32], word: int) -> Any:
     """A word of each code in sorted order: in a loop of its own the cache misses overlap."""
     sorted_word = np.empty(order.size, np.uint64)

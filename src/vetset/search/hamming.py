@@ -1,8 +1,10 @@
 """Codes of 256 bits within a Hamming distance: every pair, for any list and any batch.
 
-Two ways to the same answer: comparing everything with everything, which wins for short lists and small batches, and
-the join over sorted bands (`vetset.search.bands`), which wins for large ones. The choice counts the work of both on
-the data at hand, so that codes that crowd in a few buckets do not make the clever way the slow one.
+Three ways to the same answer: comparing everything with everything, which wins for short lists; the join over sorted
+bands (`vetset.search.bands`), which wins for large batches; and probing the bands query by query, which wins for small
+batches once the list is sorted. The choice counts the work of each on the data at hand, so that codes that crowd in a
+few buckets do not make the clever way the slow one. A list that is only asked small batches is sorted when comparing
+has cost as much as sorting would have.
 """
 
 from collections.abc import Callable
@@ -32,6 +34,12 @@ _FIRST_ROOM = 1 << 16
 _COST_CANDIDATE = 2.5
 _COST_CODE = 60.0
 _COST_BUCKET = 20.0
+# Small batches: every entry is read once for all queries of a tile; a probe visits buckets, and entries in no order.
+_COST_ENTRY = 12.0
+_COST_PROBE = 30.0
+_COST_MET = 60.0
+_COST_SORT = 1_500.0
+_MOST_PROBED = 1 << 14
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]
 _NONE: Pairs = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint16))
@@ -40,7 +48,8 @@ _NONE: Pairs = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uin
 class HammingIndex:
     """Finds every pair of 256-bit codes within a distance of at most 31.
 
-    Holds the codes, and from the first large batch on 64 bytes a code and 12 MB more for the sorted bands.
+    Holds the codes, and from the first large batch on, or after many small ones, 64 bytes a code and 12 MB more for the
+    sorted bands.
 
     Args:
         codes: uint8 (n, 32); duplicates are kept.
@@ -49,7 +58,7 @@ class HammingIndex:
         ListError: the array is of another type or shape, or holds 2**32 codes.
     """
 
-    __slots__ = ("_codes", "_order", "_starts")
+    __slots__ = ("_codes", "_order", "_spent", "_starts")
 
     def __init__(self, codes: NDArray[np.uint8]) -> None:
         self._codes = _as_words(codes, ListError, "the list")
@@ -57,6 +66,7 @@ class HammingIndex:
             raise ListError("the list is too long for one index", expected=f"at most {_MOST_ENTRIES:,} entries")
         self._starts: NDArray[np.uint32] | None = None
         self._order: NDArray[np.uint32] | None = None
+        self._spent = 0.0
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -66,7 +76,7 @@ class HammingIndex:
         queries: NDArray[np.uint8],
         radius: int = MOST_RADIUS,
         *,
-        way: Literal["auto", "brute", "bands"] = "auto",
+        way: Literal["auto", "brute", "bands", "probe"] = "auto",
     ) -> Pairs:
         """All pairs of a query and an entry within `radius` bits.
 
@@ -95,9 +105,12 @@ class HammingIndex:
         return _joined(rounds)
 
     def _join_round(self, queries: NDArray[np.uint64], radius: int, way: str) -> Pairs:
-        brute = len(queries) * len(self._codes)
+        brute = len(self._codes) * (len(queries) + _COST_ENTRY)
         passes = bands.BANDS * (_COST_CODE * (len(queries) + len(self._codes)) + _COST_BUCKET * bands.VALUES)
+        if way == "probe" or (way == "auto" and self._probing_wins(queries, radius, brute, passes)):
+            return self._probe(queries, radius)
         if way == "brute" or (way == "auto" and brute <= passes):
+            self._spent += brute
             return self._brute(queries, radius)
         flips = bands.band_flips(radius)
         starts, order = self._sorted()
@@ -116,6 +129,21 @@ class HammingIndex:
             sides = [(codes, bounds[band], positions[band]) for codes, bounds, positions in (inner, outer)]
             found.append(_grown(bands.join_band, rule, *sides))
         return _in_order(found, swap=swap)
+
+    def _probing_wins(self, queries: NDArray[np.uint64], radius: int, brute: float, passes: float) -> bool:
+        """Whether the list is sorted, or ought to be by now, and probing is the quickest way for this batch."""
+        flips = bands.band_flips(radius)
+        visits = _COST_PROBE * bands.BANDS * (1 + 16 * flips) * len(queries)
+        if len(queries) > _MOST_PROBED or visits >= min(brute, passes):
+            return False
+        if self._starts is None and self._spent + brute < _COST_SORT * len(self._codes):
+            return False
+        starts, _ = self._sorted()
+        return visits + _COST_MET * float(bands.count_met(queries, starts, flips)) < min(brute, passes)
+
+    def _probe(self, queries: NDArray[np.uint64], radius: int) -> Pairs:
+        rule = (np.uint64(bands.band_flips(radius)), np.uint64(radius))
+        return _in_order([_grown(bands.probe_bands, rule, self._codes, self._sorted(), queries)])
 
     def _brute(self, queries: NDArray[np.uint64], radius: int) -> Pairs:
         rounds = [_NONE]
