@@ -98,3 +98,32 @@ def test_different_things_cannot_be_added():
         Coverage(Kind.PDQ, 0, 0) + Coverage(Kind.MD5, 0, 0)
     with pytest.raises(ValueError, match="cannot be added"):
         Tally("one", Kind.PDQ, 0, 0, 0) + Tally("two", Kind.PDQ, 0, 0, 0)
+
+
+TRUNCATED = Coverage(Kind.PDQ, 10, 7, {Reason.TRUNCATED: 2, Reason.UNDECODABLE: 1})
+
+
+@pytest.mark.parametrize("partial", [0, 1, 2])
+def test_matches_of_truncated_files_are_put_back_among_the_truncated(partial):
+    undecided = {Reason.TRUNCATED: 2 - partial, Reason.UNDECODABLE: 1}
+    tally = Tally("one", Kind.PDQ, 10, 2 + partial, 5, undecided, partial)
+    tally.check(TRUNCATED, "shard")
+    assert (tally + tally).matched_partial == 2 * partial
+
+
+@pytest.mark.parametrize(
+    "tally",
+    [
+        Tally("one", Kind.PDQ, 10, 3, 5, {Reason.TRUNCATED: 1, Reason.UNDECODABLE: 1}),
+        Tally("one", Kind.PDQ, 10, 3, 5, {Reason.TRUNCATED: 2}, 1),
+        Tally("one", Kind.PDQ, 10, 2, 5, {Reason.TRUNCATED: 2, Reason.UNDECODABLE: 1}, 1),
+        Tally("one", Kind.PDQ, 10, 5, 5, {}, 3),
+        Tally("one", Kind.PDQ, 10, 1, 6, {Reason.TRUNCATED: 3}, 0),
+        Tally("one", Kind.PDQ, 10, 1, 5, {Reason.TRUNCATED: 3, Reason.UNDECODABLE: 1}, -1),
+    ],
+    ids=["not said", "of another reason", "said twice", "more than are truncated", "a reason exchanged", "below none"],
+)
+def test_a_tally_whose_reasons_are_not_those_of_the_coverage_is_refused(tally):
+    assert tally.balanced is (sum(tally.undecided.values()) + tally.matched + tally.not_matched == 10)
+    with pytest.raises(CountError, match="does not add up"):
+        tally.check(TRUNCATED, "shard")

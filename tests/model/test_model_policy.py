@@ -88,3 +88,28 @@ def test_the_digest_of_the_defaults_is_golden():
 def test_a_policy_cannot_be_changed():
     with pytest.raises(ValidationError):
         Policy().match.pdq_radius = 3
+
+
+def test_variants_are_named_once_and_in_any_order():
+    backwards = ScanPolicy(variants=tuple(reversed(ScanPolicy().variants)))
+    assert backwards.digest == ScanPolicy().digest
+    assert ScanPolicy(variants=()).pdq_variants == ()
+    with pytest.raises(ValidationError, match="once"):
+        ScanPolicy(variants=("white", "white"))
+    with pytest.raises(ValidationError):
+        ScanPolicy(variants=("sideways",))
+
+
+@pytest.mark.parametrize("frames", [0, 9])
+def test_the_number_of_frames_has_bounds(frames):
+    with pytest.raises(ValidationError):
+        ScanPolicy(frames=frames)
+
+
+def test_another_choice_of_variants_is_another_scan():
+    choices = [ScanPolicy(), ScanPolicy(variants=("white",)), ScanPolicy(frames=3)]
+    assert len({choice.digest for choice in choices}) == 3
+
+
+def test_without_pdq_there_are_no_variants():
+    assert ScanPolicy(kinds=("md5",)).pdq_variants == ()

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from vetset.model.canonical import canonical_json, document_digest
-from vetset.model.coverage import Coverage
+from vetset.model.coverage import Coverage, Drift
 from vetset.model.dataset import ShardDigest
 from vetset.model.errors import OutputError, UsageError
 from vetset.model.policy import Policy
@@ -161,6 +161,7 @@ class Manifest:
         unbalanced: where counts do not add up, in words without a count of matches.
         unclaimed: files of the dataset that belong to no shard: they were not audited.
         rechecks: what came after the audit, in order. The request stays what it was.
+        drift: per kind of digest, how the stored bytes compare with what the dataset declares of them.
         vetset: version of the software.
     """
 
@@ -173,6 +174,7 @@ class Manifest:
     unbalanced: tuple[str, ...] = ()
     unclaimed: int = 0
     rechecks: tuple[RecheckNote, ...] = ()
+    drift: Mapping[Kind, Drift] = field(default_factory=dict)
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
 
@@ -184,6 +186,10 @@ class Manifest:
     def coverage_json(self) -> dict[str, Any]:
         """Coverage as JSON, in the order of the kinds, whatever order the file has."""
         return {kind.value: self.coverage[kind].to_json() for kind in Kind if kind in self.coverage}
+
+    def drift_json(self) -> dict[str, dict[str, int]]:
+        """How stored bytes and declared digests compare, as JSON, in the order of the kinds."""
+        return {kind.value: self.drift[kind].to_json() for kind in Kind if kind in self.drift}
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Columns, Embedder, Format, Json, Lists, PolicyFile, SealTo, Workers, mapping_of
-from vetset.cli.output import emit, progress
+from vetset.cli.output import drift_lines, emit, progress
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "shards": {"read": len(manifest.shards), "reused": result.reused, "failed": len(manifest.failed)},
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
+        "drift": manifest.drift_json(),
         "lists": [used.name for used in manifest.request.lists],
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
         "errors": list(result.errors),
@@ -36,6 +37,7 @@ def text_of(document: dict[str, Any], out: Path) -> str:
     for kind, coverage in document["coverage"].items():
         undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
         lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
     names = ", ".join(document["sealed_to"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vetset.cli.options import Json, KeyFile, StorePlace
-from vetset.cli.output import emit
+from vetset.cli.output import drift_lines, emit
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
 
@@ -65,6 +65,7 @@ def summary_text(document: dict[str, Any]) -> str:
         lines.append(
             f"coverage {kind:<10} {coverage['decided']} of {coverage['records']} decided; undecided: {reasons}"
         )
+    lines += drift_lines(document["drift"])
     return "\n".join(lines)
 
 

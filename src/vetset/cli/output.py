@@ -41,6 +41,16 @@ def complain(error: VetsetError, *, as_json: bool) -> None:
         print(f"vetset: {error}", file=sys.stderr)
 
 
+def drift_lines(drift: dict[str, dict[str, int]]) -> list[str]:
+    """How stored bytes compare with declared digests, for each kind of which anything is declared."""
+    return [
+        f"  {kind:<10} stored bytes: {counts['agree']} as declared, {counts['differ']} differ, "
+        f"{counts['undeclared']} without a declared digest"
+        for kind, counts in drift.items()
+        if counts["agree"] or counts["differ"]
+    ]
+
+
 def size_text(size: float) -> str:
     """Bytes in words."""
     for unit in ("B", "KB", "MB", "GB"):

@@ -46,6 +46,7 @@ for _plugin in ("Jpeg", "Mpo", "Png", "Gif", "WebP", "Avif", "Tiff", "Bmp", "Jpe
 # Pillow's debug lines quote what files hold.
 logging.getLogger("PIL").setLevel(logging.INFO)
 
+_AVIF = (b"ftypavif", b"ftypavis")  # HEIC begins alike; nothing here reads it
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 
 # What Pillow raises about bytes it cannot make a picture of: OSError for data that end or break, SyntaxError for wrong
@@ -162,7 +163,7 @@ def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Pictu
             orientation, alpha = _orientation(picture, data), _alpha(picture)
             return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
     except UnidentifiedImageError:
-        known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:8] == b"ftyp"
+        known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:12] in _AVIF
         return Reason.UNDECODABLE if known else Reason.UNKNOWN_ENCODING
     except (MemoryError, Image.DecompressionBombError):
         return Reason.TOO_LARGE

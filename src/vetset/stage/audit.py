@@ -5,6 +5,7 @@ match and seal, and nowhere else; a resumed run recomputes them from store × li
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from vetset.case.ledger import Ledger, seal_floor
 from vetset.case.manifest import FailedShard, Manifest, Request, ScannedShard, write_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.engine.outcome import Engine
-from vetset.model.coverage import Coverage, Tally, total_coverage, total_tally
+from vetset.model.coverage import Coverage, Drift, Tally, total_coverage, total_drift, total_tally
 from vetset.model.dataset import Format, Shard, ShardDigest, shard_names
 from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
@@ -164,6 +165,15 @@ def _undecidable(lists: Sequence[HashList], policy: Policy, records: int) -> Sha
     )
 
 
+def _drift(table: RecordTable) -> dict[Kind, Drift]:
+    """How stored bytes and declared digests compare; a part that is damaged was told of by its counts."""
+    found: list[Drift] = []
+    for index in range(len(table.shards)):
+        with suppress(CountError):
+            found += table.part(index).drift()
+    return total_drift(found)
+
+
 def _imbalances(coverages: Sequence[Coverage], tallies: Sequence[Tally], where: str) -> list[str]:
     by_kind = {coverage.kind: coverage for coverage in coverages}
     problems = []
@@ -205,7 +215,7 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     table = record_table(store, manifest)
     matched = match_store(table, job.lists, job.request.policy)
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
-    manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances)
+    manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
     ledger = ledger_of(job.out, manifest)
     read = partial(provenance, table=table, root=job.root, shards=job.shards, mapping=job.mapping)
     found = read({match.record for match in matched.matches})

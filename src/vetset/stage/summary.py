@@ -127,6 +127,7 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
         "shards": {"read": len(manifest.shards), "failed": len(manifest.failed)},
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
+        "drift": manifest.drift_json(),
         "lists": _lists(findings, manifest),
         "union": _union(findings, manifest),
         "candidates": {

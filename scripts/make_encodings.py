@@ -1,0 +1,223 @@
+# ruff: noqa: INP001, T201 - scripts are run, never imported
+"""Write docs/encodings.md: how every encoding hashes, and what each variant costs, as measured now.
+
+    python scripts/make_encodings.py --peer .venv-bench/bin/python
+
+`--peer` is a Python that has threatexchange (`make bench` installs one); it hashes the same files.
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import PIL
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "signal")]
+
+from bench.pictures import pictures  # noqa: E402 - found beside this folder
+from encoding_cases import Case, cases, encoded  # noqa: E402
+
+from photographs import tiles  # noqa: E402
+from vetset.model.policy import ScanPolicy  # noqa: E402
+from vetset.model.signal import Form  # noqa: E402
+from vetset.signal.decode import decode  # noqa: E402
+from vetset.signal.fingerprint import fingerprint  # noqa: E402
+from vetset.signal.pdq import pdq  # noqa: E402
+
+PAGE = ROOT / "docs" / "encodings.md"
+PICTURES = 8
+SIDE = 240
+ROUNDS = 7
+
+_PEER = """
+import json, sys
+from importlib.metadata import version
+from pathlib import Path
+from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes
+found = []
+for path in json.loads(sys.stdin.read()):
+    try:
+        found.append(pdq_from_bytes(Path(path).read_bytes())[0])
+    except Exception as error:
+        found.append(None)
+print(json.dumps([version("threatexchange"), found]))
+"""
+
+HEAD = """\
+# Encodings and variants
+
+Written by `python scripts/make_encodings.py`; every figure was measured when it ran. Change the script, not this
+page.
+
+## A picture hashes to itself in every encoding
+
+Greatest PDQ distance, in bits of 256, between the file and the RGB form of the same pixels (for palettes, one-bit
+and grey pictures: of their own pixels), over {pictures} crops of ordinary photographs whose hash is usable (quality
+≥ 50), {side} × {side}. *At most* is what the tests ask for; a match is a distance of at most 31. HEIC is
+`unknown_encoding`. {versions}
+
+Embedded profiles are ignored, transparent pixels keep the colour that is stored under them, and no orientation is
+applied: the table is about the picture *as stored*, which is what loaders hand to a model. {peer}
+"""
+
+VARIANTS = """\
+## Variants, and their price
+
+Beside the stored picture, `scan.variants` of the [policy](policy.md) names forms of it that are hashed where they
+differ. Each match says which form agreed (`Match.variant`). Each form is one change of the stored picture: a
+picture that is both transparent and turned is hashed over white as it lies, and upright with its stored colours.
+
+A record is decided for PDQ if the stored picture or any variant but `partial` has a hash of quality ≥
+`min_pdq_quality`. `partial` may match, never confirms and never decides: `matched_partial` of a tally counts such
+records, which the coverage calls `truncated`. What is missing of a truncated file is grey (JPEG) or black (PNG); an
+interlaced PNG and a JPEG of four inks have no partial form. Where a later frame of an animation is damaged, the
+samples before it count. No more than 256 frames of one animation, and no more than `max_pixels` pixels of it, are
+looked at.
+
+`resized512` is off by default. Meta's C++ file tool brings a picture with a side over 512 to 512 × 512 (nearest
+pixel by the corner, proportions not kept) before it hashes; the Python tools do not. vetset does the same to the
+same pixels: on 113 pictures without loss (90 of them larger than 512) every hash and quality equalled the tool's,
+compiled from source. Hashed at full size, the 90 lay 6 bits (median) from the tool's hash, one in ten more than 14,
+and 3 % more than 31: turn it on where a list was made by that tool and the dataset stores large pictures.
+
+`dihedral` hashes seven more pictures, each from its own pixels and not from one transform: that is slower, and
+exact.
+
+µs a picture, one thread, all digests and PDQ, median of {rounds} rounds; *without* has no variants on. A picture to
+which a variant does not apply is not hashed again: the first rows are what the defaults cost on ordinary
+photographs.
+
+| pictures | variants | without | with | more |
+|---|---|---:|---:|---:|
+"""
+
+
+def distance(one: bytes, other: bytes) -> int:
+    """Bits that differ."""
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
+def peer_codes(python: str, files: Sequence[bytes]) -> tuple[str, list[str | None]]:
+    """Version of threatexchange, and what it makes of every file; None where it raises."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(len(files))]
+        for path, data in zip(paths, files, strict=True):
+            path.write_bytes(data)
+        asked = json.dumps([str(path) for path in paths])
+        told = subprocess.run([python, "-c", _PEER], input=asked, capture_output=True, text=True, check=True)  # noqa: S603
+    version, codes = json.loads(told.stdout)
+    return version, codes
+
+
+def table(every: Sequence[Case], peer: str | None) -> tuple[list[str], str]:
+    """Rows of the table, and what is said of the peer."""
+    usable = [pixels for pixels in tiles(SIDE, 2 * PICTURES, 5) if pdq(pixels)[1] >= ScanPolicy().min_pdq_quality]
+    made = [[case.make(pixels) for pixels in usable[:PICTURES]] for case in every]
+    own = [[pdq(np.ascontiguousarray(pixels))[0] for _, pixels in files] for files in made]
+    version, codes = ("", []) if peer is None else peer_codes(peer, [data for files in made for data, _ in files])
+    head = ["| encoding | at most | vetset |" + (" threatexchange |" if peer else "")]
+    head.append("|---|---:|---:|" + ("---:|" if peer else ""))
+    rows = []
+    for number, (case, files, wanted) in enumerate(zip(every, made, own, strict=True)):
+        mine = [distance(pdq(_pixels(data))[0], code) for (data, _), code in zip(files, wanted, strict=True)]
+        row = f"| {case.name} | {case.bound} | {max(mine)} |"
+        if peer:
+            theirs = codes[number * PICTURES : (number + 1) * PICTURES]
+            far = [distance(bytes.fromhex(code), own) for code, own in zip(theirs, wanted, strict=True) if code]
+            row += f" {max(far)} |" if len(far) == len(theirs) else " error |"
+        rows.append(row)
+    said = f"threatexchange {version} hashed the same files with `pdq_from_bytes`." if peer else ""
+    return head + rows, said
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    found = decode(data, max_pixels=1 << 28)
+    if not isinstance(found, np.ndarray):
+        raise TypeError(f"not decoded: {found}")
+    return found
+
+
+def microseconds(files: Sequence[bytes], forms: Sequence[Form]) -> tuple[float, float]:
+    """µs a picture without and with these variants, round by round in turns."""
+    policy = ScanPolicy()
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(ROUNDS + 1):
+        for on, taken in seconds.items():
+            begun = time.process_time()
+            for data in files:
+                fingerprint(data, policy=policy, variants=forms if on else ())
+            taken.append(time.process_time() - begun)
+    found = {on: median(each[1:]) / len(files) * 1e6 for on, each in seconds.items()}  # the first round compiles
+    return found[False], found[True]
+
+
+def prices() -> list[str]:
+    """Rows of the table of prices."""
+    small = pictures([(256, 256), (384, 384), (512, 512), (512, 384)], 10, seed=1)
+    large = pictures([(800, 600), (1000, 750), (1024, 768)], 10, seed=2)
+    opened = [Image.open(io.BytesIO(data)).convert("RGB") for data in small]
+    faded = []
+    for picture in opened:
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        faded.append(encoded(picture, "PNG"))
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    turned = [encoded(Image.open(io.BytesIO(data)), "JPEG", exif=tags, quality=90) for data in small]
+    frames = [Image.fromarray(pixels) for pixels in tiles(240, 20, 9)]
+    moving = {
+        form: [encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)]
+        for form, options in (("GIF", {}), ("PNG", {}), ("WEBP", {"quality": 80}))
+    }
+    defaults = ScanPolicy().variants
+    told: list[tuple[str, list[bytes], Sequence[Form]]] = [
+        ("JPEG, 256 to 512 px", small, defaults),
+        ("JPEG, 800 to 1024 px", large, defaults),
+        ("JPEG, 256 to 512 px, EXIF orientation 6", turned, (Form.UPRIGHT,)),
+        ("RGBA PNG, 256 to 512 px", faded, (Form.WHITE,)),
+        ("RGBA PNG, 256 to 512 px", faded, (Form.WHITE, Form.BLACK)),
+        ("GIF of 20 frames, 240 px", moving["GIF"], (Form.FRAMES,)),
+        ("APNG of 20 frames, 240 px", moving["PNG"], (Form.FRAMES,)),
+        ("WebP of 20 frames, 240 px", moving["WEBP"], (Form.FRAMES,)),
+        ("JPEG, 256 to 512 px, last 5 % missing", [data[: len(data) * 19 // 20] for data in small], (Form.PARTIAL,)),
+        ("PNG, 256 to 512 px, last 5 % missing", [_cut(data) for data in small], (Form.PARTIAL,)),
+        ("JPEG, 256 to 512 px", small, (Form.RESIZED_512,)),
+        ("JPEG, 800 to 1024 px", large, (Form.RESIZED_512,)),
+        ("JPEG, 256 to 512 px", small, (Form.DIHEDRAL,)),
+        ("JPEG, 800 to 1024 px", large, (Form.DIHEDRAL,)),
+    ]
+    rows = []
+    for name, files, forms in told:
+        without, including = microseconds(files, forms)
+        words = "the defaults" if forms == defaults else ", ".join(f"`{form}`" for form in forms)
+        rows.append(f"| {name} | {words} | {without:.0f} | {including:.0f} | {including / without - 1:+.1%} |")
+    return rows
+
+
+def _cut(data: bytes) -> bytes:
+    whole = encoded(Image.open(io.BytesIO(data)).convert("RGB"), "PNG")
+    return whole[: len(whole) * 19 // 20]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peer", help="a Python that has threatexchange")
+    rows, said = table(list(cases()), parser.parse_args().peer)
+    head = HEAD.format(pictures=PICTURES, side=SIDE, versions=f"Pillow {PIL.__version__} wrote the files.", peer=said)
+    body = VARIANTS.format(rounds=ROUNDS) + "\n".join(prices())
+    PAGE.write_text(f"{head}\n" + "\n".join(rows) + f"\n\n{body}\n", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

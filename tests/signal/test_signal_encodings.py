@@ -1,0 +1,54 @@
+"""A picture hashes to itself in every encoding, and the page that says so has every row."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoding_cases import LOSSLESS, cases
+
+from photographs import tiles
+from vetset.model.signal import Reason
+from vetset.signal.decode import decode
+from vetset.signal.pdq import pdq, pdq_plain
+
+CASES = {case.name: case for case in cases()}
+PICTURES = tiles(240, 3, 71)
+PAGE = Path(__file__).parents[2] / "docs" / "encodings.md"
+
+
+def distance(one, other):
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_encoding_hashes_within_its_bound_of_the_rgb_form(name):
+    for number, pixels in enumerate(PICTURES):
+        data, own = CASES[name].make(pixels)
+        found = decode(data, max_pixels=1 << 24)
+        assert isinstance(found, np.ndarray), found
+        plain = pdq_plain(np.ascontiguousarray(own))[0]
+        assert distance(pdq(found)[0], plain) <= CASES[name].bound, number
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.bound == LOSSLESS])
+def test_a_lossless_encoding_gives_back_its_own_pixels(name):
+    data, own = CASES[name].make(PICTURES[0])
+    np.testing.assert_array_equal(decode(data, max_pixels=1 << 24), own)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
+def test_heic_is_an_unknown_encoding(brand):
+    data = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(400)
+    assert decode(data, max_pixels=1 << 24) is Reason.UNKNOWN_ENCODING
+
+
+def test_the_page_has_a_row_for_every_encoding_and_none_for_others():
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    assert {name.strip(): int(bound) for name, bound in rows} == {name: case.bound for name, case in CASES.items()}
+
+
+def test_the_figures_on_the_page_keep_their_bounds():
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == len(CASES)
+    assert all(int(seen) <= int(bound) for _, bound, seen in rows)
