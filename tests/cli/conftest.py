@@ -20,7 +20,8 @@ class Ended(NamedTuple):
 def vetset(monkeypatch, capsys, tmp_path):
     """Run a command line; lists lie in a home of this test, and nothing starts a process."""
     monkeypatch.setenv("VETSET_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(LocalEngine, "__init__", lambda self, workers=None: setattr(self, "workers", 0))
+    begin = LocalEngine.__init__
+    monkeypatch.setattr(LocalEngine, "__init__", lambda self, _workers=None, **_limits: begin(self, 0))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["vetset", *map(str, arguments)])

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from vetset.model.canonical import canonical_json, document_digest
 from vetset.model.coverage import Coverage, Drift
@@ -73,7 +73,7 @@ class ScannedShard:
     uri: str
     name: ShardDigest
     digest: str
-    records: int
+    records: Annotated[int, Field(ge=0)]
     part: str
 
 

@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vetset.cli.options import Columns, Embedder, Format, Json, Lists, PolicyFile, SealTo, Workers, mapping_of
+from vetset.cli.options import (
+    Columns,
+    Embedder,
+    Format,
+    Json,
+    Lists,
+    Memory,
+    PolicyFile,
+    SealTo,
+    Seconds,
+    Workers,
+    mapping_of,
+    memory_bytes,
+)
 from vetset.cli.output import drift_lines, emit, progress
 from vetset.model.errors import CountError, UsageError
 
@@ -78,6 +91,8 @@ def command(
     policy: PolicyFile = None,
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
+    shard_seconds: Seconds = None,
+    worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
     as_json: Json = False,
@@ -105,7 +120,7 @@ def command(
         store=store,
         embeddings=embeddings,
         embedder=embedder,
-        engine=LocalEngine(workers),
+        engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
         reporter=progress(as_json=as_json),
     )
     conclude(result, out, as_json=as_json)

@@ -47,6 +47,16 @@ StorePlace = Annotated[
     Path | None,
     typer.Option("--store", help="Where the store lies now, if not where the audit left it.", show_default=False),
 ]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--shard-seconds", help="Give up a shard that takes longer; needed for hostile data.", show_default=False
+    ),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option("--worker-gib", help="Memory that a worker may take; needed for hostile data.", show_default=False),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Processes; one per core if not given.", min=1, show_default=False)
 ]
@@ -67,3 +77,8 @@ def mapping_of(columns: list[str] | None) -> dict[str, str]:
             )
         mapping[role] = name
     return mapping
+
+
+def memory_bytes(gib: float | None) -> int | None:
+    """The limit as the engine takes it."""
+    return None if gib is None else int(gib * (1 << 30))

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from vetset.cli.audit import conclude
-from vetset.cli.options import Columns, Embedder, Format, Json, Lists, PolicyFile, SealTo, Workers, mapping_of
+from vetset.cli.options import (
+    Columns,
+    Embedder,
+    Format,
+    Json,
+    Lists,
+    Memory,
+    PolicyFile,
+    SealTo,
+    Seconds,
+    Workers,
+    mapping_of,
+    memory_bytes,
+)
 from vetset.cli.output import emit, progress
 from vetset.model.errors import CountError
 
@@ -24,6 +37,8 @@ def scan_command(
     embedder: Embedder = "",
     policy: PolicyFile = None,
     workers: Workers = None,
+    shard_seconds: Seconds = None,
+    worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
     as_json: Json = False,
@@ -47,7 +62,7 @@ def scan_command(
         embedder=embedder,
         part=part,
         merge=merge,
-        engine=LocalEngine(workers),
+        engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
         reporter=progress(as_json=as_json),
     )
     document = {

@@ -131,7 +131,10 @@ def checked_statement(envelope: bytes, signer: PublicKey, key: PrivateKey | None
         )
     result = None
     if key is not None:
-        sealed = base64.b64decode(str(found.predicate.get("sealed_result", "")), validate=True)
+        try:
+            sealed = base64.b64decode(str(found.predicate.get("sealed_result", "")), validate=True)
+        except ValueError:
+            raise SignatureError("what was signed holds no sealed result", where="statement") from None
         result = unpacked(unseal(sealed, key), "statement")
     return Checked(found.subjects, found.predicate, result)
 

@@ -7,6 +7,7 @@ mean nothing without the dataset, filled up with random ones to a size class, so
 import hashlib
 import hmac
 import json
+import re
 import secrets
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,6 +27,8 @@ from vetset.stage.expand import copies
 from vetset.store.records import RecordTable
 
 PAYLOAD_TYPE = "application/vnd.vetset.removal-order.v1+json"
+SALT_BYTES = 32
+_TOKEN = re.compile(r"[0-9a-f]{32}")
 LEAST_TOKENS = 1024
 """Least number of tokens in an order; it grows with the number of records, see `_filled`."""
 
@@ -80,7 +83,7 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         table: the revision's records.
         manifest: the audit's public side, which says what was audited and under which policy.
     """
-    salt = secrets.token_bytes(32)
+    salt = secrets.token_bytes(SALT_BYTES)
     request = manifest.request
     tokens = {token(salt, record) for record in to_remove(findings, table, request.policy)}
     return RemovalOrder(
@@ -108,9 +111,11 @@ def checked_order(envelope: bytes, signer: PublicKey) -> RemovalOrder:
     """
     payload = check(envelope, signer, PAYLOAD_TYPE)
     try:
-        return _ADAPTER.validate_python(json.loads(payload))
+        order = _ADAPTER.validate_python(json.loads(payload))
+        salted = len(bytes.fromhex(order.salt)) == SALT_BYTES
     except (ValueError, ValidationError):
         # without a cause: the validation's own text would repeat the order
-        raise SignatureError(
-            "what was signed is not a removal order", todo="Ask the custodian for a new one."
-        ) from None
+        salted = False
+    if not salted or not all(map(_TOKEN.fullmatch, order.tokens)):
+        raise SignatureError("what was signed is not a removal order", todo="Ask the custodian for a new one.")
+    return order

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from vetset.model.canonical import canonical_json, document_digest
 from vetset.model.dataset import Shard
@@ -99,7 +99,7 @@ class ScanNote:
 
     root: str
     format: str
-    dataset_stamp: str
+    dataset_stamp: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scan_policy: ScanPolicy
     mapping: Mapping[str, str | None]
     embedder: str

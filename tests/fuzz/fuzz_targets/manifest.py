@@ -16,4 +16,5 @@ def target(data: bytes) -> None:
     write_manifest(folder, manifest)
     assert read_manifest(folder) == manifest
     assert len(manifest.dataset_digest) == 64
+    assert all(shard.records >= 0 for shard in manifest.shards)
     manifest.coverage_json()

@@ -12,5 +12,7 @@ def target(data: bytes) -> None:
         order = checked_order(sign(PAYLOAD_TYPE, data, PRIVATE), PUBLIC)
     except SignatureError:
         return
+    assert len(bytes.fromhex(order.salt)) == 32
+    assert all(len(token) == 32 for token in order.tokens)
     again = checked_order(signed_order(order, PRIVATE), PUBLIC)
     assert (again.tokens, again.cover) == (order.tokens, order.cover)

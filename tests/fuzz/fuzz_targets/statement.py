@@ -1,7 +1,12 @@
 """An in-toto statement: canonical, or refused."""
 
-from vetset.model.errors import SignatureError, UsageError
-from vetset.seal.statement import parse_statement, statement
+from contextlib import suppress
+
+from fuzz_targets.fixed import PRIVATE, PUBLIC
+from vetset.model.errors import SignatureError, UsageError, VetsetError
+from vetset.seal.signature import sign
+from vetset.seal.statement import PAYLOAD_TYPE, parse_statement, statement
+from vetset.stage.attest import checked_statement
 
 
 def target(data: bytes) -> None:
@@ -13,3 +18,5 @@ def target(data: bytes) -> None:
         return
     except UsageError:
         raise AssertionError("an accepted statement cannot be written") from None
+    with suppress(VetsetError):
+        checked_statement(sign(PAYLOAD_TYPE, data, PRIVATE), PUBLIC, PRIVATE)

@@ -27,4 +27,5 @@ def target(data: bytes) -> None:
         (note,) = store.scans()
     except OutputError:
         return
+    assert "/" not in note.name
     assert _NOTE.validate_python(_NOTE.dump_python(note, mode="json")) == note
