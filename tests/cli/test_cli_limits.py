@@ -8,7 +8,7 @@ from vetset.model.errors import EngineError
 
 
 @pytest.mark.parametrize(("command", "rest"), [("audit", ["--list", "known", "--out"]), ("scan", ["--store"])])
-def test_limits_reach_the_engine(vetset, ready, roots, monkeypatch, command, rest):
+def test_limits_reach_the_engine(vetset, ready, roots, monkeypatch, command, rest):  # noqa: PLR0917  fixtures
     seen = {}
 
     def begin(_self, workers=None, *, seconds=None, memory=None):
