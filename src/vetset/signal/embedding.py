@@ -242,7 +242,7 @@ def _described(path: Path) -> Preparation:
             "the graph has no readable description of its pre-processing",
             expected=f"{description.name} beside {path.name}",
             where=str(description),
-            todo="vetset.signal.embedding.Preparation says what it holds",
+            todo="docs/embeddings.md says what it holds.",
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
