@@ -1,4 +1,4 @@
-"""The whole way over what the real img2dataset wrote: a picture by its declared digest, a failed download by its address."""
+"""The whole way over what the real img2dataset wrote: a declared digest, and the address of a failed download."""
 
 import hashlib
 import json
