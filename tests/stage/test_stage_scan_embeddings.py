@@ -16,6 +16,7 @@ from vetset.engine.local import LocalEngine
 from vetset.model.dataset import ShardDigest
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind, Reason
+from vetset.stage import pictured
 from vetset.stage import scan as stage
 from vetset.stage.progress import Silent
 from vetset.stage.space import computed_space
@@ -53,7 +54,7 @@ class Counting:
 @pytest.fixture
 def embedder(monkeypatch):
     counting = Counting()
-    monkeypatch.setattr(stage, "_embedder", lambda _name, _model: counting)
+    monkeypatch.setattr(pictured, "_embedder", lambda _name, _model: counting)
     return counting
 
 
@@ -76,8 +77,8 @@ def scanned(tmp_path, root):
 
 
 def test_pictures_wait_in_small_groups_and_none_is_lost(tmp_path, embedder, monkeypatch):
-    monkeypatch.setattr(stage, "CHUNK_RECORDS", 10)
-    monkeypatch.setattr(stage, "WAITING_PICTURES", 4)
+    monkeypatch.setattr(pictured, "CHUNK_RECORDS", 10)
+    monkeypatch.setattr(pictured, "WAITING_PICTURES", 4)
     tiles = encoded_tiles(23)
     (tmp_path / "d").mkdir()
     pack([(f"{index:04}", {"jpg": tile}) for index, tile in enumerate(tiles)], tmp_path / "d" / "00000.tar")
@@ -89,7 +90,7 @@ def test_pictures_wait_in_small_groups_and_none_is_lost(tmp_path, embedder, monk
 
 
 def test_large_pictures_do_not_wait_for_each_other(tmp_path, embedder, monkeypatch):
-    monkeypatch.setattr(stage, "WAITING_BYTES", 1)
+    monkeypatch.setattr(pictured, "WAITING_BYTES", 1)
     (tmp_path / "d").mkdir()
     pack([(f"{index:04}", {"jpg": tile}) for index, tile in enumerate(encoded_tiles(5))], tmp_path / "d" / "0.tar")
     scanned(tmp_path, tmp_path / "d")
