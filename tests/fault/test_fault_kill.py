@@ -91,7 +91,7 @@ def partials(folder):
 
 def committed(out):
     """Shards whose part is committed, by the files alone."""
-    return len(list((out / "store" / "parts").glob("*.parquet"))) if (out / "store" / "parts").exists() else 0
+    return len(list((out / "store" / "parts").glob("*.arrow"))) if (out / "store" / "parts").exists() else 0
 
 
 def assert_goes_on(places, undisturbed, out):

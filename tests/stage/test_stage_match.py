@@ -1,6 +1,7 @@
 """The join of a store with lists, against a linear scan over the same columns."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ import small
 from vetset.model.dataset import ShardDigest
 from vetset.model.policy import MatchPolicy, Policy
 from vetset.model.signal import Kind, Reason, Variant
-from vetset.stage.match import ListMatcher
+from vetset.stage import match as match_stage
+from vetset.stage.match import Given, ListMatcher
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, PartWriter
 from vetset.store.store import Store
@@ -22,19 +24,21 @@ REASONS = (Reason.NULL_VALUE, Reason.UNDECODABLE, Reason.LOW_QUALITY)
 SHARD = ShardDigest("a" * 64)
 
 
-def written(store, cells, quality, why):
+def written(store, cells, quality, why, *, name="part", chunks=1):
     """A part with these cells: (kind, variant) → list of bytes or None."""
     count = len(quality)
-    arrays = [pa.array(range(count), pa.int64()), pa.array([f"key {n}" for n in range(count)])]
+    arrays = [pa.array([f"key {n}" for n in range(count)])]
     for kind in KINDS:
         arrays += [Values.of(cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
         if kind is Kind.PDQ:
             arrays.append(pa.array(quality, pa.uint8()))
         arrays.append(pa.array(why[kind], pa.uint8()))
+    edges = [count * number // chunks for number in range(chunks + 1)]
     with PartWriter(store, KINDS) as writer:
-        writer.append(arrays)
-        writer.commit("part", count)
-    return Part(store.part_path("part"), "shard")
+        for start, end in pairwise(edges):
+            writer.append([array.slice(start, end - start) for array in arrays])
+        writer.commit(name, count)
+    return Part(store.part_path(name), name)
 
 
 @st.composite
@@ -124,6 +128,22 @@ def test_matches_and_tallies_are_those_of_a_linear_scan(tmp_path_factory, conten
             next(reason for reason in REASONS if reason.code == code) for code in why[tally.kind] if code
         )
         tally.check(coverage[tally.kind], "shard")
+
+
+@given(st.lists(stores(), min_size=1, max_size=5), st.integers(1, 40), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_shards_that_are_joined_together_are_told_apart(tmp_path_factory, contents, slab, chunks):
+    store, lists = Store(tmp_path_factory.mktemp("store")), contents[0][3]
+    parts = [
+        written(store, cells, quality, why, name=f"part{number}", chunks=chunks)
+        for number, (cells, quality, why, _) in enumerate(contents)
+    ]
+    group = [Given(part, ShardDigest(f"{n}" * 64), part.records) for n, part in enumerate(parts)]
+    matcher = ListMatcher(lists, Policy())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(match_stage, "SLAB_RECORDS", slab)
+        together = matcher.group(group)
+    assert together == [matcher.shard(given.part, given.name, given.records) for given in group]
 
 
 def damaged(tmp_path, change):

@@ -198,7 +198,7 @@ def test_parts_at_once_in_one_store_by_processes_that_know_nothing_of_each_other
 
 def test_a_part_leaves_half_written_files_of_others_and_the_merge_clears_them(root, tmp_path):
     scan(root, tmp_path / "store", part="1/1")
-    left = tmp_path / "store" / "parts" / f"x.parquet.01234567{PARTIAL}"
+    left = tmp_path / "store" / "parts" / f"x.arrow.01234567{PARTIAL}"
     left.write_bytes(b"half")
     scan(root, tmp_path / "store", part="1/1")
     assert left.exists()
@@ -233,7 +233,7 @@ def test_a_store_whose_marker_comes_between_two_looks_is_a_store(tmp_path, monke
 @pytest.mark.parametrize("number", sorted(module._WITHOUT_LOCKS))
 def test_a_file_system_without_locks_is_worked_on_and_nothing_is_cleared(root, tmp_path, monkeypatch, number):
     scan(root, tmp_path / "store", part="1/1")
-    left = tmp_path / "store" / "parts" / f"x.parquet.01234567{PARTIAL}"
+    left = tmp_path / "store" / "parts" / f"x.arrow.01234567{PARTIAL}"
     left.write_bytes(b"half")
 
     def none(*_):

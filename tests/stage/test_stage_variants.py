@@ -189,14 +189,14 @@ def test_a_part_has_columns_for_what_the_policy_names_and_no_others(dataset, tmp
         assert {part.variants(Kind.PDQ) for part in parts} == {(Variant.STORED, *policy.scan.pdq_variants)}
 
 
-def test_a_metadata_table_has_no_columns_for_variants(tmp_path):
+def test_a_metadata_table_has_no_columns_for_pictures(tmp_path):
     (tmp_path / "table").mkdir()
     rows = pa.table({"url": ["https://pictures.example/1"], "md5": ["0" * 32]})
     pq.write_table(rows, tmp_path / "table" / "a.parquet")
     note = scan(tmp_path / "table", store=tmp_path / "store", engine=HERE)
     (shard,) = note.shards
     part = Part(Store(tmp_path / "store").part_path(shard.part), shard.uri)
-    assert part.variants(Kind.PDQ) == (Variant.STORED,)
+    assert part.variants(Kind.PDQ) == ()
     assert part.coverage(Kind.PDQ).undecided == {Reason.METADATA_ONLY: 1}
 
 
@@ -225,7 +225,7 @@ def parts(draw):
 
 def written(store, further, cells, why):
     rows = len(why)
-    arrays = [pa.array(range(rows), pa.int64()), pa.array([f"key {row}" for row in range(rows)])]
+    arrays = [pa.array([f"key {row}" for row in range(rows)])]
     for number, variant in enumerate(variants_of(Kind.PDQ, further)):
         arrays.append(Values.of(cells[variant], 32).to_arrow())
         arrays.append(pa.array([None if value is None else 50 + number for value in cells[variant]], pa.uint8()))

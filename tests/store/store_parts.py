@@ -29,10 +29,10 @@ def random_rows(rng, rows, kinds=KINDS):
     return [f"key-{number}" for number in rng.permutation(rows)], cells, quality, why
 
 
-def arrays(first_row, generated, kinds=KINDS):
+def arrays(generated, kinds=KINDS):
     """The arrays of a part's schema."""
     keys, cells, quality, why = generated
-    columns = [pa.array(np.arange(first_row, first_row + len(keys))), pa.array(keys, pa.string())]
+    columns = [pa.array(keys, pa.string())]
     for kind in kinds:
         columns += [cells[kind, variant].to_arrow() for variant in VARIANTS[kind]]
         if kind is Kind.PDQ:
@@ -43,7 +43,7 @@ def arrays(first_row, generated, kinds=KINDS):
 
 def write_part(store, name, generated, *, records=None, kinds=KINDS, chunks=1):
     """Commit a part, in so many batches; `records` is what the reader is made to have counted."""
-    columns = arrays(0, generated, kinds)
+    columns = arrays(generated, kinds)
     count = len(columns[0])
     edges = np.linspace(0, count, chunks + 1).astype(int)
     with PartWriter(store, kinds) as writer:

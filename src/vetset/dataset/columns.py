@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vetset.dataset.hexadecimal import unhex
 from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
@@ -75,9 +76,6 @@ class ColumnMapping:
         return roles
 
 
-UNHEX_ROWS = 1 << 11
-"""Rows that are unhexed at once: the temporaries then stay in the cache."""
-
 DEFAULT_MAPPING = ColumnMapping()
 
 
@@ -130,7 +128,7 @@ def _plain(column: Any) -> Any:
     return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
 
 
-def _extents(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+def extents(array: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Bytes, starts (n,) and lengths (n,) of a string, binary or fixed-size binary array."""
     count = len(array)
     buffers = array.buffers()
@@ -154,26 +152,6 @@ def _gathered(data: NDArray[np.uint8], starts: NDArray[np.int64], width: int) ->
     return data[starts[:, None] + np.arange(width)] if len(starts) else np.zeros((0, width), np.uint8)
 
 
-def _unhex(digits: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Values (n, w) of hex digits (n, 2w), and which rows are hex throughout."""
-    values = np.empty((len(digits), digits.shape[1] // 2), dtype=np.uint8)
-    good = np.empty(len(digits), dtype=np.bool_)
-    for first in range(0, len(digits), UNHEX_ROWS):
-        part = digits[first : first + UNHEX_ROWS]
-        is_letter = ((part | np.uint8(0x20)) - np.uint8(0x61)) < 6
-        is_hex = (part - np.uint8(0x30)) < 10
-        is_hex |= is_letter
-        np.logical_and.reduce(is_hex, axis=1, out=good[first : first + UNHEX_ROWS])
-        # '0' to '9' end in their value, 'a' and 'A' in 1.
-        nibbles = is_letter.view(np.uint8)
-        nibbles *= np.uint8(9)
-        nibbles += part & np.uint8(0x0F)
-        pairs = nibbles.view(np.dtype("<u2"))
-        # Of a pair of nibbles the first is the low byte here and the high half of the value.
-        values[first : first + UNHEX_ROWS] = (pairs << np.uint16(4)) | (pairs >> np.uint16(8))
-    return values, good
-
-
 def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
     """Digests of a column: values uint8 (n, width) and why-codes uint8 (n,).
 
@@ -185,9 +163,9 @@ def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
     """
     array = _plain(column)
     count = len(array)
-    values = np.zeros((count, width), dtype=np.uint8)
     if pa.types.is_null(array.type):
-        return DigestColumn(values, np.full(count, Reason.NULL_VALUE.code, dtype=np.uint8))
+        nothing = np.zeros((count, width), dtype=np.uint8)
+        return DigestColumn(nothing, np.full(count, Reason.NULL_VALUE.code, dtype=np.uint8))
     is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     is_bytes = pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)
     if not (is_text or is_bytes or pa.types.is_fixed_size_binary(array.type)):
@@ -198,13 +176,24 @@ def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
             where=where,
             todo='Map the right column, or switch the role off: ColumnMapping(md5="").',
         )
-    why = np.full(count, Reason.MALFORMED_VALUE.code, dtype=np.uint8)
-    data, starts, lengths = _extents(array)
-    absent = array.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == width and not array.null_count:
+        block = np.frombuffer(array.buffers()[1] or b"", dtype=np.uint8)
+        block = block[array.offset * width : (array.offset + count) * width].reshape(count, width)
+        return DigestColumn(block, np.zeros(count, dtype=np.uint8))
+    return _mixed(array, width, is_text=is_text)
+
+
+def _mixed(array: Any, width: int, *, is_text: bool) -> DigestColumn:
+    """Digests out of a column that may hold hex text, raw bytes, nulls and anything else."""
+    count = len(array)
+    data, starts, lengths = extents(array)
+    absent = np.zeros(count, np.bool_) if not array.null_count else np.asarray(array.is_null())
     in_hex = np.flatnonzero((lengths == 2 * width) & ~absent)
-    decoded, good = _unhex(_gathered(data, starts[in_hex], 2 * width))
+    decoded, good = unhex(data, starts if len(in_hex) == count else starts[in_hex], width)
     if len(in_hex) == count and good.all():
         return DigestColumn(decoded, np.zeros(count, dtype=np.uint8))
+    values = np.zeros((count, width), dtype=np.uint8)
+    why = np.full(count, Reason.MALFORMED_VALUE.code, dtype=np.uint8)
     values[in_hex[good]] = decoded[good]
     why[in_hex[good]] = 0
     if not is_text:
@@ -213,11 +202,6 @@ def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
         why[raw] = 0
     why[absent] = Reason.NULL_VALUE.code
     return DigestColumn(values, why)
-
-
-def absent_column(count: int, width: int) -> DigestColumn:
-    """What stands for a digest column that the dataset does not have."""
-    return DigestColumn(np.zeros((count, width), np.uint8), np.full(count, Reason.ABSENT_COLUMN.code, np.uint8))
 
 
 def _utf8(array: Any, errors: str | None) -> Any:
@@ -276,11 +260,11 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     Raises:
         DatasetError: the column's type can be no key.
     """
-    numbers = pa.array(np.arange(first_row, first_row + count)).cast(pa.string())
-    if column is None:
-        return numbers
-    array = _plain(column)
+    array = pa.nulls(count) if column is None else _plain(column)
     kind = array.type
+    if not pa.types.is_null(kind) and not array.null_count and (pa.types.is_integer(kind)):
+        return array.cast(pa.string())
+    numbers = pa.array(np.arange(first_row, first_row + count)).cast(pa.string())
     if pa.types.is_null(kind):
         return numbers
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

@@ -17,6 +17,7 @@ from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
+from vetset.model.signal import LIST_KINDS, Kind
 
 
 class DatasetFormat(Protocol):
@@ -36,9 +37,9 @@ class DatasetFormat(Protocol):
         ...
 
     def read(
-        self, root: Path, shard: Shard, mapping: ColumnMapping
+        self, root: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
-        """One pass over a shard; rows count from 0 without a gap."""
+        """One pass over a shard; rows count from 0 without a gap. A table decodes only what these kinds need."""
         ...
 
     def read_rows(

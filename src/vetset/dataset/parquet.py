@@ -1,11 +1,12 @@
 """Metadata tables without pictures (LAION, Re-LAION, DataComp, COYO): one parquet file is one shard.
 
-Only the mapped columns are decoded. The digest is computed row group by row group, just ahead of the decoder, so that
-the file comes from the disk once however large it is. What a column's name means is `columns`' affair.
+Only the mapped columns are read. A shard's digest covers its footer and these columns as they are stored, row group by
+row group just behind the decoder, so that what is read comes from its place once. What a column's name means is
+`columns`' affair.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vetset.dataset.column_digest import ColumnDigest
 from vetset.dataset.columns import (
     DEFAULT_MAPPING,
     ColumnMapping,
-    absent_column,
     fields_of,
     key_strings,
     listed,
@@ -26,7 +27,6 @@ from vetset.dataset.columns import (
 )
 from vetset.dataset.identity import row_identities
 from vetset.dataset.places import (
-    CHUNK,
     belongs_to_embeddings,
     copy_file,
     new_file,
@@ -41,7 +41,7 @@ from vetset.dataset.tables import check_length, check_rows, column_names, filter
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, Reason
+from vetset.model.signal import BYTE_KINDS, LIST_KINDS, Kind, Reason
 
 BATCH_ROWS = 1 << 16
 
@@ -69,9 +69,11 @@ class ParquetFormat:
         claimed = {shard.uri for shard in self.discover(root)}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
-        """Keys, addresses and stated digests in batches of at most 65,536 rows."""
-        return Reading(_batches(place(root, shard.uri), shard, mapping))
+    def read(
+        self, root: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+    ) -> Reading[ColumnBatch]:
+        """Keys, addresses and stated digests in batches of at most 65,536 rows; only what these kinds are taken of."""
+        return Reading(_batches(place(root, shard.uri), shard, mapping, kinds))
 
     def read_rows(
         self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
@@ -169,30 +171,34 @@ def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
     return roles
 
 
-def _batches(path: Path, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
+def _needed(roles: Mapping[str, str], kinds: Collection[Kind]) -> dict[str, str]:
+    """Role → column for the key and for what these kinds are taken of."""
+    wanted = {"key", *(kind.value for kind in kinds)} | ({"url"} if any(kind.is_url for kind in kinds) else set())
+    return {role: column for role, column in roles.items() if role in wanted}
+
+
+def _batches(
+    path: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind]
+) -> Generator[ColumnBatch, None, Outcome]:
     digest = hashlib.sha256(b"parquet\0")
     first = 0
     with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri) as table:
         roles = _roles(table, mapping, shard.uri)
-        groups = table.metadata.num_row_groups
-        for group in range(groups):
-            # Groups are about equally long: what the decoder asks for next is in memory, or nearly so.
-            _digest_to(stream, size * (group + 1) // groups, digest.update)
-            chosen = sorted(set(roles.values()))
-            for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=chosen):
-                yield _column_batch(batch, roles, first, shard.uri)
+        read = ColumnDigest(stream, size, table.metadata, set(roles.values()), shard.uri)
+        needed = _needed(roles, kinds)
+        chosen, others = sorted(set(needed.values())), sorted(set(roles.values()) - set(needed.values()))
+        if not table.metadata.num_rows:  # it still says which columns it has
+            yield _column_batch(table.schema_arrow.empty_table(), needed, 0, shard.uri)
+        for group in range(table.metadata.num_row_groups):
+            for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=chosen, use_threads=False):
+                yield _column_batch(batch, needed, first, shard.uri)
                 first += len(batch)
-        _digest_to(stream, size, digest.update)
+            # Arrow's reader refuses damaged column metadata; asking for it directly ends the process
+            next(table.iter_batches(1, row_groups=[group], columns=others, use_threads=False), None)
+            read.group(group)
         check_rows(first, table.metadata.num_rows, shard.uri)
+        digest.update(read.digest())
     return Outcome(digest.hexdigest(), first)
-
-
-def _digest_to(stream: Any, end: int, update: Callable[[bytes], None]) -> None:
-    while (left := end - stream.tell()) > 0:
-        chunk = stream.read(min(left, CHUNK))
-        if not chunk:
-            raise DatasetError("the file became shorter while it was read", todo="Run again.")
-        update(chunk)
 
 
 def _keys(batch: Any, column: Any | None, first: int, where: str) -> Any:
@@ -214,15 +220,10 @@ def _keys(batch: Any, column: Any | None, first: int, where: str) -> Any:
 
 def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) -> ColumnBatch:
     columns = {role: batch.column(name) for role, name in roles.items()}
-    declared = {
-        kind: unhex_column(columns[kind.value], kind.width, where)
-        if kind.value in columns
-        else absent_column(len(batch), kind.width)
-        for kind in BYTE_KINDS
-    }
     return ColumnBatch(
         first,
-        _keys(batch, columns.get("key"), first, where),
+        len(batch),
+        _keys(batch, columns["key"], first, where) if "key" in columns else None,
         url_strings(columns["url"], where) if "url" in columns else None,
-        declared,
+        {kind: unhex_column(columns[kind.value], kind.width, where) for kind in BYTE_KINDS if kind.value in columns},
     )

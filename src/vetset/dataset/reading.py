@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
@@ -89,18 +90,27 @@ class ColumnBatch:
 
     Attributes:
         first_row: row of the first record in the shard.
-        keys: `pyarrow.StringArray` (n,), without nulls.
+        count: how many there are.
+        own_keys: `pyarrow.StringArray` (n,), without nulls; None if the dataset has no such column.
         urls: `pyarrow.StringArray` (n,) with nulls, or None if the dataset has no such column.
-        declared: for md5, sha1 and sha256 the digests (n,); all `absent_column` where there is no such column.
+        declared: digests (n,) of each kind that the dataset has a column for.
     """
 
     first_row: int
-    keys: Any
+    count: int
+    own_keys: Any | None
     urls: Any | None
     declared: Mapping[Kind, DigestColumn]
 
+    @property
+    def keys(self) -> Any:
+        """`pyarrow.StringArray` (n,): the dataset's own, or the numbers of the rows."""
+        if self.own_keys is not None:
+            return self.own_keys
+        return pa.array(np.arange(self.first_row, self.first_row + self.count)).cast(pa.string())
+
     def __len__(self) -> int:
-        return len(self.keys)
+        return self.count
 
     def __repr__(self) -> str:
         return f"ColumnBatch(first_row={self.first_row}, <{len(self)} withheld>)"

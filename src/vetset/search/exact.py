@@ -19,6 +19,7 @@ from vetset.model.errors import DataError, DatasetError, ListError
 
 _BITS_PER_ENTRY = 12
 _LEAST_WIDTH = 8
+_AT_ONCE = 512
 # Positions are held as uint32.
 _MOST_ENTRIES = 2**32 - 2
 
@@ -44,7 +45,7 @@ class DigestIndex:
         if n > _MOST_ENTRIES:
             raise ListError("the list is too long for one index", expected=f"at most {_MOST_ENTRIES:,} entries")
         self.width: int = digests.shape[1]
-        self._keys = np.frombuffer(bytearray(secrets.token_bytes(16 * (span + 1))), np.uint64).reshape(2, span + 1)
+        self._keys = np.frombuffer(bytearray(secrets.token_bytes(8 * (span + 1))), np.uint64)
         self._bloom = np.zeros(max(1, -(-n * _BITS_PER_ENTRY // 64)), np.uint64)
         self._starts = np.zeros(max(1, n) + 1, np.uint32)
         self._order = np.empty(n, np.uint32)
@@ -101,29 +102,46 @@ def _as_words(digests: NDArray[np.uint8], error: type[DataError], where: str) ->
     return words if words.flags.aligned and words.flags.writeable else words.copy()
 
 
-@njit(cache=True, nogil=True)
-def _hash(words: NDArray[np.uint32], row: int, keys: NDArray[np.uint64], which: int) -> Any:
+@njit(cache=True, nogil=True, inline="always")
+def _hash(words: NDArray[np.uint32], row: int, keys: NDArray[np.uint64]) -> Any:
     """Multilinear: the upper 32 bits of a + sum(b[i] * word[i]) modulo 2**64 are strongly universal."""
-    total = keys[which, 0]
+    total = keys[0]
     for i in range(words.shape[1]):
-        total += keys[which, i + 1] * np.uint64(words[row, i])
+        total += keys[i + 1] * np.uint64(words[row, i])
     return total
 
 
 @njit(cache=True, nogil=True)
+def _hash_all(words: NDArray[np.uint32], first: int, keys: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> None:
+    """Hashes of consecutive rows; a loop over a number of words that the compiler knows becomes vectors."""
+    if words.shape[1] == 4:
+        for i in range(hashes.size):
+            total = keys[0] + keys[1] * np.uint64(words[first + i, 0]) + keys[2] * np.uint64(words[first + i, 1])
+            total += keys[3] * np.uint64(words[first + i, 2]) + keys[4] * np.uint64(words[first + i, 3])
+            hashes[i] = total
+    else:
+        for i in range(hashes.size):
+            hashes[i] = _hash(words, first + i, keys)
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _place(digest_hash: np.uint64, size: int) -> Any:
     """A hash's upper 32 bits, scaled to 0 .. size - 1 without a division."""
     return np.int64(((digest_hash >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _mask(digest_hash: np.uint64) -> Any:
-    """Four bits of a 64-bit word, by six bits each of the upper 24 of a hash."""
+    """Four bits of a 64-bit word, by six bits each of the hash after one more round of mixing.
+
+    Only the filter's rate of false alarms hangs on them; what passes is compared in full.
+    """
     one, six = np.uint64(1), np.uint64(63)
-    mask = one << (digest_hash >> np.uint64(58))
-    mask |= one << ((digest_hash >> np.uint64(52)) & six)
-    mask |= one << ((digest_hash >> np.uint64(46)) & six)
-    return mask | (one << ((digest_hash >> np.uint64(40)) & six))
+    mixed = (digest_hash ^ (digest_hash >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+    mask = one << (mixed >> np.uint64(58))
+    mask |= one << ((mixed >> np.uint64(52)) & six)
+    mask |= one << ((mixed >> np.uint64(46)) & six)
+    return mask | (one << ((mixed >> np.uint64(40)) & six))
 
 
 @njit(cache=True, nogil=True)
@@ -138,14 +156,14 @@ def _build(  # noqa: PLR0917  a kernel takes its arrays one by one
     """Fill the filter; counting sort of the entries by bucket, stable, so that a bucket is in order of position."""
     buckets = starts.size - 1
     for row in range(words.shape[0]):
-        place = _hash(words, row, keys, 0)
-        bloom[_place(place, bloom.size)] |= _mask(_hash(words, row, keys, 1))
-        starts[_place(place, buckets) + 1] += np.uint32(1)
+        digest_hash = _hash(words, row, keys)
+        bloom[_place(digest_hash, bloom.size)] |= _mask(digest_hash)
+        starts[_place(digest_hash, buckets) + 1] += np.uint32(1)
     for bucket in range(buckets):
         starts[bucket + 1] += starts[bucket]
     cursor = starts[:-1].copy()
     for row in range(words.shape[0]):
-        bucket = _place(_hash(words, row, keys, 0), buckets)
+        bucket = _place(_hash(words, row, keys), buckets)
         slot = cursor[bucket]
         cursor[bucket] += np.uint32(1)
         order[slot] = row
@@ -164,24 +182,34 @@ def _probe(  # noqa: PLR0917  a kernel takes its arrays one by one
     query: NDArray[np.int64],
     entry: NDArray[np.int64],
 ) -> Any:
-    """Write the pairs while there is room, and count them all."""
+    """Write the pairs while there is room, and count them all.
+
+    A few hundred rows at a time: first all hashes, then all looks into the filter, so that many are under way at once.
+    """
     found = 0
     buckets = starts.size - 1
-    for row in range(words.shape[0]):
-        place = _hash(words, row, keys, 0)
-        mask = _mask(_hash(words, row, keys, 1))
-        if bloom[_place(place, bloom.size)] & mask != mask:
-            continue
-        bucket = _place(place, buckets)
-        for slot in range(starts[bucket], starts[bucket + 1]):
-            same = True
-            for i in range(words.shape[1]):
-                if sorted_words[slot, i] != words[row, i]:
-                    same = False
-                    break
-            if same:
-                if found < query.size:
-                    query[found] = row
-                    entry[found] = order[slot]
-                found += 1
+    hashes = np.empty(_AT_ONCE, np.uint64)
+    passed = np.empty(_AT_ONCE, np.int64)
+    for first in range(0, words.shape[0], _AT_ONCE):
+        count = min(_AT_ONCE, words.shape[0] - first)
+        _hash_all(words, first, keys, hashes[:count])
+        kept: Any = 0
+        for i in range(count):
+            mask = _mask(hashes[i])
+            passed[kept] = i
+            kept += np.int64(bloom[_place(hashes[i], bloom.size)] & mask == mask)
+        for i in range(kept):
+            row = first + passed[i]
+            bucket = _place(hashes[passed[i]], buckets)
+            for slot in range(starts[bucket], starts[bucket + 1]):
+                same = True
+                for word in range(words.shape[1]):
+                    if sorted_words[slot, word] != words[row, word]:
+                        same = False
+                        break
+                if same:
+                    if found < query.size:
+                        query[found] = row
+                        entry[found] = order[slot]
+                    found += 1
     return found

@@ -5,8 +5,12 @@ Broken as signatures, these functions are what the lists carry; here they only f
 
 import hashlib
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vetset.model.errors import UsageError
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind
+from vetset.signal.digest_lanes import md5_of_each, sha256_of_each
 
 _FUNCTIONS = {
     Kind.MD5: hashlib.md5,
@@ -51,6 +55,28 @@ def url_digest(url: str, kind: Kind) -> bytes:
     if kind not in URL_KINDS:
         raise UsageError("not a digest of an address", expected=_words(URL_KINDS), seen=str(kind))
     return _FUNCTIONS[kind](url.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+
+
+def url_digests(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], kind: Kind
+) -> NDArray[np.uint8]:
+    """Digests of many addresses at once, of their UTF-8 bytes.
+
+    Args:
+        data: uint8, the bytes of all of them.
+        starts: int64 (n,), where each begins.
+        lengths: int64 (n,), bytes of each; starts and lengths stay inside `data`.
+        kind: `URL_MD5` or `URL_SHA256`.
+
+    Returns:
+        uint8 (n, `kind.width`).
+
+    Raises:
+        UsageError: another kind.
+    """
+    if kind not in URL_KINDS:
+        raise UsageError("not a digest of an address", expected=_words(URL_KINDS), seen=str(kind))
+    return (md5_of_each if kind is Kind.URL_MD5 else sha256_of_each)(data, starts, lengths)
 
 
 def _words(kinds: tuple[Kind, ...]) -> str:

@@ -9,7 +9,6 @@ All arrays are flat and positions are given in elements; nothing is checked.
 """
 
 import platform
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
@@ -20,7 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-LANES = 16
+from vetset.signal.lanes import LANES, shuffled, turned_over
+
 OVERREAD = 64
 """`luma_tile` reads this many bytes from the first of each row's 16 pixels, of which it uses 48."""
 
@@ -44,17 +44,12 @@ def _all(value: float) -> Any:
     return ir.Constant(_VECTOR, [ir.Constant(_FLOAT, float(np.float32(value)))] * LANES)
 
 
-def _shuffle(builder: Any, one: Any, other: Any, lanes: Sequence[int]) -> Any:
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-    return builder.shuffle_vector(one, other, mask)
-
-
 def _spread(builder: Any, array: Any, at: Any) -> Any:
     """One element in all lanes."""
     nothing = ir.Constant(_VECTOR, ir.Undefined)
     value = builder.load(builder.gep(array, [at]))
     single = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-    return _shuffle(builder, single, nothing, [0] * LANES)
+    return shuffled(builder, single, nothing, [0] * LANES)
 
 
 def _load(builder: Any, array: Any, at: Any, kind: Any = _VECTOR, align: int = 4) -> Any:
@@ -85,31 +80,6 @@ def _divided(builder: Any, value: Any, by: Any, share: Any) -> Any:
     return _multiply_add(builder, rest, share, quotient)
 
 
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """The 16 columns of 16 rows: pairs, then fours within quarters of a vector, then the quarters."""
-
-    def lanes(*pattern: int) -> list[int]:
-        return [quarter + lane for quarter in range(0, LANES, 4) for lane in pattern]
-
-    low, high = lanes(0, 16, 1, 17), lanes(2, 18, 3, 19)
-    pairs = [_shuffle(builder, rows[i & ~1], rows[i | 1], high if i & 1 else low) for i in range(LANES)]
-    low, high = lanes(0, 1, 16, 17), lanes(2, 3, 18, 19)
-    fours = []
-    for i in range(LANES):
-        first = (i & ~3) + (i >> 1 & 1)
-        fours.append(_shuffle(builder, pairs[first], pairs[first + 2], high if i & 1 else low))
-    even = [lane for lane in range(2 * LANES) if not lane & 4]
-    odd = [lane for lane in range(2 * LANES) if lane & 4]
-    columns: list[Any] = [None] * LANES
-    for i in range(4):
-        for part, quarter in ((even, 0), (odd, 4)):
-            one = _shuffle(builder, fours[i], fours[4 + i], part)
-            other = _shuffle(builder, fours[8 + i], fours[12 + i], part)
-            columns[quarter + i] = _shuffle(builder, one, other, even)
-            columns[quarter + 8 + i] = _shuffle(builder, one, other, odd)
-    return columns
-
-
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:
     return _cgutils.create_struct_proxy(signature.args[which])(context, builder, value=arguments[which]).data
 
@@ -132,7 +102,7 @@ def _luma(builder: Any, pixels: Any) -> Any:
     sum_: Any = None
     for colour, weight in enumerate((299, 587, 114)):
         lanes = [lane for x in range(LANES) for lane in (3 * x + colour, OVERREAD, OVERREAD, OVERREAD)]
-        whole = builder.bitcast(_shuffle(builder, pixels, zero, lanes), _WHOLE)
+        whole = builder.bitcast(shuffled(builder, pixels, zero, lanes), _WHOLE)
         part = builder.fmul(builder.sitofp(whole, _VECTOR), _all(weight))
         sum_ = part if sum_ is None else builder.fadd(sum_, part)
     return _divided(builder, sum_, _all(1000), _all(1 / 1000))
@@ -156,7 +126,7 @@ def _box(builder: Any, arguments: list[Any], *, divide: bool) -> None:
 
 def _down(builder: Any, arguments: list[Any]) -> None:
     values, at, ring, entering, leaving, column, width, total, counts, shares, position, out, to = arguments
-    rows = _turned(builder, [_load(builder, values, builder.add(at, _int64(LANES * i))) for i in range(LANES)])
+    rows = turned_over(builder, [_load(builder, values, builder.add(at, _int64(LANES * i))) for i in range(LANES)])
     sum_ = _load(builder, total, column)
     means = []
     for i, row in enumerate(rows):
@@ -166,7 +136,7 @@ def _down(builder: Any, arguments: list[Any]) -> None:
         place = builder.add(position, _int64(i))
         means.append(_divided(builder, sum_, _spread(builder, counts, place), _spread(builder, shares, place)))
     _store(builder, sum_, total, column)
-    for i, mean in enumerate(_turned(builder, means)):
+    for i, mean in enumerate(turned_over(builder, means)):
         _store(builder, mean, out, builder.add(to, _int64(LANES * i)))
 
 
@@ -216,7 +186,7 @@ else:
             for i in range(LANES):
                 place = builder.add(at, builder.mul(stride, _int64(i)))
                 rows.append(_luma(builder, _load(builder, pixels, place, _BYTES, 1)))
-            for i, column in enumerate(_turned(builder, rows)):
+            for i, column in enumerate(turned_over(builder, rows)):
                 _store(builder, column, out, builder.add(to, _int64(LANES * i)))
 
         return types.none(pixels, types.int64, types.int64, out, types.int64), _nothing(build)
@@ -251,7 +221,7 @@ else:
         def build(builder, arguments):  # noqa: ANN001, ANN202
             values, at, out, to, stride = arguments
             vectors = [_load(builder, values, builder.add(at, _int64(LANES * i))) for i in range(LANES)]
-            for i, row in enumerate(_turned(builder, vectors)):
+            for i, row in enumerate(turned_over(builder, vectors)):
                 _store(builder, row, out, builder.add(to, builder.mul(stride, _int64(i))))
 
         return types.none(values, types.int64, out, types.int64, types.int64), _nothing(build)

@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vetset.signal.pdq_lanes import LANES, OVERREAD, box_tile, down_tile, luma_tile, sum_tile, turn_tile
+from vetset.signal.lanes import LANES
+from vetset.signal.pdq_lanes import OVERREAD, box_tile, down_tile, luma_tile, sum_tile, turn_tile
 
 SIDE = 64
 """Samples along each axis that the transform is taken of."""

@@ -15,15 +15,14 @@ from vetset.case.ledger import Ledger, seal_floor
 from vetset.case.manifest import FailedShard, Manifest, Request, ScannedShard, write_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.engine.outcome import Engine
-from vetset.model.coverage import Coverage, Drift, Tally, total_coverage, total_drift, total_tally
-from vetset.model.dataset import Format, Shard, ShardDigest, shard_names
+from vetset.model.coverage import Drift, total_drift
+from vetset.model.dataset import Format, Shard, shard_names
 from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
-from vetset.model.policy import Policy
-from vetset.model.signal import Kind, Reason
+from vetset.model.signal import Kind
 from vetset.stage.expand import calibrate, expand
-from vetset.stage.match import ListMatcher, ShardMatches
+from vetset.stage.matched import match_store
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
@@ -103,68 +102,6 @@ def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: 
     return replace(manifest, shards=shards, failed=lost)
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """What all shards and all lists have in common.
-
-    Attributes:
-        imbalances: why a sum does not add up, if one does not.
-        unread: shards whose part of the store is damaged.
-    """
-
-    matches: tuple[Match, ...]
-    tallies: tuple[Tally, ...]
-    coverage: dict[Kind, Coverage]
-    imbalances: tuple[str, ...]
-    unread: tuple[ShardDigest, ...]
-
-
-def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -> Matched:
-    """Join every part with every list and check every count."""
-    matcher = ListMatcher(lists, policy)
-    matches: list[Match] = []
-    tallies: list[Tally] = []
-    coverages: list[Coverage] = []
-    imbalances: list[str] = []
-    unread: list[ShardDigest] = []
-    for index, shard in enumerate(table.shards):
-        try:
-            found = matcher.shard(table.part(index), shard.name, shard.records)
-        except CountError as error:
-            # the other shards' findings are not lost with this one's
-            imbalances.append(str(error))
-            unread.append(shard.name)
-            found = _undecidable(lists, policy, shard.records)
-        matches += found.matches
-        tallies += found.tallies
-        # the reader's count comes from the manifest, not from the part that is being checked
-        coverage = [replace(item, records=shard.records) for item in found.coverage]
-        coverages += coverage
-        imbalances += _imbalances(coverage, found.tallies, shard.uri)
-    return Matched(
-        tuple(sorted(matches)),
-        tuple(total_tally(tallies).values()),
-        total_coverage(coverages),
-        tuple(imbalances),
-        tuple(unread),
-    )
-
-
-def _undecidable(lists: Sequence[HashList], policy: Policy, records: int) -> ShardMatches:
-    """What is left of a shard whose part of the store is damaged: every record undecided."""
-    undecided = {Reason.DAMAGED_SHARD: records} if records else {}
-    kinds = [kind for kind in Kind if kind in policy.scan.kinds]
-    return ShardMatches(
-        (),
-        tuple(
-            Tally(hash_list.info.name, kind, records, 0, 0, undecided)
-            for hash_list in lists
-            for kind in hash_list.entries
-        ),
-        tuple(Coverage(kind, records, 0, undecided) for kind in kinds),
-    )
-
-
 def _drift(table: RecordTable) -> dict[Kind, Drift]:
     """How stored bytes and declared digests compare; a part that is damaged was told of by its counts."""
     found: list[Drift] = []
@@ -172,20 +109,6 @@ def _drift(table: RecordTable) -> dict[Kind, Drift]:
         with suppress(CountError):
             found += table.part(index).drift()
     return total_drift(found)
-
-
-def _imbalances(coverages: Sequence[Coverage], tallies: Sequence[Tally], where: str) -> list[str]:
-    by_kind = {coverage.kind: coverage for coverage in coverages}
-    problems = []
-    for check in [
-        *(partial(item.check, where) for item in coverages),
-        *(partial(item.check, by_kind[item.kind], where) for item in tallies if item.kind in by_kind),
-    ]:
-        try:
-            check()
-        except CountError as error:
-            problems.append(str(error))
-    return problems
 
 
 def _first_round(

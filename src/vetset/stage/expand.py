@@ -125,12 +125,13 @@ def _best(found: Iterable[Neighbour]) -> dict[RecordId, Neighbour]:
 
 def copies(records: Collection[RecordId], table: RecordTable) -> dict[RecordId, RecordId]:
     """Every other record that stores the same bytes as one of these, with the one it copies."""
-    wanted = set(table.numbers(records).tolist())
+    wanted = np.unique(table.numbers(records))
     values, owners = [], []
     for first, digests, present in table.contents():
-        rows = [number - first for number in wanted if 0 <= number - first < len(digests) and present[number - first]]
-        values += [digests[row] for row in sorted(rows)]
-        owners += [first + row for row in sorted(rows)]
+        here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + len(digests))]
+        here = here[present[here - first]]
+        values += list(digests[here - first])
+        owners += here.tolist()
     if not values:
         return {}
     index = DigestIndex(np.stack(values))
@@ -139,8 +140,9 @@ def copies(records: Collection[RecordId], table: RecordTable) -> dict[RecordId, 
         there = np.flatnonzero(present)
         query, entry = index.join(np.ascontiguousarray(digests[there]))
         for number, owner in zip((first + there[query]).tolist(), entry.tolist(), strict=True):
-            if number not in wanted:
-                found.setdefault(number, owners[owner])
+            found.setdefault(number, owners[owner])
+    for number in wanted.tolist():
+        found.pop(number, None)
     names = table.records(np.array(sorted(found), np.int64))
     originals = table.records(np.array([found[number] for number in sorted(found)], np.int64))
     return dict(zip(names, originals, strict=True))

@@ -1,12 +1,14 @@
 """match: store × lists → matches and tallies. Needs no dataset and no picture.
 
-Every part of the store is joined with every list, kind by kind. The counts of a tally are made independently of each
-other (rule 3): matched from the join, not matched from the signals that did not join, undecided from the reasons in the
-store, records from the reader.
+Every part of the store is joined with every list, kind by kind. Joins like large batches, and a shard may be smaller or
+larger than one: small parts go together, large ones piece by piece, so that memory has a bound whatever a shard holds.
+
+The counts of a tally are made independently of each other (rule 3): matched from the join, not matched from the signals
+that did not join, undecided from the reasons in the store, records from the reader.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,12 @@ from vetset.model.signal import REASON_OF_CODE, Kind, Reason, Variant
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.store.columns import VARIANTS, Values
-from vetset.store.part import Part
+from vetset.store.part import Part, Window
 
+SLAB_RECORDS = 1 << 18
+"""Records that are joined at once, about: more make a join faster, fewer keep memory small."""
+GROUP_SHARDS = 256
+"""Shards whose parts are looked at together, at most."""
 _DECIDING = frozenset(Variant) - {Variant.PARTIAL}
 """Variants whose signal makes a record decided: what decodes of a truncated file may match, and settles nothing."""
 
@@ -64,33 +70,17 @@ class Matcher:
             signals: the records' signals of this kind, one for each variant.
             variants: which ones; those of `VARIANTS[kind]` if None.
         """
-        for variant, values in zip(variants or VARIANTS[self.entries.kind], signals, strict=True):
+        for variant, values in zip(VARIANTS[self.entries.kind] if variants is None else variants, signals, strict=True):
             rows = np.flatnonzero(values.present)
             if not len(rows):
                 continue
-            queries = np.ascontiguousarray(values.values[rows])
+            queries = values.values if len(rows) == len(values.present) else values.values[rows]
             if self._hamming is not None:
                 query, entry, distance = self._hamming.join(queries, self._radius)
             elif self._exact is not None:
                 query, entry = self._exact.join(queries)
                 distance = np.zeros(len(query), np.int64)
             yield Joined(rows[query], entry, distance.astype(np.int64), variant)
-
-
-def _tally(  # noqa: PLR0917  one caller
-    name: str, kind: Kind, records: int, matched: NDArray[np.bool_], present: NDArray[np.bool_], why: NDArray[np.uint8]
-) -> Tally:
-    codes, counts = np.unique(why[(why != 0) & ~matched], return_counts=True)
-    undecided = {REASON_OF_CODE[int(code)]: int(count) for code, count in zip(codes, counts, strict=True)}
-    return Tally(
-        name,
-        kind,
-        records,
-        matched=int(np.count_nonzero(matched)),
-        not_matched=int(np.count_nonzero(present & ~matched)),
-        undecided=dict(sorted(undecided.items())),
-        matched_partial=int(np.count_nonzero(matched & ~present)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +90,105 @@ class ShardMatches:
     matches: tuple[Match, ...]
     tallies: tuple[Tally, ...]
     coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A shard to be matched.
+
+    Attributes:
+        part: its signals.
+        name: what its records call it.
+        records: what the reader counted, from the manifest.
+    """
+
+    part: Part
+    name: ShardDigest
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Records of consecutive shards that are joined at once, for one kind.
+
+    Attributes:
+        shards: positions of the shards in their group.
+        starts: int64 (s + 1,): where each shard's records begin in the slab, and where the last ones end.
+        rows: int64 (s,): row of each shard's first record in the slab.
+        variants: forms of the records.
+        signals: one for each variant.
+        why: uint8 (n,) reason codes.
+    """
+
+    shards: Sequence[int]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    variants: tuple[Variant, ...]
+    signals: Sequence[Values]
+    why: NDArray[np.uint8]
+
+
+def _slabs(group: Sequence[Given], kind: Kind) -> Iterator[_Slab]:
+    """The records of a group of shards, about `SLAB_RECORDS` at a time; never two sorts of parts in one."""
+    waiting: list[tuple[int, Window]] = []
+    count = 0
+    variants: tuple[Variant, ...] = ()
+    for shard, given in enumerate(group):
+        if kind not in given.part.kinds:
+            continue
+        if waiting and given.part.variants(kind) != variants:
+            yield _slab(waiting, kind, variants)
+            waiting, count = [], 0
+        variants = given.part.variants(kind)
+        for window in given.part.windows(kind):
+            waiting.append((shard, window))
+            count += len(window.why)
+            if count >= SLAB_RECORDS:
+                yield _slab(waiting, kind, variants)
+                waiting, count = [], 0
+    if waiting:
+        yield _slab(waiting, kind, variants)
+
+
+def _slab(waiting: Sequence[tuple[int, Window]], kind: Kind, variants: tuple[Variant, ...]) -> _Slab:
+    sizes: dict[int, int] = {}
+    rows: dict[int, int] = {}
+    for shard, window in waiting:
+        sizes[shard] = sizes.get(shard, 0) + len(window.why)
+        rows.setdefault(shard, window.first)
+    signals = [
+        Values.joined([window.signals[number] for _, window in waiting], kind.width) for number in range(len(variants))
+    ]
+    why = np.concatenate([window.why for _, window in waiting])
+    starts = np.concatenate(([0], np.cumsum(list(sizes.values())))).astype(np.int64)
+    return _Slab(list(sizes), starts, np.array(list(rows.values()), np.int64), variants, signals, why)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """One list and kind over one shard, so far."""
+
+    matched: int = 0
+    not_matched: int = 0
+    matched_partial: int = 0
+    undecided: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    def add(self, matched: NDArray[np.bool_], present: NDArray[np.bool_], why: NDArray[np.uint8]) -> None:
+        """Count some of the shard's records."""
+        self.matched += int(np.count_nonzero(matched))
+        self.not_matched += int(np.count_nonzero(present & ~matched))
+        self.matched_partial += int(np.count_nonzero(matched & ~present))
+        if why.any():
+            self.undecided += np.bincount(why[(why != 0) & ~matched], minlength=256)
+
+    def tally(self, name: str, kind: Kind, records: int) -> Tally:
+        """The tally, when all records were counted."""
+        undecided = {
+            REASON_OF_CODE[code]: int(self.undecided[code]) for code in np.flatnonzero(self.undecided).tolist()
+        }
+        return Tally(
+            name, kind, records, self.matched, self.not_matched, dict(sorted(undecided.items())), self.matched_partial
+        )
 
 
 class ListMatcher:
@@ -124,46 +213,91 @@ class ListMatcher:
             part: its signals.
             shard: what its records call it.
             records: what the reader counted, from the manifest.
+
+        Raises:
+            CountError: the part is damaged.
         """
-        coverage = tuple(part.coverage(kind) for kind in part.kinds)
-        keys: list[str] | None = None
-        matches: list[Match] = []
-        tallies: list[Tally] = []
-        for name, matcher in self._matchers:
-            kind = matcher.entries.kind
-            if kind not in part.kinds:
-                tallies.append(Tally(name, kind, records, 0, 0, {Reason.NOT_SCANNED: records}))
+        return self.group([Given(part, shard, records)])[0]
+
+    def group(self, group: Sequence[Given]) -> list[ShardMatches]:
+        """Join some parts with every list; one answer for each, in order.
+
+        Raises:
+            CountError: one of the parts is damaged.
+        """
+        matches: list[list[Match]] = [[] for _ in group]
+        counts: dict[tuple[int, int], _Counts] = {}
+        for kind in sorted({matcher.entries.kind for _, matcher in self._matchers}):
+            for slab in _slabs(group, kind):
+                self._join(slab, kind, group, matches, counts)
+        return [
+            ShardMatches(
+                tuple(sorted(matches[shard])),
+                tuple(self._tallies(shard, given, counts)),
+                tuple(given.part.coverage(kind) for kind in given.part.kinds),
+            )
+            for shard, given in enumerate(group)
+        ]
+
+    def _join(
+        self,
+        slab: _Slab,
+        kind: Kind,
+        group: Sequence[Given],
+        matches: list[list[Match]],
+        counts: dict[tuple[int, int], _Counts],
+    ) -> None:
+        """Join one slab with every list that has entries of its kind; matches and counts go to their shards."""
+        forms = zip(slab.signals, slab.variants, strict=True)
+        decides = [values.present for values, form in forms if form in _DECIDING]
+        present = np.logical_or.reduce(decides) if decides else np.zeros(len(slab.why), np.bool_)
+        for number, (name, matcher) in enumerate(self._matchers):
+            if matcher.entries.kind is not kind:
                 continue
-            signals, variants = part.signals(kind), part.variants(kind)
-            decides = [values.present for values, form in zip(signals, variants, strict=True) if form in _DECIDING]
-            present = np.logical_or.reduce(decides)
             matched = np.zeros(len(present), np.bool_)
-            for joined in matcher.join(signals, variants):
+            for joined in matcher.join(slab.signals, slab.variants):
                 matched[joined.row] = True
-                quality = part.quality(joined.variant) if kind is Kind.PDQ and len(joined.row) else None
-                if len(joined.row) and keys is None:
-                    keys = part.keys().to_pylist()
-                matches += _matches(name, matcher.entries, joined, shard, keys or [], quality)
-            tallies.append(_tally(name, kind, records, matched, present, part.why(kind)))
-        return ShardMatches(tuple(sorted(matches)), tuple(tallies), coverage)
+                for shard, found in _by_shard(slab, joined, group, name, matcher.entries):
+                    matches[shard] += found
+            for place, shard in enumerate(slab.shards):
+                here = slice(slab.starts[place], slab.starts[place + 1])
+                counted = counts.setdefault((number, shard), _Counts())
+                counted.add(matched[here], present[here], slab.why[here])
+
+    def _tallies(self, shard: int, given: Given, counts: Mapping[tuple[int, int], _Counts]) -> Iterator[Tally]:
+        for number, (name, matcher) in enumerate(self._matchers):
+            kind = matcher.entries.kind
+            if kind not in given.part.kinds:
+                yield Tally(name, kind, given.records, 0, 0, {Reason.NOT_SCANNED: given.records})
+            else:
+                yield counts.get((number, shard), _Counts()).tally(name, kind, given.records)
 
 
-def _matches(  # noqa: PLR0917  one caller
-    name: str,
-    entries: Entries,
-    joined: Joined,
-    shard: ShardDigest,
-    keys: Sequence[str],
-    quality: NDArray[np.uint8] | None,
-) -> Iterator[Match]:
-    for row, entry, distance in zip(joined.row.tolist(), joined.entry.tolist(), joined.distance.tolist(), strict=True):
+def _by_shard(
+    slab: _Slab, joined: Joined, group: Sequence[Given], name: str, entries: Entries
+) -> Iterator[tuple[int, list[Match]]]:
+    """The matches of one join, shard by shard."""
+    places = np.searchsorted(slab.starts, joined.row, side="right") - 1
+    for place in np.unique(places).tolist():
+        shard = slab.shards[place]
+        here = places == place
+        rows = joined.row[here] - slab.starts[place] + slab.rows[place]
+        mine = Joined(rows, joined.entry[here], joined.distance[here], joined.variant)
+        yield shard, list(_matches(name, entries, mine, group[shard]))
+
+
+def _matches(name: str, entries: Entries, joined: Joined, given: Given) -> Iterator[Match]:
+    rows = joined.row.tolist()
+    keys = given.part.keys_at(rows)
+    quality = given.part.quality_at(joined.variant, rows) if entries.kind is Kind.PDQ else {}
+    for row, entry, distance in zip(rows, joined.entry.tolist(), joined.distance.tolist(), strict=True):
         yield Match(
-            record=RecordId(shard, row, keys[row]),
+            record=RecordId(given.name, row, keys[row]),
             list_name=name,
             entry=bytes(entries.ids[entry]).decode("ascii"),
             kind=entries.kind,
             variant=joined.variant,
             distance=distance,
-            quality=100 if quality is None else int(quality[row]),
+            quality=quality.get(row, 100),
             seedable=int(entries.flags[entry]) == 0,
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vetset.model.errors import CountError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
@@ -93,7 +94,6 @@ class _Chunk:
     kinds: tuple[Kind, ...]
     further: tuple[Variant, ...]
     vectors: _Vectors | None
-    rows: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     cells: dict[tuple[Kind, Variant], list[bytes | None]] = field(default_factory=dict)
     why: dict[Kind, list[int]] = field(default_factory=dict)
@@ -116,7 +116,6 @@ class _Chunk:
         found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
         if self.vectors is not None:
             self.vectors.add(pixels)
-        self.rows.append(record.row)
         self.keys.append(record.key)
         for signal in found:
             if signal.variant is Variant.STORED:
@@ -126,7 +125,7 @@ class _Chunk:
 
     def _put_variant(self, signal: Signal) -> None:
         """A further form of the record that was put last; any but a partial one makes it decided."""
-        self.others.setdefault(signal.variant, {})[len(self.rows) - 1] = signal
+        self.others.setdefault(signal.variant, {})[len(self.keys) - 1] = signal
         if signal.variant is not Variant.PARTIAL:
             self.why[signal.kind][-1] = 0
 
@@ -146,7 +145,7 @@ class _Chunk:
 
     def columns(self) -> list[pa.Array]:
         """The arrays in the order of the part's schema."""
-        arrays = [pa.array(self.rows, pa.int64()), pa.array(self.keys, pa.string())]
+        arrays = [pa.array(self.keys, pa.string())]
         for kind in self.kinds:
             arrays += [Values.of(self.cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
             if kind is Kind.PDQ:
@@ -157,7 +156,7 @@ class _Chunk:
 
     def _variant(self, variant: Variant) -> tuple[pa.Array, pa.Array]:
         """Value and quality of every record's PDQ of one further variant."""
-        count, found = len(self.rows), self.others.get(variant)
+        count, found = len(self.keys), self.others.get(variant)
         if not found:
             return pa.nulls(count, pa.binary(Kind.PDQ.width)), pa.nulls(count, pa.uint8())
         values = [found[place].value if place in found else None for place in range(count)]
@@ -189,12 +188,15 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
     Raises:
         DatasetError: the shard cannot be read to its end.
         OutputError: the store cannot be written.
+        CountError: a row was left out, or came twice.
     """
     chunk = _new_chunk(asked)
-    for record in items:
+    for row, record in enumerate(items):
+        if record.row != row:  # a part has no column of rows: their order is all that tells them
+            raise CountError("records came out of order", expected=f"row {row}", seen=f"row {record.row}")
         chunk.add(record, asked.policy)
-        if len(chunk.rows) == CHUNK_RECORDS:
+        if len(chunk.keys) == CHUNK_RECORDS:
             chunk.append_to(writer)
             chunk = _new_chunk(asked)
-    if chunk.rows:
+    if chunk.keys:
         chunk.append_to(writer)

@@ -22,13 +22,8 @@ from vetset.store.records import RecordTable
 
 def _scanned_contents(part: Part, rows: Sequence[int]) -> dict[int, ContentId]:
     """Identity of records as the scan saw them: their bytes, else their address; absent where there is neither."""
-    found: dict[int, ContentId] = {}
-    for kind, prefix in ((Kind.SHA256, "sha256"), (Kind.URL_SHA256, "url")):
-        if kind in part.kinds:
-            stored = part.signals(kind)[0]
-            for row in rows:
-                if row not in found and stored.present[row]:
-                    found[row] = ContentId(f"{prefix}:{stored.values[row].tobytes().hex()}")
+    found = {row: ContentId(f"url:{value.hex()}") for row, value in part.stored_at(Kind.URL_SHA256, rows).items()}
+    found |= {row: ContentId(f"sha256:{value.hex()}") for row, value in part.stored_at(Kind.SHA256, rows).items()}
     return found
 
 

@@ -16,7 +16,8 @@ from vetset.dataset.formats import discover
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError, ListError, UsageError
 from vetset.model.hashlist import UNKNOWN, HashList
-from vetset.stage.audit import ledger_of, match_store, record_table
+from vetset.stage.audit import ledger_of, record_table
+from vetset.stage.matched import match_store
 from vetset.stage.provenance import provenance
 from vetset.stage.request import list_uses
 from vetset.store.store import Store

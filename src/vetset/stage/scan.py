@@ -5,6 +5,7 @@ signals and the scan part of the policy, so that a killed run goes on and two au
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,7 @@ from vetset.model.signal import Kind
 from vetset.signal.fingerprint import SIGNAL_VERSIONS
 from vetset.stage.pictured import Asked, append_records
 from vetset.stage.progress import Reporter
-from vetset.stage.tabled import append_columns
+from vetset.stage.tabled import append_columns, table_writer
 from vetset.store.part import PartWriter
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 
@@ -60,15 +61,15 @@ def scan_shard(task: ScanTask) -> Scanned:
         OutputError: the store cannot be written; nothing is committed.
     """
     store = Store(task.store)
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
-    # a table stores no pictures, so there is nothing that could have further variants
-    further = () if task.shard.format is Format.PARQUET else task.policy.pdq_variants
-    with PartWriter(store, task.key.kinds, further) as writer:
-        items = iter(reading)
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.key.kinds)
+    with ExitStack() as opened:
         if task.shard.format is Format.PARQUET:
-            append_columns(task.key.kinds, cast("Iterator[ColumnBatch]", items), writer)
+            batches = cast("Iterator[ColumnBatch]", iter(reading))
+            writer, batches = table_writer(store, task.key.kinds, batches)
+            append_columns(task.key.kinds, batches, opened.enter_context(writer))
         else:
-            append_records(task.asked, cast("Iterator[Record | Unreadable]", items), writer)
+            writer = opened.enter_context(PartWriter(store, task.key.kinds, task.policy.pdq_variants))
+            append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer)
         part = task.key.part(reading.digest)
         scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
         # The note first: it says nothing without its part, so that the part's rename alone commits both.

@@ -38,9 +38,9 @@ def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashL
                 matches.setdefault(match.record, []).append(match)
         for kind in hash_list.entries:
             if kind in part.kinds:
-                present = part.present(kind)
+                present = part.present_at(kind, [record.row for record in asked_here])
                 for record in asked_here:
-                    if present[record.row]:
+                    if record.row in present:
                         decidable[record].add(kind)
     return [
         Question(record, tuple(sorted(matches.get(record, ()))), frozenset(decidable[record])) for record in records

@@ -11,6 +11,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from vetset.model.errors import OutputError, UsageError
@@ -90,6 +91,17 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """
     with atomic_file(path, mode=mode) as temporary:
         temporary.write_bytes(data)
+
+
+def write_all(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all of it to an unbuffered file, which by itself may take less.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    left = memoryview(data).cast("B")
+    while left:
+        left = left[file.write(left) :]
 
 
 def private_folder(path: Path) -> Path:

@@ -1,16 +1,17 @@
 """The columns of a stored part: one row per record, one column per kind and variant, one reason per kind.
 
-    row int64 · key string
+    key string                                   absent where records have none: the row's number stands for it
     md5, md5.declared … fixed_size_binary        null where there is no such signal
     pdq fixed_size_binary(32) · pdq.quality uint8
     pdq.white, pdq.white.quality …               one pair for each further variant that the scan policy names
     md5.why, pdq.why … uint8                     0: some variant decides; else `Reason.code`
 
-A metadata table stores no pictures, and its part no further variants. Nothing here tells whether a list was ever held
-against the store.
+Rows lie in the order of the shard, from 0 and without a gap. A part leaves out the columns that can hold nothing: those
+that a metadata table does not have, and of pictures that it does not store. Nothing here tells whether a list was ever
+held against the store.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,16 +56,22 @@ def variants_of(kind: Kind, further: Sequence[Variant] = ()) -> tuple[Variant, .
     return (*VARIANTS[kind], *further) if kind is Kind.PDQ else VARIANTS[kind]
 
 
-def part_schema(kinds: Iterable[Kind], further: Sequence[Variant] = ()) -> pa.Schema:
-    """Schema of a part that holds these kinds, and these variants of PDQ beside the stored picture."""
-    columns = [pa.field("row", pa.int64(), nullable=False), pa.field("key", pa.string(), nullable=False)]
+def part_schema(kinds: Iterable[Kind], further: Sequence[Variant] = (), without: Collection[str] = ()) -> pa.Schema:
+    """Schema of a part.
+
+    Args:
+        kinds: the kinds that it holds; each has a column of reasons.
+        further: variants of PDQ beside the stored picture.
+        without: names of columns that are left out because no record has anything there; never a column of reasons.
+    """
+    columns = [pa.field("key", pa.string(), nullable=False)]
     for kind in kinds:
         for variant in variants_of(kind, further):
             columns.append(pa.field(column_of(kind, variant), pa.binary(kind.width)))
             if kind is Kind.PDQ:
                 columns.append(pa.field(quality_of(variant), pa.uint8()))
         columns.append(pa.field(why_of(kind), pa.uint8(), nullable=False))
-    return pa.schema(columns)
+    return pa.schema([column for column in columns if column.name not in without])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +87,10 @@ class Values:
     present: NDArray[np.bool_] = field(repr=False)
 
     def to_arrow(self) -> pa.Array:
-        """The fixed-size binary array, null where there is no signal."""
+        """The fixed-size binary array, null where there is no signal; it looks at these very values."""
         count, width = self.values.shape
-        mask = np.packbits(self.present, bitorder="little").tobytes()
-        data = np.ascontiguousarray(self.values).tobytes()
-        return pa.Array.from_buffers(pa.binary(width), count, [pa.py_buffer(mask), pa.py_buffer(data)])
+        mask = None if self.present.all() else pa.py_buffer(np.packbits(self.present, bitorder="little"))
+        return pa.Array.from_buffers(pa.binary(width), count, [mask, pa.py_buffer(np.ascontiguousarray(self.values))])
 
     @classmethod
     def none(cls, count: int, width: int) -> "Values":
@@ -92,19 +98,24 @@ class Values:
         return cls(np.zeros((count, width), np.uint8), np.zeros(count, np.bool_))
 
     @classmethod
-    def from_arrow(cls, column: pa.ChunkedArray | pa.Array, width: int) -> "Values":
-        """From a fixed-size binary column of that width."""
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        values = [np.zeros((0, width), np.uint8)]
-        present = [np.zeros(0, np.bool_)]
-        for chunk in chunks:
-            data = np.frombuffer(chunk.buffers()[1] or b"", np.uint8)
-            start = chunk.offset * width
-            block = data[start : start + len(chunk) * width].reshape(len(chunk), width)
-            mask = np.asarray(chunk.is_valid())
-            values.append(np.where(mask[:, None], block, np.uint8(0)))
-            present.append(mask)
-        return cls(np.concatenate(values), np.concatenate(present))
+    def from_arrow(cls, column: pa.Array, width: int) -> "Values":
+        """From a fixed-size binary column of that width; without a copy where every record has a signal."""
+        count = len(column)
+        data = np.frombuffer(column.buffers()[1] or b"", np.uint8)
+        block = data[column.offset * width : (column.offset + count) * width].reshape(count, width)
+        if not column.null_count:
+            return cls(block, np.ones(count, np.bool_))
+        mask = np.asarray(column.is_valid())
+        return cls(np.where(mask[:, None], block, np.uint8(0)), mask)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Values"], width: int) -> "Values":
+        """Of consecutive records as one."""
+        if len(parts) == 1:
+            return parts[0]
+        nothing = cls.none(0, width)
+        values = np.concatenate([part.values for part in (nothing, *parts)])
+        return cls(values, np.concatenate([part.present for part in (nothing, *parts)]))
 
     @classmethod
     def of(cls, values: Sequence[bytes | None], width: int) -> "Values":
@@ -114,7 +125,7 @@ class Values:
         return cls(np.frombuffer(joined, np.uint8).reshape(len(values), width), present)
 
 
-def why_coverage(kind: Kind, records: int, why: NDArray[np.uint8], present: NDArray[np.bool_]) -> Coverage:
+def why_coverage(kind: Kind, records: int, why: Sequence[int] | NDArray[np.int64], decided: int) -> Coverage:
     """Coverage of one kind.
 
     `records` is the reader's own count. Decided is counted from the signals, undecided from the reasons: where the two
@@ -123,9 +134,8 @@ def why_coverage(kind: Kind, records: int, why: NDArray[np.uint8], present: NDAr
     Args:
         kind: which kind.
         records: what the reader counted.
-        why: uint8 (n,) reason codes, 0 where there is a signal.
-        present: bool (n,) whether any variant that decides has a signal.
+        why: how many records have each reason, by code (0: a signal).
+        decided: how many records have a signal of any variant that decides.
     """
-    codes, counts = np.unique(why[why != 0], return_counts=True)
-    undecided = {REASON_OF_CODE[int(code)]: int(count) for code, count in zip(codes, counts, strict=True)}
-    return Coverage(kind, records, int(np.count_nonzero(present)), dict(sorted(undecided.items())))
+    undecided = {REASON_OF_CODE[code]: int(count) for code, count in enumerate(why) if code and count}
+    return Coverage(kind, records, decided, dict(sorted(undecided.items())))

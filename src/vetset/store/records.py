@@ -82,19 +82,15 @@ class RecordTable:
     def records(self, numbers: NDArray[np.int64]) -> list[RecordId]:
         """Records of numbers, in the same order."""
         shard_of = np.searchsorted(self._offsets, numbers, side="right") - 1
-        keys: dict[int, pa.ChunkedArray] = {}
-        found = []
-        for number, index in zip(numbers.tolist(), shard_of.tolist(), strict=True):
-            if index not in keys:
-                keys[index] = self.part(index).keys()
-            row = number - int(self._offsets[index])
-            found.append(RecordId(self.shards[index].name, row, keys[index][row].as_py()))
-        return found
+        rows = numbers - self._offsets[shard_of]
+        keys = {int(index): self.part(int(index)).keys_at(rows[shard_of == index].tolist()) for index in set(shard_of)}
+        return [
+            RecordId(self.shards[index].name, row, keys[index][row])
+            for index, row in zip(shard_of.tolist(), rows.tolist(), strict=True)
+        ]
 
     def contents(self) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_]]]:
-        """Identity of the stored bytes, shard by shard: first number, SHA-256 uint8 (n, 32), whether there is one."""
-        for index, shard in enumerate(self.shards):
-            part = self.part(index)
-            if Kind.SHA256 in part.kinds and shard.records:
-                stored = part.signals(Kind.SHA256)[0]
-                yield int(self._offsets[index]), stored.values, stored.present
+        """Identity of the stored bytes, batch by batch: first number, SHA-256 uint8 (n, 32), whether there is one."""
+        for index, _ in enumerate(self.shards):
+            for first, stored in self.part(index).stored(Kind.SHA256):
+                yield int(self._offsets[index]) + first, stored.values, stored.present

@@ -1,9 +1,9 @@
 """The store: one committed part per shard content, under a key that says everything the part depends on.
 
     STORE/store.json           format, version, stated lifetime
-    STORE/parts/<key>.parquet  signals; present means committed
+    STORE/parts/<key>.arrow    signals; present means committed
     STORE/parts/<key>.npy      computed embeddings, float16 (records, d); committed before its part
-    STORE/parts/<key>.sha256   digests of both, as sha256sum writes them; committed before its part
+    STORE/parts/<key>.b3       digests of both, as b3sum writes them; committed before its part
     STORE/seen/<key>.json      (place, size, stamp) of a shard → its part, so that a resumed run does not read it again
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
     STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
@@ -33,7 +33,7 @@ from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
 from vetset.store.whole import are_whole
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 LIFETIME_DAYS = 90
 """How long a store should be kept at most; stated in it, so that whoever finds one knows."""
 
@@ -171,7 +171,7 @@ class Store:
 
     def part_path(self, part: str) -> Path:
         """Where a part lies once it is committed."""
-        return self.folder / "parts" / f"{part}.parquet"
+        return self.folder / "parts" / f"{part}.arrow"
 
     def embeddings_path(self, part: str) -> Path:
         """Where the computed embeddings of a part lie."""

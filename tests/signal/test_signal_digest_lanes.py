@@ -1,0 +1,66 @@
+"""Sixteen texts side by side have the digests that each has alone."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vetset.model.errors import UsageError
+from vetset.model.signal import Kind
+from vetset.signal.digest import url_digest, url_digests
+from vetset.signal.digest_lanes import md5_of_each, sha256_of_each
+from vetset.signal.digest_rounds import SHA256_START
+
+EDGES = [0, 1, 54, 55, 56, 57, 62, 63, 64, 65, 118, 119, 120, 127, 128, 129, 183, 184, 1000]
+
+
+def laid_out(texts, before=b"", behind=b""):
+    """All texts in one array, with where each begins and how long it is."""
+    lengths = np.array([len(text) for text in texts], np.int64)
+    starts = len(before) + np.concatenate(([0], np.cumsum(lengths)[:-1])) if texts else np.zeros(0, np.int64)
+    return np.frombuffer(before + b"".join(texts) + behind, np.uint8), starts.astype(np.int64), lengths
+
+
+def assert_equal_to_hashlib(texts, **around):
+    data, starts, lengths = laid_out(texts, **around)
+    for of_each, alone in ((md5_of_each, hashlib.md5), (sha256_of_each, hashlib.sha256)):
+        found = of_each(data, starts, lengths)
+        assert [row.tobytes() for row in found] == [alone(text).digest() for text in texts]
+
+
+@given(st.lists(st.binary(max_size=200) | st.sampled_from(EDGES).map(lambda size: b"x" * size), max_size=50))
+@settings(max_examples=200, deadline=None)
+def test_any_texts_have_the_digests_of_hashlib(texts):
+    assert_equal_to_hashlib(texts)
+
+
+@pytest.mark.parametrize("size", EDGES)
+@pytest.mark.parametrize("count", [1, 15, 16, 17])
+def test_every_length_around_a_block_at_the_end_of_the_data_and_inside(size, count):
+    random = np.random.default_rng(size)
+    texts = [random.bytes(size) for _ in range(count)]
+    assert_equal_to_hashlib(texts)
+    assert_equal_to_hashlib(texts, before=b"before", behind=b"behind" * 20)
+
+
+def test_one_long_text_among_short_ones():
+    assert_equal_to_hashlib([b"a", b"b" * 100_000, b"", b"c" * 63] * 5)
+
+
+def test_the_constants_are_those_of_the_standard():
+    assert SHA256_START[0] == 0x6A09E667
+    assert SHA256_START[7] == 0x5BE0CD19
+
+
+@pytest.mark.parametrize("kind", [Kind.URL_MD5, Kind.URL_SHA256])
+def test_digests_of_many_addresses_are_those_of_each(kind):
+    urls = [f"https://pictures.example/ä/{number}" * (number % 7) for number in range(100)]
+    found = url_digests(*laid_out([url.encode() for url in urls]), kind)
+    assert [row.tobytes() for row in found] == [url_digest(url, kind) for url in urls]
+
+
+def test_a_kind_that_is_no_digest_of_an_address_is_refused():
+    with pytest.raises(UsageError):
+        url_digests(*laid_out([b"a"]), Kind.MD5)
