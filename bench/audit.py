@@ -21,7 +21,7 @@ from vetset.engine.local import LocalEngine
 _SIZES = [(256, 256), (384, 384), (512, 384), (512, 512)]
 
 
-def _samples(files: list[bytes], first: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+def samples(files: list[bytes], first: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     for offset, data in enumerate(files):
         key = f"{first + offset:09d}"
         meta = {"key": key, "url": f"https://example.org/{key}.jpg", "caption": f"a picture, number {key}"}
@@ -68,7 +68,7 @@ def measure(*, quick: bool) -> Topic:
         paths = []
         for shard in range(shards):
             paths.append(folder / "dataset" / f"{shard:05d}.tar")
-            pack(_samples(files[shard::shards], shard * 10_000), paths[-1])
+            pack(samples(files[shard::shards], shard * 10_000), paths[-1])
         stores = iter(folder / f"store-{number}" for number in range(1_000))
         seen: list[int] = []
 
