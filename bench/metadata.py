@@ -174,8 +174,8 @@ def _tables(topic: Topic, folder: Path, md5: NDArray[np.uint8], listed: HashList
         Table(
             f"From file to matches, digests as {form}",
             "Inside: reading the column from the page cache, decoding, comparing all 16 bytes, numbers of the rows"
-            " found. vetset's first two rows have their index of the list built before; the third builds it inside, as the"
-            " peers do. vetset also digests what it reads and writes and syncs its store. 1 thread.",
+            " found. vetset's first two rows have their index of the list built before; the third builds it inside, as"
+            " the peers do. vetset also digests what it reads and writes and syncs its store. 1 thread.",
             "million rows/s/core",
             "more",
             rows,
