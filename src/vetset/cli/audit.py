@@ -13,11 +13,13 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    RecordSeconds,
     SealTo,
     Seconds,
     Workers,
     mapping_of,
     memory_bytes,
+    record_limit,
 )
 from vetset.cli.output import drift_lines, emit, progress
 from vetset.model.errors import CountError, UsageError
@@ -92,6 +94,7 @@ def command(
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
     shard_seconds: Seconds = None,
+    record_seconds: RecordSeconds = None,
     worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
@@ -121,6 +124,7 @@ def command(
         embeddings=embeddings,
         embedder=embedder,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
     conclude(result, out, as_json=as_json)

@@ -14,11 +14,13 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    RecordSeconds,
     SealTo,
     Seconds,
     Workers,
     mapping_of,
     memory_bytes,
+    record_limit,
 )
 from vetset.cli.output import emit, progress
 from vetset.model.errors import CountError
@@ -38,6 +40,7 @@ def scan_command(
     policy: PolicyFile = None,
     workers: Workers = None,
     shard_seconds: Seconds = None,
+    record_seconds: RecordSeconds = None,
     worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
@@ -63,6 +66,7 @@ def scan_command(
         part=part,
         merge=merge,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
     document = {
