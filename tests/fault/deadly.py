@@ -20,8 +20,7 @@ from vetset.stage import pictured
 
 DEED = re.compile(rb"<deed ([a-z]+) ?([^>]*)>$")
 DEADLY_WIDTH = 77
-"""A picture of this width ends the model."""
-SLOW_WIDTH = 79
+"""A picture of this width hangs the model."""
 LAZY_SECONDS = 1.0
 
 
@@ -101,7 +100,7 @@ def build(folder, deeds, *, shards=1, rows=6, size=96, argument=""):
 
 
 class Model:
-    """An embedder that a picture of a certain width ends."""
+    """An embedder that a picture of a certain width hangs."""
 
     id = "deadly"
     dimension = 3
@@ -109,9 +108,7 @@ class Model:
     def embed(self, images):
         for image in images:
             if image.shape[1] == DEADLY_WIDTH:
-                ctypes.string_at(0)
-            if image.shape[1] == SLOW_WIDTH:
-                ctypes.PyDLL(None).pause()
+                _hang(None)
         return np.array([image.reshape(-1, 3).mean(axis=0) + 1 for image in images], np.float32)
 
 

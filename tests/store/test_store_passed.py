@@ -1,5 +1,7 @@
 """Records that are passed over: remembered for their shard, part of the key of its part, tried again for a reason."""
 
+import errno
+import mmap
 from dataclasses import replace
 
 import pytest
@@ -85,7 +87,10 @@ def test_a_shard_is_found_with_the_part_that_lacks_what_is_passed_over_and_no_ot
     assert store.find(*PLACE) is None
 
 
-def test_a_trail_says_what_was_in_hand_when_it_was_left(tmp_path):
+@pytest.mark.parametrize("mapped", [True, False], ids=["in memory", "where nothing can be mapped into memory"])
+def test_a_trail_says_what_was_in_hand_when_it_was_left(tmp_path, monkeypatch, mapped):
+    if not mapped:
+        monkeypatch.setattr(mmap, "mmap", _refused)
     path = tmp_path / "trails" / "x"
     assert suspect_at(path) is None
     trail = Trail(path)
@@ -108,6 +113,10 @@ def test_a_trail_says_what_was_in_hand_when_it_was_left(tmp_path):
     with again:
         pass
     assert not path.exists()
+
+
+def _refused(*_):
+    raise OSError(errno.ENODEV, "No such device")
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\xff" * 40, b"\x7f" * 40, b"x" * 100])

@@ -21,7 +21,7 @@ from vetset.cli.options import (
     memory_bytes,
     record_limit,
 )
-from vetset.cli.output import drift_lines, emit, progress
+from vetset.cli.output import drift_lines, emit, passed_over_lines, progress
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def text_of(document: dict[str, Any], out: Path) -> str:
     for kind, coverage in document["coverage"].items():
         undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
         lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    lines += passed_over_lines(why for coverage in document["coverage"].values() for why in coverage["undecided"])
     lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")

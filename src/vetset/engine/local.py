@@ -26,6 +26,8 @@ from vetset.model.errors import EngineError, VetsetError
 
 _LONGEST, _LARGEST = 10**9, 1 << 62
 """Greatest limits that the system's own numbers hold: seconds, bytes."""
+_FILES, _FILES_OF_POOL = 256, 9
+"""Files that are open for other things, and for a pool of one worker."""
 
 
 def _attempt(
@@ -73,6 +75,16 @@ def _quiet_worker(memory: int | None) -> None:
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     become_worker()
+
+
+def _allow_files(workers: int) -> None:
+    """Let this process open the files that so many pools need, where its soft limit is what forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _FILES + _FILES_OF_POOL * workers
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
+        )
 
 
 def _started() -> None:
@@ -125,6 +137,7 @@ class LocalEngine:
             for index, item in enumerate(items):
                 yield _attempt(task, index, item)
             return
+        _allow_files(self.workers)
         lost = yield from self._together(task, items, range(len(items)))
         if len(lost) > 1:
             lost = yield from self._together(task, items, lost)  # one after the other would keep one worker busy
@@ -133,7 +146,10 @@ class LocalEngine:
 
     def _pool(self) -> ProcessPoolExecutor:
         # spawn: threads of NumPy or Arrow in the parent make a forked child unsafe
-        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quiet_worker, (self.memory,))
+        try:
+            return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quiet_worker, (self.memory,))
+        except OSError as error:
+            raise _refused(error) from error
 
     def _together(
         self, task: Callable[[Item], Result], items: Sequence[Item], indexes: Sequence[int]
@@ -193,6 +209,13 @@ class LocalEngine:
         return Failed(index, error, lost=True)
 
 
+def _refused(error: OSError) -> EngineError:
+    return EngineError(
+        f"workers cannot be started ({error.strerror or type(error).__name__})",
+        todo="Look at the machine's memory and its limits on processes and open files.",
+    )
+
+
 def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
     """A task on its way to a worker, which may have to be started for it.
 
@@ -206,7 +229,4 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *argumen
         broken.set_exception(error)
         return broken
     except OSError as error:
-        raise EngineError(
-            f"workers cannot be started ({error.strerror or type(error).__name__})",
-            todo="Look at the machine's memory and its limit on processes.",
-        ) from error
+        raise _refused(error) from error

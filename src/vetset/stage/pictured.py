@@ -225,8 +225,11 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
     """
     chunk = _new_chunk(asked, watch)
     for record in items:
-        with watch.over(record.row):
+        watch.begin(record.row)
+        try:
             chunk.add(record, asked.policy, watch.undecoded.get(record.row))
+        finally:
+            watch.end()
         if len(chunk.rows) == CHUNK_RECORDS:
             chunk.append_to(writer)
             chunk = _new_chunk(asked, watch)

@@ -36,7 +36,7 @@ from vetset.store.passed import PassedOver, still
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 from vetset.store.trail import Trail, suspect_at
 
-MOST_IDLE = 2
+MOST_IDLE = 1
 """How often a shard whose worker died is taken up again without a further record being found that did it."""
 
 

@@ -8,7 +8,6 @@ if it does not, something else ended the worker, and there is no mark.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
 
 from vetset.engine.worker import begin_step, end_step
 from vetset.model.signal import Reason
@@ -40,19 +39,15 @@ class Watch:
         self.unembedded: Mapping[int, Reason] = {one.row: one.reason for one in found if one.embedding}
         self._trail = trail
         self._seconds = seconds
-        self._row = 0
 
-    def over(self, row: int) -> Self:
-        """To be entered as a context for the time that a record is in hand."""
-        self._row = row
-        return self
-
-    def __enter__(self) -> None:
+    def begin(self, row: int) -> None:
+        """A record is in hand."""
         if self._trail is not None:
-            self._trail.begin(self._row)
+            self._trail.begin(row)
             begin_step(self._seconds)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """None is, whatever became of it."""
         if self._trail is not None:
             end_step()
             self._trail.end()

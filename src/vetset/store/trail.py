@@ -8,6 +8,7 @@ scanned, and stays only where that was cut off.
 import mmap
 import os
 import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Suspect:
     embedding: bool
 
 
-def _suspect(cells: Sequence[int]) -> Suspect | None:
+def _suspect(cells: "Sequence[int] | memoryview[int] | _Written") -> Suspect | None:
     row, first, last = (cells[cell] - 1 for cell in (_ROW, _FIRST, _LAST))
     if first >= 0:
         return Suspect(first, max(first, last), embedding=True)
@@ -52,6 +53,19 @@ def suspect_at(path: Path) -> Suspect | None:
     except OSError:
         return None
     return _suspect(struct.unpack(f"{_CELLS}q", data)) if len(data) == _CELLS * 8 else None
+
+
+class _Written:
+    """Cells of a file on a file system that maps none into memory: slower, and as durable."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __getitem__(self, cell: int) -> int:
+        return int.from_bytes(os.pread(self._handle, 8, cell * 8), sys.byteorder, signed=True)
+
+    def __setitem__(self, cell: int, value: int) -> None:
+        os.pwrite(self._handle, value.to_bytes(8, sys.byteorder, signed=True), cell * 8)
 
 
 class Trail:
@@ -69,19 +83,19 @@ class Trail:
         private_folder(path.parent)
         size = _CELLS * 8
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if os.fstat(handle).st_size != size:
-                    os.ftruncate(handle, 0)
-                    os.pwrite(handle, bytes(size), 0)  # written, not only made so long: a full disk says so now
-                self._map = mmap.mmap(handle, size)
-            finally:
-                os.close(handle)
-        except (OSError, ValueError) as error:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if os.fstat(self._handle).st_size != size:
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, bytes(size), 0)  # written, not only made so long: a full disk says so now
+        except OSError as error:
             raise OutputError(
                 "the store cannot be written", where=path.parent.name, todo="Free space, then go on."
             ) from error
-        self._cells = memoryview(self._map).cast("q")
+        self._cells: memoryview[int] | _Written
+        try:
+            self._cells = memoryview(mmap.mmap(self._handle, size)).cast("q")
+        except OSError:
+            self._cells = _Written(self._handle)
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +108,9 @@ class Trail:
 
     def close(self) -> None:
         """Let go of the file, which stays."""
-        self._cells.release()
-        self._map.close()
+        if isinstance(self._cells, memoryview):
+            self._cells.release()
+        os.close(self._handle)
 
     def begin(self, row: int) -> None:
         """This record is in hand."""
