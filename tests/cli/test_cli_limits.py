@@ -2,7 +2,7 @@
 
 import pytest
 
-from vetset.cli.options import memory_bytes
+from vetset.cli.options import memory_bytes, record_limit
 from vetset.engine.local import LocalEngine
 from vetset.model.errors import EngineError
 
@@ -25,3 +25,18 @@ def test_limits_reach_the_engine(vetset, ready, roots, monkeypatch, command, res
 def test_gibibytes_are_bytes():
     assert memory_bytes(1.5) == 3 << 29
     assert memory_bytes(None) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "shard", "limit"),
+    [(None, None, None), (5.0, None, 5.0), (None, 1000.0, None), (None, 60.0, 15.0), (50.0, 60.0, 50.0)],
+)
+def test_a_record_has_at_most_a_quarter_of_its_shards_time_unless_told_otherwise(record, shard, limit):
+    assert record_limit(record, shard) == limit
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_for_records_that_is_none_is_refused(vetset, ready, roots, seconds):
+    result = vetset("scan", roots / "webdataset", "--store", ready / "out", "--record-seconds", seconds)
+    assert result.code == 2
+    assert "the time for a record is none" in result.err

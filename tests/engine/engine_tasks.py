@@ -79,7 +79,15 @@ def _swallow(number):
     return len(bytearray(b"x") * number)
 
 
+def _count_and_nap(path):
+    """Leave a trace of having been run, and take a while."""
+    with Path(path).open("a") as file:
+        file.write("x")
+    time.sleep(1)
+
+
 DEEDS = {
+    "count": _count_and_nap,
     "square": square,
     "vetset": _vetset_error,
     "foreign": _foreign_error,

@@ -93,6 +93,18 @@ def test_a_worker_that_exits_with_zero_is_dead_all_the_same(processes):
     assert isinstance(outcomes(processes, perform, [("die", 0)])[0], Failed)
 
 
+def test_a_death_does_not_disturb_what_others_do(tmp_path):
+    trace = tmp_path / "trace"
+    found = outcomes(LocalEngine(workers=2), perform, [("kill", 0), ("count", trace), ("kill", 0)])
+    assert trace.read_text() == "x"
+    assert isinstance(found[1], Done)
+
+
+def test_a_lost_worker_is_told_from_an_error_of_the_task(processes):
+    found = outcomes(processes, perform, [("kill", 0), ("foreign", 0), ("vetset", 1), ("exit", 0)])
+    assert [found[index].lost for index in range(4)] == [True, False, False, False]
+
+
 def test_several_deadly_items_cost_themselves_only():
     items = [("kill", 0), ("square", 2), ("kill", 0), ("square", 3)]
     found = outcomes(LocalEngine(workers=2), perform, items)

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 def script(text, tmp_path, *arguments):
     path = tmp_path / "script.py"
     path.write_text(text)
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.Popen([sys.executable, str(path), *arguments], env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -88,6 +89,28 @@ def test_a_refused_fork_is_an_error_of_the_engine(monkeypatch):
     monkeypatch.setattr("multiprocessing.context.SpawnProcess._Popen", staticmethod(refused))
     with pytest.raises(EngineError, match="workers cannot be started"):
         list(LocalEngine(workers=1).map(abs, [1]))
+
+
+FEW_FILES = """
+import resource, sys
+from engine_tasks import square
+from vetset.engine.local import LocalEngine
+from vetset.model.errors import EngineError
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, int(sys.argv[1])))
+    try:
+        found = list(LocalEngine(workers=3).map(square, [1, 2, 3]))
+        sys.exit(len(found))
+    except EngineError as error:
+        sys.exit(40 if "open files" in str(error) else 1)
+"""
+
+
+@pytest.mark.parametrize(("most", "code"), [(400, 3), (16, 40)], ids=["may be raised", "may not"])
+def test_a_limit_on_open_files_is_raised_or_told(tmp_path, most, code):
+    process = script(FEW_FILES, tmp_path, str(most))
+    process.communicate(timeout=60)
+    assert process.returncode == code
 
 
 def test_an_engine_that_is_left_early_leaves_nothing_running():

@@ -33,6 +33,7 @@ from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embed
 from vetset.stage.scan import ScanResult, scan_key
 from vetset.stage.scan import scan as run_scan
 from vetset.stage.share import Share, merged
+from vetset.stage.watch import LEAST_SECONDS, MOST_SECONDS, RECORD_SECONDS
 from vetset.storage.commit import alone_in, clear_partials
 from vetset.store.store import ScanNote, Store
 
@@ -64,6 +65,22 @@ def _request(
     )
 
 
+def _record_seconds(given: float | None) -> float:
+    """The time for one record.
+
+    Raises:
+        UsageError: it is none.
+    """
+    seconds = RECORD_SECONDS if given is None else given
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise UsageError(
+            "the time for a record is none",
+            expected=f"{LEAST_SECONDS:g} to {MOST_SECONDS:g} seconds",
+            seen=f"{given:g}",
+        )
+    return seconds
+
+
 def scan(
     dataset: Path | str,
     *,
@@ -75,6 +92,7 @@ def scan(
     part: str | None = None,
     merge: bool = False,
     engine: Engine | None = None,
+    record_seconds: float | None = None,
     reporter: Reporter | None = None,
 ) -> ScanNote:
     """Bring the signals of every record into a store. Needs no list and no key.
@@ -89,6 +107,7 @@ def scan(
         part: `i/n`: only the i-th of n parts, which other runs complete, at once or later, here or elsewhere.
         merge: put such parts together; nothing of the dataset is read.
         engine: where shards are scanned; a process per core if not given.
+        record_seconds: longest time for one record, which is passed over if it takes longer; 60 if not given.
         reporter: hears of progress.
 
     Returns:
@@ -102,6 +121,7 @@ def scan(
     if merge and part is not None:
         raise UsageError("one part is asked for, and all of them", todo="Choose one of --part and --merge.")
     share = None if part is None else Share.parse(part)
+    seconds = _record_seconds(record_seconds)
     root, chosen, shards = dataset_of(dataset, dataset_format)
     require_outside(root, Path(store))
     checked = load_policy(policy)
@@ -123,6 +143,7 @@ def scan(
                 embedder_id=embedder_id,
                 engine=engine or LocalEngine(),
                 reporter=reporter or Silent(),
+                record_seconds=seconds,
             )
             note = result.note(*about)
         if share is None:
@@ -224,6 +245,7 @@ def audit(
     embeddings: Path | str | None = None,
     embedder: str = "",
     engine: Engine | None = None,
+    record_seconds: float | None = None,
     reporter: Reporter | None = None,
 ) -> AuditResult:
     """Scan, match, look for neighbours of what is confirmed, seal. Running it again goes on, or finds it done.
@@ -240,6 +262,7 @@ def audit(
         embeddings: folder in the layout of clip-retrieval.
         embedder: name or file of a model that computes embeddings instead.
         engine: where shards are scanned; a process per core if not given.
+        record_seconds: longest time for one record, which is passed over if it takes longer; 60 if not given.
         reporter: hears of progress.
 
     Raises:
@@ -248,6 +271,7 @@ def audit(
     """
     if embeddings is not None and embedder:
         raise UsageError("embeddings are given and a model too", todo="Choose one of --embeddings and --embedder.")
+    seconds = _record_seconds(record_seconds)
     root, chosen, shards = dataset_of(dataset, dataset_format)
     opened = opened_lists(lists)
     mapping = columns or ColumnMapping()
@@ -271,7 +295,12 @@ def audit(
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
     with alone_in(job.out):
         return run_audit(
-            job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()
+            job,
+            manifest,
+            engine=engine or LocalEngine(),
+            embedder_id=embedder_id,
+            reporter=reporter or Silent(),
+            record_seconds=seconds,
         )
 
 

@@ -13,13 +13,15 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    RecordSeconds,
     SealTo,
     Seconds,
     Workers,
     mapping_of,
     memory_bytes,
+    record_limit,
 )
-from vetset.cli.output import drift_lines, emit, progress
+from vetset.cli.output import drift_lines, emit, passed_over_lines, progress
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def text_of(document: dict[str, Any], out: Path) -> str:
     for kind, coverage in document["coverage"].items():
         undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
         lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    lines += passed_over_lines(why for coverage in document["coverage"].values() for why in coverage["undecided"])
     lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
@@ -92,6 +95,7 @@ def command(
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
     shard_seconds: Seconds = None,
+    record_seconds: RecordSeconds = None,
     worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
@@ -121,6 +125,7 @@ def command(
         embeddings=embeddings,
         embedder=embedder,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
     conclude(result, out, as_json=as_json)

@@ -7,6 +7,8 @@ import typer
 
 from vetset.model.errors import UsageError
 
+_RECORD_SECONDS = 60
+"""What a record has if nothing is said; the shorter of it and a quarter of the shard's time is taken."""
 ROLES = ("url", "key", "md5", "sha1", "sha256")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,6 +55,14 @@ Seconds = Annotated[
         "--shard-seconds", help="Give up a shard that takes longer; needed for hostile data.", show_default=False
     ),
 ]
+RecordSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--record-seconds",
+        help="Pass over a record that takes longer, also alone; 60, or a quarter of --shard-seconds, if not given.",
+        show_default=False,
+    ),
+]
 Memory = Annotated[
     float | None,
     typer.Option("--worker-gib", help="Memory that a worker may take; needed for hostile data.", show_default=False),
@@ -77,6 +87,11 @@ def mapping_of(columns: list[str] | None) -> dict[str, str]:
             )
         mapping[role] = name
     return mapping
+
+
+def record_limit(record: float | None, shard: float | None) -> float | None:
+    """The time for a record, such that one that hangs is found, twice, before its shard is given up."""
+    return shard / 4 if record is None and shard is not None and shard < 4 * _RECORD_SECONDS else record
 
 
 def memory_bytes(gib: float | None) -> int | None:

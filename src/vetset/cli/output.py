@@ -6,9 +6,11 @@ Nothing printed here depends on findings, except where a custodian has opened a 
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from vetset.model.errors import VetsetError
+from vetset.model.signal import Reason
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -48,6 +50,16 @@ def drift_lines(drift: dict[str, dict[str, int]]) -> list[str]:
         f"{counts['undeclared']} without a declared digest"
         for kind, counts in drift.items()
         if counts["agree"] or counts["differ"]
+    ]
+
+
+def passed_over_lines(reasons: Iterable[str]) -> list[str]:
+    """What can be done about records whose pictures were passed over, if there are any, given all reasons there are."""
+    if {Reason.CRASHED.value, Reason.TIMED_OUT.value}.isdisjoint(reasons):
+        return []
+    return [
+        "  crashed, timed_out: passed over from now on. A higher --record-seconds tries again what timed out;",
+        "  remove the folder `passed` of the store to try all of it again",
     ]
 
 

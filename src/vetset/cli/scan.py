@@ -14,13 +14,15 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    RecordSeconds,
     SealTo,
     Seconds,
     Workers,
     mapping_of,
     memory_bytes,
+    record_limit,
 )
-from vetset.cli.output import emit, progress
+from vetset.cli.output import emit, passed_over_lines, progress
 from vetset.model.errors import CountError
 
 
@@ -38,6 +40,7 @@ def scan_command(
     policy: PolicyFile = None,
     workers: Workers = None,
     shard_seconds: Seconds = None,
+    record_seconds: RecordSeconds = None,
     worker_gib: Memory = None,
     column: Columns = None,
     dataset_format: Format = None,
@@ -63,6 +66,7 @@ def scan_command(
         part=part,
         merge=merge,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
     document = {
@@ -70,13 +74,15 @@ def scan_command(
         "records": sum(shard.records for shard in note.shards),
         "shards": len(note.shards),
         "failed": dict(note.failed),
+        "passed_over": sum(len(shard.passed) for shard in note.shards),
         "part": part,
     }
-    text = f"{document['records']} records in {document['shards']} shards are in {store}\n"
+    lines = [f"{document['records']} records in {document['shards']} shards are in {store}"]
+    lines += passed_over_lines(one.reason.value for shard in note.shards for one in shard.passed)
     after = f"vetset match {store} --list NAME --seal-to NAME.pub --out AUDIT"
     if part is not None:
         after = f"the other parts, then vetset scan {dataset} --store {store} --merge"
-    emit(document, f"{text}Next: {after}", as_json=as_json)
+    emit(document, "\n".join([*lines, f"Next: {after}"]), as_json=as_json)
     if note.failed:
         raise CountError(
             "shards could not be read", seen=", ".join(f"{uri} ({why})" for uri, why in note.failed.items())

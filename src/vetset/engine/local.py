@@ -1,32 +1,33 @@
 """Processes on this machine. A worker that dies costs the item it held, not the run.
 
-Python's pool forgets which item killed a worker and gives up every other one. Here at most as many items are in flight
-as there are workers; when the pool breaks, those few run again one at a time in a pool of their own, and the item that
-breaks that one is the culprit. A worker whose parent was killed ends itself: Python's pool would leave it waiting for
-work for ever.
+Python's pool forgets which item killed a worker and gives up every other one. Here every worker has a pool of its own,
+so that a death is the death of one known item and disturbs no other. Such an item runs again when all others are done,
+and at last alone. A worker whose parent was killed ends itself: Python's pool would leave it waiting for work for ever.
 
 A worker can be held to a time for each item and to an amount of memory. It ends itself when an item takes longer, by a
-thread of C's own, since a decoder that hangs may never give Python its lock back; the item then runs once more, alone,
-because a machine that was busy for a while looks the same.
+thread of C's own, since a decoder that hangs may never give Python its lock back; the item then runs again, because a
+machine that was busy for a while looks the same.
 """
 
 import faulthandler
 import multiprocessing
 import os
 import resource
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for_end
+from contextlib import ExitStack
 from typing import Any
 
 from vetset.engine.outcome import Done, Failed, Item, Result
+from vetset.engine.worker import become_worker
 from vetset.model.errors import EngineError, VetsetError
 
 _LONGEST, _LARGEST = 10**9, 1 << 62
 """Greatest limits that the system's own numbers hold: seconds, bytes."""
+_FILES, _FILES_OF_POOL = 256, 9
+"""Files that are open for other things, and for a pool of one worker."""
 
 
 def _attempt(
@@ -69,20 +70,21 @@ def _outcome(future: Future[Done[Result] | Failed], index: int) -> Done[Result] 
     return future.result() if error is None else _foreign(index, error)
 
 
-def _quiet_worker(memory: int | None = None) -> None:
-    """One thread a worker, since the engine owns the cores; no more memory than allowed; no life after the parent's."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+def _quiet_worker(memory: int | None) -> None:
+    """No more memory than allowed, and what every worker is."""
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    become_worker()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_end([parent.sentinel])
-        os._exit(1)
+def _allow_files(workers: int) -> None:
+    """Let this process open the files that so many pools need, where its soft limit is what forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _FILES + _FILES_OF_POOL * workers
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
+        )
 
 
 def _started() -> None:
@@ -96,8 +98,8 @@ class LocalEngine:
         workers: number of processes; 0 runs tasks in this process, one after the other, without protection against a
             decoder that crashes.
         seconds: longest time for one item, the start of its worker not included; an item that takes longer is tried
-            once more, alone, and fails then. None sets no limit: items are shards of any size on disks of any speed,
-            so that only whoever knows both can choose one.
+            again, at last alone, and fails then. None sets no limit: items are shards of any size on disks of any
+            speed, so that only whoever knows both can choose one.
         memory: bytes of private memory that a worker may have, its libraries included (at least 512 MiB are sensible).
             None sets no limit: how much is there is known to the machine's owner, not here.
 
@@ -109,6 +111,8 @@ class LocalEngine:
         self.workers = len(os.sched_getaffinity(0)) if workers is None else workers
         self.seconds = seconds
         self.memory = memory
+        self._proved = False
+        """Whether a worker did anything since the last one died."""
         if self.workers < 0:
             raise EngineError("the number of workers is negative", expected="0 or more", seen=str(workers))
         for what, limit, most in (("seconds", seconds, _LONGEST), ("memory", memory, _LARGEST)):
@@ -133,39 +137,47 @@ class LocalEngine:
             for index, item in enumerate(items):
                 yield _attempt(task, index, item)
             return
-        waiting = list(range(len(items)))[::-1]
-        while waiting:
-            lost = yield from self._until_broken(task, items, waiting)
-            if lost:
-                self._require_workers()
-            for index in lost:
-                yield self._alone(task, index, items[index])
+        _allow_files(self.workers)
+        lost = yield from self._together(task, items, range(len(items)))
+        if len(lost) > 1:
+            lost = yield from self._together(task, items, lost)  # one after the other would keep one worker busy
+        for index in lost:
+            yield self._alone(task, index, items[index])
 
-    def _pool(self, workers: int) -> ProcessPoolExecutor:
+    def _pool(self) -> ProcessPoolExecutor:
         # spawn: threads of NumPy or Arrow in the parent make a forked child unsafe
-        return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _quiet_worker, (self.memory,))
+        try:
+            return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quiet_worker, (self.memory,))
+        except OSError as error:
+            raise _refused(error) from error
 
-    def _until_broken(
-        self, task: Callable[[Item], Result], items: Sequence[Item], waiting: list[int]
+    def _together(
+        self, task: Callable[[Item], Result], items: Sequence[Item], indexes: Sequence[int]
     ) -> Generator[Done[Result] | Failed, None, list[int]]:
-        """Work through `waiting` (from its end) until it is empty or a worker dies; return the items in flight then."""
-        running: dict[Future[Done[Result] | Failed], int] = {}
-        with self._pool(min(self.workers, len(waiting))) as pool:
-            try:
-                while waiting or running:
-                    while waiting and len(running) < self.workers:
-                        index = waiting[-1]
-                        running[_submitted(pool, _attempt, task, index, items[index], self.seconds)] = index
-                        waiting.pop()
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        outcome = _outcome(future, running[future])
-                        del running[future]
-                        yield outcome
-            except BrokenProcessPool:
-                for future in [future for future in running if _survived(future)]:
-                    yield _outcome(future, running.pop(future))
-                return sorted(running.values())
-        return []
+        """Run some items, as many at once as there are workers; return those whose worker died, sorted."""
+        waiting, lost = list(indexes)[::-1], []
+        running: dict[Future[Done[Result] | Failed], tuple[int, ProcessPoolExecutor]] = {}
+        with ExitStack() as pools:
+            idle = [pools.enter_context(self._pool()) for _ in range(min(self.workers, len(waiting)))]
+            while waiting or running:
+                while waiting and idle:
+                    pool, index = idle.pop(), waiting.pop()
+                    running[_submitted(pool, _attempt, task, index, items[index], self.seconds)] = index, pool
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index, pool = running.pop(future)
+                    try:
+                        outcome = _outcome(future, index)
+                    except BrokenProcessPool:
+                        lost.append(index)
+                        if not self._proved:
+                            self._require_workers()
+                        self._proved = False
+                        idle.append(pools.enter_context(self._pool()))
+                        continue
+                    idle.append(pool)
+                    self._proved = True
+                    yield outcome
+        return sorted(lost)
 
     def _require_workers(self) -> None:
         """Tell a machine on which no worker starts from an item that kills its worker.
@@ -173,7 +185,7 @@ class LocalEngine:
         Raises:
             EngineError: not even an empty task can be done.
         """
-        with self._pool(1) as pool:
+        with self._pool() as pool:
             try:
                 _submitted(pool, _started).result()
             except BrokenProcessPool as error:
@@ -185,19 +197,23 @@ class LocalEngine:
 
     def _alone(self, task: Callable[[Item], Result], index: int, item: Item) -> Done[Result] | Failed:
         began = time.monotonic()
-        with self._pool(1) as pool:
+        with self._pool() as pool:
             try:
                 return _outcome(_submitted(pool, _attempt, task, index, item, self.seconds), index)
             except BrokenProcessPool:
                 took = time.monotonic() - began
         if self.seconds is not None and took >= self.seconds:
-            return Failed(index, EngineError("an item took too long", expected=f"at most {self.seconds:g} seconds"))
-        return Failed(index, EngineError("a worker died at this item", todo="Look at the machine's memory first."))
+            error = EngineError("an item took too long", expected=f"at most {self.seconds:g} seconds")
+        else:
+            error = EngineError("a worker died at this item", todo="Look at the machine's memory first.")
+        return Failed(index, error, lost=True)
 
 
-def _survived(future: Future[Any]) -> bool:
-    """Whether a future of a broken pool came to an end before it broke."""
-    return future.done() and not isinstance(future.exception(), BrokenProcessPool)
+def _refused(error: OSError) -> EngineError:
+    return EngineError(
+        f"workers cannot be started ({error.strerror or type(error).__name__})",
+        todo="Look at the machine's memory and its limits on processes and open files.",
+    )
 
 
 def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -205,12 +221,12 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *argumen
 
     Raises:
         EngineError: no process can be started.
-        BrokenProcessPool: a worker died before.
     """
     try:
         return pool.submit(function, *arguments)
+    except BrokenProcessPool as error:  # somebody ended a worker that had nothing to do
+        broken: Future[Any] = Future()
+        broken.set_exception(error)
+        return broken
     except OSError as error:
-        raise EngineError(
-            f"workers cannot be started ({error.strerror or type(error).__name__})",
-            todo="Look at the machine's memory and its limit on processes.",
-        ) from error
+        raise _refused(error) from error

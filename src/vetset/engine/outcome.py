@@ -31,10 +31,12 @@ class Failed:
         index: position of the item in the sequence given to `map`.
         error: vetset's own error, or an `EngineError` that names only the class of a foreign one (its text might
             repeat data).
+        lost: whether it was not the task that said so: its worker died, or was ended for taking too long.
     """
 
     index: int
     error: VetsetError
+    lost: bool = False
 
 
 class Engine(Protocol):

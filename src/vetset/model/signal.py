@@ -155,6 +155,10 @@ class Reason(StrEnum):
     NO_EMBEDDING = "no_embedding"
     DEGENERATE_VECTOR = "degenerate_vector"
     NOT_SCANNED = "not_scanned"
+    CRASHED = "crashed"
+    """Computing it ended its worker, among other records and alone."""
+    TIMED_OUT = "timed_out"
+    """Computing it took longer than a record may take, among other records and alone."""
 
     @property
     def code(self) -> int:

@@ -27,6 +27,7 @@ from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
 from vetset.stage.space import Space, computed_space, precomputed_space
+from vetset.stage.watch import RECORD_SECONDS
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Scanned, Store
 
@@ -157,7 +158,15 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     return AuditResult(manifest, 0, manifest.problems)
 
 
-def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str, reporter: Reporter) -> AuditResult:
+def run_audit(
+    job: Job,
+    manifest: Manifest,
+    *,
+    engine: Engine,
+    embedder_id: str,
+    reporter: Reporter,
+    record_seconds: float = RECORD_SECONDS,
+) -> AuditResult:
     """Scan, then `conclude`.
 
     Args:
@@ -166,6 +175,7 @@ def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str,
         engine: where shards are scanned.
         embedder_id: id of the model, or empty.
         reporter: told of each finished shard.
+        record_seconds: longest time for one record.
     """
     root = Path(job.request.root)
     with Store(Path(job.request.store)) as store:
@@ -179,6 +189,7 @@ def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str,
             embedder_id=embedder_id,
             engine=engine,
             reporter=reporter,
+            record_seconds=record_seconds,
         )
         request = job.request
         stamp, policy = request.dataset_stamp, request.policy.scan

@@ -1,6 +1,6 @@
 """The signals of records with pictures, gathered a chunk at a time on their way into a part of the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,6 +15,7 @@ from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, S
 from vetset.signal.digest import url_digest
 from vetset.signal.embedding import Embedder, load_embedder
 from vetset.signal.fingerprint import fingerprint, screen
+from vetset.stage.watch import Watch
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import PartWriter
 
@@ -41,6 +42,11 @@ class Asked:
     embedder: str = ""
     embedder_id: str = ""
 
+    @property
+    def picture_kinds(self) -> tuple[Kind, ...]:
+        """The kinds that are taken of stored bytes."""
+        return tuple(kind for kind in self.kinds if kind in BYTE_KINDS or kind is Kind.PDQ)
+
 
 @cache
 def _embedder(name: str, model: str) -> Embedder:  # noqa: ARG001  a file of the same name may hold another model by now
@@ -48,18 +54,27 @@ def _embedder(name: str, model: str) -> Embedder:  # noqa: ARG001  a file of the
     return load_embedder(name, threads=1)
 
 
+def embedder_of(asked: Asked) -> Embedder:
+    """The model that is asked for."""
+    return _embedder(asked.embedder, asked.embedder_id)
+
+
 class _Vectors:
     """Embeddings of consecutive records, computed a few pictures at a time."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, watch: Watch) -> None:
         self._embedder = embedder
+        self._watch = watch
         self._waiting: dict[int, NDArray[np.uint8]] = {}
+        self._records: list[int] = []
         self._rows: list[NDArray[np.float16]] = []
         self.why: list[int] = []
 
-    def add(self, pixels: NDArray[np.uint8] | Reason) -> None:
+    def add(self, row: int, pixels: NDArray[np.uint8] | Reason) -> None:
         """The next record's picture, or why there is none."""
         self._rows.append(np.full(self._embedder.dimension, np.nan, np.float16))
+        self._records.append(row)
+        pixels = self._watch.unembedded.get(row, pixels)
         if isinstance(pixels, Reason):
             self.why.append(pixels.code)
             return
@@ -73,7 +88,9 @@ class _Vectors:
         places = list(self._waiting)
         if not places:
             return
-        vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16)
+        first, last = self._records[places[0]], self._records[places[-1]]
+        with self._watch.embedding(first, last, len(places)):
+            vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16)
         for place, vector in zip(places, vectors, strict=True):
             if np.isfinite(vector).all() and vector.any():
                 self._rows[place] = vector
@@ -101,21 +118,20 @@ class _Chunk:
     others: dict[Variant, dict[int, Signal]] = field(default_factory=dict)
     """PDQ of further variants, by place in the chunk: few records have any."""
 
-    def add(self, record: Record | Unreadable, policy: ScanPolicy) -> None:
-        """Compute every signal of one record."""
+    def add(self, record: Record | Unreadable, policy: ScanPolicy, refused: Reason | None = None) -> None:
+        """Compute every signal of one record; none that needs its picture decoded, if there is a reason against it."""
         wanted = [kind for kind in self.kinds if kind in BYTE_KINDS or kind is Kind.PDQ]
         pixels: NDArray[np.uint8] | Reason
         found: list[Signal | NoSignal]
         if isinstance(record, Unreadable):
             found, pixels = [NoSignal(kind, record.reason) for kind in wanted], record.reason
-        elif self.vectors is not None:
-            found, pixels = screen(record.image, wanted, policy, policy.variants)
+        elif refused is not None:
+            found, pixels = _undecoded(record.image, wanted, policy, refused), refused
         else:
-            found = fingerprint(record.image, kinds=wanted, policy=policy, variants=policy.variants)
-            pixels = Reason.NO_EMBEDDING
+            found, pixels = _taken(record.image, wanted, policy, pixels=self.vectors is not None)
         found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
         if self.vectors is not None:
-            self.vectors.add(pixels)
+            self.vectors.add(record.row, pixels)
         self.keys.append(record.key)
         for signal in found:
             if signal.variant is Variant.STORED:
@@ -176,13 +192,30 @@ def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
     return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
 
 
-def _new_chunk(asked: Asked) -> _Chunk:
-    embeds = Kind.EMBEDDING in asked.kinds
-    vectors = _Vectors(_embedder(asked.embedder, asked.embedder_id)) if embeds else None
+def _taken(
+    image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, *, pixels: bool
+) -> tuple[list[Signal | NoSignal], NDArray[np.uint8] | Reason]:
+    """The signals of a picture, and its pixels if they are needed; a picture that memory does not hold is too large."""
+    try:
+        if pixels:
+            return screen(image, kinds, policy, policy.variants)
+        return fingerprint(image, kinds=kinds, policy=policy, variants=policy.variants), Reason.NO_EMBEDDING
+    except MemoryError:
+        return _undecoded(image, kinds, policy, Reason.TOO_LARGE), Reason.TOO_LARGE
+
+
+def _undecoded(image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, refused: Reason) -> list[Signal | NoSignal]:
+    """What can be said of a picture without decoding it."""
+    digests = fingerprint(image, kinds=[kind for kind in kinds if kind in BYTE_KINDS], policy=policy)
+    return digests + [NoSignal(kind, refused) for kind in kinds if kind not in BYTE_KINDS]
+
+
+def _new_chunk(asked: Asked, watch: Watch) -> _Chunk:
+    vectors = _Vectors(embedder_of(asked), watch) if Kind.EMBEDDING in asked.kinds else None
     return _Chunk(asked.kinds, asked.policy.pdq_variants, vectors)
 
 
-def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter) -> None:
+def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter, watch: Watch) -> None:
     """Compute every signal of every record, in order, and hand them to the part.
 
     Raises:
@@ -190,13 +223,17 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
         OutputError: the store cannot be written.
         CountError: a row was left out, or came twice.
     """
-    chunk = _new_chunk(asked)
+    chunk = _new_chunk(asked, watch)
     for row, record in enumerate(items):
         if record.row != row:  # a part has no column of rows: their order is all that tells them
             raise CountError("records came out of order", expected=f"row {row}", seen=f"row {record.row}")
-        chunk.add(record, asked.policy)
+        watch.begin(row)
+        try:
+            chunk.add(record, asked.policy, watch.undecoded.get(row))
+        finally:
+            watch.end()
         if len(chunk.keys) == CHUNK_RECORDS:
             chunk.append_to(writer)
-            chunk = _new_chunk(asked)
+            chunk = _new_chunk(asked, watch)
     if chunk.keys:
         chunk.append_to(writer)

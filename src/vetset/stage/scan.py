@@ -2,8 +2,12 @@
 
 A shard whose part is committed is not read again. What a task does is keyed by the shard's content, the versions of the
 signals and the scan part of the policy, so that a killed run goes on and two audits share their work.
+
+A shard whose worker died is scanned again: whoever takes it up finds what was in hand, tries it alone, and passes it
+over if that was it (`Watch`, `judge`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,7 +17,8 @@ from typing import cast
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.reading import ColumnBatch
-from vetset.engine.outcome import Done, Engine
+from vetset.engine.outcome import Done, Engine, Failed
+from vetset.engine.worker import is_worker
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import OutputError, VetsetError
@@ -21,11 +26,19 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
 from vetset.signal.fingerprint import SIGNAL_VERSIONS
+from vetset.signal.warm import warm_up
 from vetset.stage.pictured import Asked, append_records
 from vetset.stage.progress import Reporter
+from vetset.stage.suspect import Trial, judge, require_few
 from vetset.stage.tabled import append_columns, table_writer
+from vetset.stage.watch import RECORD_SECONDS, Watch
 from vetset.store.part import PartWriter
+from vetset.store.passed import PassedOver, still
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
+from vetset.store.trail import Trail, suspect_at
+
+MOST_IDLE = 1
+"""How often a shard whose worker died is taken up again without a further record being found that did it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,7 @@ class ScanTask:
     key: ScanKey
     store: Path
     embedder: str
+    seconds: float = RECORD_SECONDS
 
     @property
     def asked(self) -> Asked:
@@ -58,9 +72,31 @@ def scan_shard(task: ScanTask) -> Scanned:
 
     Raises:
         DatasetError: the shard cannot be read to its end; nothing is committed.
+        EngineError: too many of its records ended their worker; nothing is committed.
         OutputError: the store cannot be written; nothing is committed.
     """
-    store = Store(task.store)
+    store, place = Store(task.store), (task.key, str(task.root), task.shard)
+    passed = still(store.passed(*place), task.seconds)
+    require_few(passed)
+    if not is_worker() or task.shard.format is Format.PARQUET:
+        return _scanned(task, store, passed, None)
+    with Trail(store.trail_path(*place)) as trail:
+        suspect = trail.suspect
+        if suspect is not None:
+            rows = frozenset(one.row for one in passed if not one.embedding or suspect.embedding)
+            path = store.trail_path(*place)
+            trial = Trial(task.root, task.shard, task.mapping, task.asked, suspect, rows, task.seconds, path)
+            found = judge(trail, trial)
+            if found is not None:
+                passed = tuple(sorted((*passed, found)))
+                store.pass_over(*place, passed)
+            trail.clear()
+            require_few(passed)
+        warm_up()
+        return _scanned(task, store, passed, trail)
+
+
+def _scanned(task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail: Trail | None) -> Scanned:
     reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.key.kinds)
     with ExitStack() as opened:
         if task.shard.format is Format.PARQUET:
@@ -69,14 +105,39 @@ def scan_shard(task: ScanTask) -> Scanned:
             append_columns(task.key.kinds, batches, opened.enter_context(writer))
         else:
             writer = opened.enter_context(PartWriter(store, task.key.kinds, task.policy.pdq_variants))
-            append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer)
-        part = task.key.part(reading.digest)
-        scanned = Scanned(task.shard.uri, reading.digest, reading.records, part)
-        # The note first: it says nothing without its part, so that the part's rename alone commits both.
-        store.remember(task.key, str(task.root), task.shard, scanned)
+            watch = Watch(passed, trail, task.seconds)
+            append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer, watch)
+        part = task.key.part(reading.digest, passed)
+        scanned = Scanned(task.shard.uri, reading.digest, reading.records, part, passed)
+        # The notes first: they say nothing without the part, so that the part's rename alone commits all.
+        place = (task.key, str(task.root), task.shard)
+        if store.passed(*place) != passed:
+            store.pass_over(*place, passed)
+        store.remember(*place, scanned)
         if not store.holds(part):
             writer.commit(part, reading.records)
     return scanned
+
+
+class _Deaths:
+    """Which of the shards whose worker died are taken up again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, frozenset[PassedOver]] = {}
+        self._idle: Counter[str] = Counter()
+
+    def again(self, task: ScanTask, outcome: Failed) -> bool:
+        """Whether there is something to be had from it: a record was found just now, or one is suspect."""
+        if not outcome.lost:
+            return False
+        place, uri = (task.key, str(task.root), task.shard), task.shard.uri
+        found = frozenset(self._store.passed(*place))
+        if found - self._known.get(uri, frozenset()):
+            self._known[uri] = found
+            return True
+        self._idle[uri] += 1
+        return self._idle[uri] <= MOST_IDLE and suspect_at(self._store.trail_path(*place)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +173,7 @@ def scan(
     embedder_id: str,
     engine: Engine,
     reporter: Reporter,
+    record_seconds: float = RECORD_SECONDS,
 ) -> ScanResult:
     """Bring every shard into the store.
 
@@ -125,28 +187,36 @@ def scan(
         embedder_id: its id, or empty.
         engine: where tasks run.
         reporter: told of each finished shard.
+        record_seconds: longest time for one record; one that takes longer, also alone, is passed over.
 
     Raises:
         OutputError: the store cannot be written; what was committed stays.
     """
     key = scan_key(policy, mapping, embedder_id)
     reporter.started("scan", len(shards), sum(shard.size for shard in shards))
-    known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard))}
+    known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard, record_seconds))}
     for shard in shards:
         if shard.uri in known:
             reporter.advanced(shard, known[shard.uri].records)
     fresh = [shard for shard in shards if shard.uri not in known]
-    tasks = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder) for shard in fresh]
-    scanned, failed = list(known.values()), {}
-    for outcome in engine.map(scan_shard, tasks):
-        shard = fresh[outcome.index]
-        if isinstance(outcome, Done):
-            scanned.append(outcome.value)
-            reporter.advanced(shard, outcome.value.records)
-        elif isinstance(outcome.error, OutputError):
-            raise outcome.error.at(shard.uri)  # the disk failed, not the shard: free it, and the same command goes on
-        else:
-            failed[shard.uri] = outcome.error.at(shard.uri)
-            reporter.advanced(shard, 0)
+    waiting = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
+    scanned, failed, deaths = list(known.values()), {}, _Deaths(store)
+    while waiting:
+        again = []
+        for outcome in engine.map(scan_shard, waiting):
+            task = waiting[outcome.index]
+            if isinstance(outcome, Done):
+                scanned.append(outcome.value)
+                reporter.advanced(task.shard, outcome.value.records)
+            elif isinstance(outcome.error, OutputError):
+                raise outcome.error.at(
+                    task.shard.uri
+                )  # the disk failed, not the shard: free it, and the same command goes on
+            elif deaths.again(task, outcome):
+                again.append(task)
+            else:
+                failed[task.shard.uri] = outcome.error.at(task.shard.uri)
+                reporter.advanced(task.shard, 0)
+        waiting = again
     reporter.finished()
     return ScanResult(tuple(sorted(scanned, key=lambda found: found.uri)), failed, len(known))

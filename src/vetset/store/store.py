@@ -5,10 +5,13 @@
     STORE/parts/<key>.npy      computed embeddings, float16 (records, d); committed before its part
     STORE/parts/<key>.b3       digests of both, as b3sum writes them; committed before its part
     STORE/seen/<key>.json      (place, size, stamp) of a shard → its part, so that a resumed run does not read it again
+    STORE/passed/<key>.json    records of such a shard that are passed over, because they ended their worker
+    STORE/trails/<key>         the record that is in hand, while a shard is being scanned
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
     STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
 
-The key of a part is the digest of the shard's content, the versions of the signals and the scan part of the policy.
+The key of a part is the digest of the shard's content, the versions of the signals, the scan part of the policy, and
+the records that were passed over, if any were.
 """
 
 import errno
@@ -17,7 +20,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +34,11 @@ from vetset.model.errors import OutputError
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
+from vetset.store.passed import PassedOver, parsed, still, written
 from vetset.store.whole import are_whole
 
 STORE_VERSION = 3
+FOLDERS = ("parts", "seen", "passed", "scans", "shares")
 LIFETIME_DAYS = 90
 """How long a store should be kept at most; stated in it, so that whoever finds one knows."""
 
@@ -56,9 +61,10 @@ class ScanKey:
     mapping: str
     embedder: str = ""
 
-    def part(self, shard_digest: str) -> str:
-        """Key of the part of a shard with this content."""
-        return document_digest({"store": STORE_VERSION, "shard": shard_digest, "scan": asdict(self)})
+    def part(self, shard_digest: str, passed: Iterable[PassedOver] = ()) -> str:
+        """Key of the part of a shard with this content, these of whose records were passed over."""
+        without = {"passed": found} if (found := sorted(one.effect for one in passed)) else {}
+        return document_digest({"store": STORE_VERSION, "shard": shard_digest, "scan": asdict(self), **without})
 
     def seen(self, root: str, shard: Shard) -> str:
         """Key under which an unread shard is looked up."""
@@ -74,12 +80,14 @@ class Scanned:
         digest: hex SHA-256 of the shard's content.
         records: what the reader counted.
         part: key of its part.
+        passed: records of it that were passed over.
     """
 
     uri: str
     digest: str
     records: int
     part: str
+    passed: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +185,15 @@ class Store:
         """Where the computed embeddings of a part lie."""
         return self.folder / "parts" / f"{part}.npy"
 
-    def find(self, key: ScanKey, root: str, shard: Shard) -> Scanned | None:
-        """What is known of a shard from its place, size and stamp alone, if its part is committed and undamaged."""
+    def find(self, key: ScanKey, root: str, shard: Shard, seconds: float | None = None) -> Scanned | None:
+        """What is known of a shard from its place, size and stamp alone, if its part is committed and undamaged.
+
+        Args:
+            key: the way of scanning.
+            root: the dataset's place.
+            shard: the shard.
+            seconds: time that a record may take, if the shard can be scanned: one that had less is tried again.
+        """
         path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
         if not path.exists():
             return None
@@ -186,7 +201,8 @@ class Store:
         if not isinstance(found, dict) or not isinstance(found.get("records"), int):
             return None  # a damaged note says nothing: the shard is read again and the note written anew
         digest = str(found.get("digest"))
-        scanned = Scanned(shard.uri, digest, found["records"], key.part(digest))
+        passed = still(self.passed(key, root, shard), seconds)
+        scanned = Scanned(shard.uri, digest, found["records"], key.part(digest, passed), passed)
         return scanned if self.holds(scanned.part) else None
 
     def holds(self, part: str) -> bool:
@@ -198,16 +214,41 @@ class Store:
         note = {"digest": scanned.digest, "records": scanned.records}
         write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", canonical_json(note) + b"\n")
 
+    def passed(self, key: ScanKey, root: str, shard: Shard) -> tuple[PassedOver, ...]:
+        """Records of the shard at this place, of this size and stamp, that ended their worker; sorted."""
+        try:
+            return parsed(self._passed_path(key, root, shard).read_bytes())
+        except FileNotFoundError:
+            return ()
+
+    def pass_over(self, key: ScanKey, root: str, shard: Shard, passed: Iterable[PassedOver]) -> None:
+        """Remember that these records of a shard, and no others, are passed over."""
+        path = self._passed_path(key, root, shard)
+        note = canonical_json(written(passed)) + b"\n"
+        if path.exists() or note != b"[]\n":
+            write_atomic(private_folder(path.parent) / path.name, note)
+
+    def _passed_path(self, key: ScanKey, root: str, shard: Shard) -> Path:
+        return self.folder / "passed" / f"{key.seen(root, shard)}.json"
+
+    def trail_path(self, key: ScanKey, root: str, shard: Shard) -> Path:
+        """Where it says which record of a shard is in hand."""
+        return self.folder / "trails" / key.seen(root, shard)
+
     def __enter__(self) -> Self:
         """Register as a user of the store; the only user removes what a killed run left half-written."""
         marker = self.folder / "store.json"
         # over NFS only who may write may lock alone
         self._lock = os.open(marker, os.O_RDWR if os.access(marker, os.W_OK) else os.O_RDONLY)
-        if self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._shared:
-            for folder in (self.folder, *(self.folder / name for name in ("parts", "seen", "scans", "shares"))):
-                clear_partials(folder)
+        self._clear()
         self._locked(fcntl.LOCK_SH)
         return self
+
+    def _clear(self) -> None:
+        """Remove what is half-written, if nobody else is at work."""
+        if self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) and not self._shared:
+            for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
+                clear_partials(folder)
 
     def _locked(self, how: int) -> bool:
         """Lock the store; False where another run is at work, or where the file system has no locks."""
@@ -222,7 +263,11 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        """Also what a worker left half-written that died in between."""
+        try:
+            self._clear()
+        finally:
+            os.close(self._lock)
 
     def note_scan(self, note: ScanNote) -> None:
         """Write down which parts make up a revision, so that the store can be matched without the dataset."""

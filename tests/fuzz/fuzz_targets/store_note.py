@@ -1,10 +1,12 @@
-"""What the store says of itself and of a scan: notes that can be used, or a refusal."""
+"""What the store says of itself, of a scan and of what was passed over: notes that can be used, or a refusal."""
 
 from contextlib import suppress
 from functools import cache
 
 from fuzz_targets.scratch import emptied
+from vetset.model.canonical import canonical_json
 from vetset.model.errors import OutputError
+from vetset.store.passed import parsed, written
 from vetset.store.store import _NOTE, Store
 
 
@@ -21,6 +23,8 @@ def target(data: bytes) -> None:
     (folder / "store.json").write_bytes(data)
     with suppress(OutputError):
         Store(folder)
+    for passed in parsed(data):
+        assert parsed(canonical_json(written([passed]))) == (passed,)
     store = _store()
     (store.folder / "scans" / "x.json").write_bytes(data)
     try:
