@@ -29,6 +29,9 @@ PICTURE_KINDS = (*BYTE_KINDS, Kind.PDQ)
 """Kinds that are taken here; addresses and embeddings have functions of their own."""
 
 _Answer = Signal | NoSignal
+_DEFAULTS = ScanPolicy()
+_KINDS = {str(kind): kind for kind in PICTURE_KINDS}
+_FORMS = {str(form): form for form in Form}
 
 _BESIDE = frozenset({Form.UPRIGHT, Form.WHITE, Form.BLACK, Form.FRAMES})
 """Forms that need more of a file than its pixels."""
@@ -57,7 +60,7 @@ def fingerprint(
     Raises:
         UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    answers, _ = _examined(data, _checked(kinds), policy or ScanPolicy(), _checked_forms(variants), pixels=False)
+    answers, _ = _examined(data, _checked(kinds), policy or _DEFAULTS, _checked_forms(variants), pixels=False)
     return answers
 
 
@@ -76,27 +79,25 @@ def screen(
 
 
 def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
-    known = {str(kind): kind for kind in PICTURE_KINDS}
     wanted = []
     for kind in kinds:
-        if str(kind) not in known:
+        if kind not in _KINDS:
             raise UsageError(
                 "this kind is not taken of stored bytes",
-                expected=" ".join(known),
+                expected=" ".join(_KINDS),
                 seen=str(kind),
                 todo="Addresses have vetset.signal.digest.url_digest, embeddings vetset.signal.embedding",
             )
-        wanted.append(known[str(kind)])
+        wanted.append(_KINDS[kind])
     return wanted
 
 
 def _checked_forms(variants: Iterable[Form | str]) -> frozenset[Form]:
-    known = {str(form): form for form in Form}
-    wanted = [str(variant) for variant in variants]
+    wanted = tuple(variants)
     for name in wanted:
-        if name not in known:
-            raise UsageError("there is no such variant", expected=" ".join(known), seen=name)
-    return frozenset(known[name] for name in wanted)
+        if name not in _FORMS:
+            raise UsageError("there is no such variant", expected=" ".join(_FORMS), seen=str(name))
+    return frozenset(_FORMS[name] for name in wanted)
 
 
 def _examined(
@@ -104,7 +105,9 @@ def _examined(
 ) -> tuple[list[_Answer], Picture | Reason]:
     """Answers, and the picture that was decoded; `NO_IMAGE` where nobody needed it."""
     hashed = Kind.PDQ in kinds
-    picture = _picture(data, policy, forms if hashed else frozenset()) if hashed or pixels else Reason.NO_IMAGE
+    picture: Picture | Reason = Reason.NO_IMAGE
+    if hashed or pixels:
+        picture = _picture(data, policy, forms if hashed else frozenset(), borrowed=not pixels)
     answers: list[_Answer] = []
     for kind in kinds:
         if kind is Kind.PDQ:
@@ -117,14 +120,14 @@ def _examined(
     return answers, picture
 
 
-def _picture(data: bytes, policy: ScanPolicy, forms: frozenset[Form]) -> Picture | Reason:
+def _picture(data: bytes, policy: ScanPolicy, forms: frozenset[Form], *, borrowed: bool) -> Picture | Reason:
     if len(data) > policy.max_image_bytes:
         return Reason.TOO_LARGE
     if forms.isdisjoint(_BESIDE):
-        pixels = decode(data, max_pixels=policy.max_pixels)
+        pixels = decode(data, max_pixels=policy.max_pixels, borrowed=borrowed)
         return pixels if isinstance(pixels, Reason) else Picture(pixels)
     frames = policy.frames if Form.FRAMES in forms else 0
-    return decode_picture(data, max_pixels=policy.max_pixels, frames=frames)
+    return decode_picture(data, max_pixels=policy.max_pixels, frames=frames, borrowed=borrowed)
 
 
 def _forms(
