@@ -13,7 +13,8 @@ from pdq_cases import cases
 from photographs import tiles
 from vetset.model.errors import UsageError
 from vetset.signal import pdq as module
-from vetset.signal.pdq import MIN_DIMENSION, SIDE, pdq, pdq_plain
+from vetset.signal.orientation import TURNS
+from vetset.signal.pdq import MIN_DIMENSION, SIDE, pdq, pdq_dihedral, pdq_plain
 from vetset.signal.pdq_fold import folded, folded_weights
 from vetset.signal.pdq_transform import cosines, halves, packed, transformed
 
@@ -141,7 +142,7 @@ def test_whole_weights_are_the_same_and_their_sums_fit_into_sixteen_bits(length)
 def test_folded_samples_are_within_their_noise(height, width, turned, seed):
     height, width = (width, height) if turned else (height, width)
     picture = np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), (height, width, 3))
-    samples = folded(picture.reshape(height, 3 * width), module._down(height), module._across(width))
+    samples = folded(picture.reshape(height, 3 * width), module._down(height), (module._across(width),))[0]
     luma = picture @ np.array([0.299, 0.587, 0.114])
     wanted = boxed_twice(height) @ luma @ boxed_twice(width).T
     np.testing.assert_allclose(samples, wanted, atol=1e-3)
@@ -182,6 +183,45 @@ def test_a_shorter_side_below_five_has_hash_and_quality_zero(shape):
 @pytest.mark.parametrize(("height", "width"), [(5, 20_000), (20_000, 5), (6, 8193), (8193, 64)])
 def test_long_strips_equal_the_definition(height, width):
     assert pdq(drawn(height, width, 1)) == pdq_plain(drawn(height, width, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+def test_turned_forms_hash_as_their_own_pixels(height, width, seed):
+    picture = drawn(height, width, seed)
+    assert pdq_dihedral(picture) == {number: pdq(turn(picture)) for number, turn in TURNS.items()}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(40, 290), width=st.integers(40, 290))
+def test_turned_forms_of_photographs_hash_as_their_own_pixels(seed, height, width):
+    picture = tiles(290, 1, seed)[0][:height, :width]
+    assert pdq_dihedral(picture) == {number: pdq_plain(turn(picture)) for number, turn in TURNS.items()}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 65), (4, 90), (5, 9000), (2100, 70)])
+def test_turned_forms_of_any_size_hash_as_their_own_pixels(size):
+    picture = drawn(*size, 2)
+    assert pdq_dihedral(picture) == {number: pdq_plain(turn(picture)) for number, turn in TURNS.items()}
+
+
+def test_turned_forms_that_the_noise_could_change_are_replayed(monkeypatch):
+    picture = tiles(200, 1, 8)[0]
+    wanted = pdq_dihedral(picture)
+    monkeypatch.setattr(module, "_NOISE_FLOOR", 1e9)
+    assert pdq_dihedral(picture) == wanted
+
+
+def test_signs_of_one_transform_would_miss_mirrored_copies():
+    """Why the forms are not taken of the stored picture's own coefficients."""
+    signs = np.where(np.arange(16) % 2, 1, -1).astype(np.float32)
+    far = []
+    for picture in tiles(256, 12, 9):
+        samples = folded(picture.reshape(256, -1), module._down(256), (module._across(256),))[0]
+        coefficients = transformed(samples, cosines(), np.ascontiguousarray(cosines().T)).reshape(16, 16) * signs
+        code = packed(coefficients.ravel(), halves(coefficients.ravel())[0]).tobytes()
+        far.append(distance(code, pdq(picture[:, ::-1])[0]))
+    assert np.median(far) > 10
 
 
 def test_a_view_with_strides_hashes_like_its_copy():

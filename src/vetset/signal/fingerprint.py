@@ -15,8 +15,8 @@ from vetset.model.signal import BYTE_KINDS, Form, Kind, NoSignal, Reason, Signal
 from vetset.signal.decode import Picture, decode, decode_picture
 from vetset.signal.digest import digest
 from vetset.signal.partial import decode_partial
-from vetset.signal.pdq import pdq
-from vetset.signal.variants import variants_of
+from vetset.signal.pdq import pdq, pdq_dihedral
+from vetset.signal.variants import DIHEDRAL, variants_of
 
 SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType(dict.fromkeys(Kind, 1))
 """Version of the way each kind is computed; part of the key of what the store keeps.
@@ -117,6 +117,9 @@ def _examined(
             answers.append(Signal(kind, digest(data, kind)) if data else NoSignal(kind, Reason.EMPTY_FILE))
     if hashed and forms:
         answers += [_hashed(pixels, policy, variant) for variant, pixels in _forms(data, picture, policy, forms)]
+        if Form.DIHEDRAL in forms and isinstance(picture, Picture):
+            found = pdq_dihedral(picture.pixels)
+            answers += [_judged(*found[turn], policy, variant) for variant, turn in DIHEDRAL.items()]
     return answers, picture
 
 
@@ -148,7 +151,10 @@ def _perceptual(picture: Picture | Reason, policy: ScanPolicy) -> _Answer:
 
 
 def _hashed(pixels: NDArray[np.uint8], policy: ScanPolicy, variant: Variant) -> _Answer:
-    value, quality = pdq(pixels)
+    return _judged(*pdq(pixels), policy, variant)
+
+
+def _judged(value: bytes, quality: int, policy: ScanPolicy, variant: Variant) -> _Answer:
     if quality < policy.min_pdq_quality:
         return NoSignal(Kind.PDQ, Reason.LOW_QUALITY, variant)
     return Signal(Kind.PDQ, value, quality, variant)

@@ -18,16 +18,19 @@ the quality. `pdq` answers from the fast form when both stand and from the repla
 symmetric or synthetic pictures, whose bits the reference takes from rounding noise, still come out equal.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
+from vetset.signal.orientation import TURNS
 from vetset.signal.pdq_fold import Across, Down, fold_across, fold_down, folded
 from vetset.signal.pdq_replay import SIDE, Axis, axis, replayed
-from vetset.signal.pdq_transform import cosines, gradients, halves, packed, transformed
+from vetset.signal.pdq_transform import LOW, cosines, gradients, halves, packed, transformed
 
 MIN_DIMENSION = 5
 """Pictures with a shorter side have hash 0 and quality 0, as in the reference."""
@@ -43,9 +46,13 @@ _NOISE_PER_PIXEL = 2.0e-6
 
 Array32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
+_Made = TypeVar("_Made")
 
 _COSINES = cosines()
 _COSINES_TRANSPOSED = np.ascontiguousarray(_COSINES.T)
+
+_FORMS = {2: (0, 1, 0), 3: (1, 1, 0), 4: (1, 0, 0), 5: (0, 0, 1), 6: (1, 0, 1), 7: (1, 1, 1), 8: (0, 1, 1)}
+"""What each of EXIF's orientations does: flip, mirror, then transpose."""
 
 
 def pdq(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
@@ -67,12 +74,44 @@ def pdq(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
     if height == SIDE and width == SIDE:
         bits, quality, _, _ = _decided(_luma_samples(rows), _COSINES, _COSINES_TRANSPOSED, 0.0)
         return bits.tobytes(), quality
-    noise = _NOISE_FLOOR + _NOISE_PER_PIXEL * (height + width)
+    noise = _noise(height, width)
     bits, quality, gap, sure = _fast(rows, _down(height), _across(width), _COSINES, _COSINES_TRANSPOSED, noise)
     if gap <= 2 * noise or not sure:
         samples = replayed(rows.reshape(-1), _axis(height), _axis(width))
         bits, quality, _, _ = _decided(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
     return bits.tobytes(), quality
+
+
+def pdq_dihedral(rgb: NDArray[np.uint8]) -> dict[int, tuple[bytes, int]]:
+    """`pdq` of the seven mirrored and turned forms of a picture, for two or three times the price of one.
+
+    A form's samples are sums of the stored pixels by mirrored weights, so the pixels are read twice and never moved,
+    and two forms that are one another's transposition share a transform. One transform for all, its signs changed as
+    in the reference's `dihedral`, would not do: its samples do not lie symmetrically in the picture.
+
+    Args:
+        rgb: pixels (H, W, 3), uint8.
+
+    Returns:
+        Hash and quality of what each of EXIF's orientations 2 to 8 makes of the picture, by that number.
+
+    Raises:
+        UsageError: the array is not (H, W, 3) of uint8 or holds no pixel.
+    """
+    height, width = _shape(rgb)
+    if min(height, width) < MIN_DIMENSION or height == width == SIDE:
+        return {orientation: pdq(turn(rgb)) for orientation, turn in TURNS.items()}
+    rows = np.ascontiguousarray(rgb).reshape(height, width * 3)
+    ways = (_down(height), _up(height)), (_across(width), _back(width))
+    codes, qualities, certain = _eight(rows, *ways, _COSINES, _COSINES_TRANSPOSED, _noise(height, width))
+    found = {}
+    for orientation, (flipped, mirrored, transposed) in _FORMS.items():
+        if certain[flipped, mirrored]:
+            code = codes[flipped, mirrored, transposed].tobytes()
+            found[orientation] = code, int(qualities[flipped, mirrored])
+        else:
+            found[orientation] = pdq(TURNS[orientation](rgb))
+    return found
 
 
 def pdq_plain(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
@@ -148,38 +187,32 @@ def _window(length: int) -> int:
     return (length + 2 * SIDE - 1) // (2 * SIDE)
 
 
+def _noise(height: int, width: int) -> float:
+    return _NOISE_FLOOR + _NOISE_PER_PIXEL * (height + width)
+
+
 def _picks(length: int) -> Indices:
     """Position of each of the 64 samples: the middle of its block."""
     return np.array([int((k + 0.5) * length / SIDE) for k in range(SIDE)], dtype=np.int64)
 
 
-def _axis(length: int) -> Axis:
-    return _kept_axis(length) if length <= _CACHED_LENGTH else _new_axis(length)
+def _kept(make: Callable[[int], _Made]) -> Callable[[int], _Made]:
+    """The same function of a length, its results kept for all but very long ones."""
+    kept = lru_cache(maxsize=_CACHED)(make)
+
+    def of(length: int) -> _Made:
+        return kept(length) if length <= _CACHED_LENGTH else make(length)
+
+    return of
 
 
-def _new_axis(length: int) -> Axis:
-    return axis(length, _window(length), _picks(length))
-
-
-def _down(length: int) -> Down:
-    return _kept_down(length) if length <= _CACHED_LENGTH else _new_down(length)
-
-
-def _new_down(length: int) -> Down:
-    return fold_down(length, _window(length), _picks(length))
-
-
-def _across(length: int) -> Across:
-    return _kept_across(length) if length <= _CACHED_LENGTH else _new_across(length)
-
-
-def _new_across(length: int) -> Across:
-    return fold_across(length, _window(length), _picks(length))
-
-
-_kept_axis = lru_cache(maxsize=_CACHED)(_new_axis)
-_kept_down = lru_cache(maxsize=_CACHED)(_new_down)
-_kept_across = lru_cache(maxsize=_CACHED)(_new_across)
+_axis: Callable[[int], Axis] = _kept(lambda length: axis(length, _window(length), _picks(length)))
+_down: Callable[[int], Down] = _kept(lambda length: fold_down(length, _window(length), _picks(length)))
+_across: Callable[[int], Across] = _kept(lambda length: fold_across(length, _window(length), _picks(length)))
+_up: Callable[[int], Down] = _kept(lambda length: fold_down(length, _window(length), _picks(length), mirrored=True))
+_back: Callable[[int], Across] = _kept(
+    lambda length: fold_across(length, _window(length), _picks(length), mirrored=True)
+)
 
 
 @njit(cache=True, nogil=True)
@@ -187,7 +220,36 @@ def _fast(  # noqa: PLR0917  a kernel takes its arrays one by one
     rows: NDArray[np.uint8], down: Down, across: Across, matrix: Array32, transposed: Array32, noise: float
 ) -> tuple[NDArray[np.uint8], int, float, bool]:
     """`_decided` of the folded samples: one call from Python costs less than two."""
-    return _decided(folded(rows, down, across), matrix, transposed, noise)
+    return _decided(folded(rows, down, (across,))[0], matrix, transposed, noise)
+
+
+@njit(cache=True, nogil=True)
+def _eight(  # noqa: PLR0917  a kernel takes its arrays one by one
+    rows: NDArray[np.uint8],
+    downs: tuple[Down, Down],
+    acrosses: tuple[Across, Across],
+    matrix: Array32,
+    transposed: Array32,
+    noise: float,
+) -> tuple[NDArray[np.uint8], Indices, NDArray[np.bool_]]:
+    """By flip, mirror and transposition: codes, uint8 (2, 2, 2, 32); by the first two: quality, and whether it stands.
+
+    What is transposed has the same coefficients in another order, and the same differences of neighbours.
+    """
+    codes = np.empty((2, 2, 2, _HALF // 4), np.uint8)
+    qualities = np.empty((2, 2), np.int64)
+    certain = np.empty((2, 2), np.bool_)
+    for flip in range(2):
+        samples = folded(rows, downs[flip], acrosses)
+        for mirror in range(2):
+            coefficients = transformed(samples[mirror], matrix, transposed)
+            low, high = halves(coefficients)
+            least, most = gradients(samples[mirror], noise)
+            codes[flip, mirror, 0] = packed(coefficients, low)
+            codes[flip, mirror, 1] = packed(coefficients.reshape(LOW, LOW).T.copy().ravel(), low)
+            qualities[flip, mirror] = min(100, least // 90)
+            certain[flip, mirror] = high - low > 2 * noise and min(100, least // 90) == min(100, most // 90)
+    return codes, qualities, certain
 
 
 @njit(cache=True, nogil=True)

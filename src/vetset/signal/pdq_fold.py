@@ -31,9 +31,9 @@ whole vectors, zeros behind the last.
 """
 
 
-def fold_down(length: int, window: int, picks: Indices) -> Down:
-    """The weights over the rows of a picture of this height."""
-    starts, counts, weights = folded_weights(length, window, picks)
+def fold_down(length: int, window: int, picks: Indices, *, mirrored: bool = False) -> Down:
+    """The weights over the rows of a picture of this height; `mirrored`: as if its last row were the first."""
+    starts, counts, weights = _weights(length, window, picks, mirrored=mirrored)
     whole = np.convolve(np.ones(window, np.uint16), np.ones(window, np.uint16))
     regular = counts == whole.size
     if window > _LONGEST_WHOLE:
@@ -44,14 +44,23 @@ def fold_down(length: int, window: int, picks: Indices) -> Down:
     return starts, counts, weights, regular, whole.astype(np.uint16), 1 / (window * window)
 
 
-def fold_across(length: int, window: int, picks: Indices) -> Across:
-    """The weights over the interleaved colours of a row of this width."""
-    starts, _, weights = folded_weights(length, window, picks)
+def fold_across(length: int, window: int, picks: Indices, *, mirrored: bool = False) -> Across:
+    """The weights over the interleaved colours of a row of this width; `mirrored`: as if the last were the first."""
+    starts, _, weights = _weights(length, window, picks, mirrored=mirrored)
     colours = (weights[:, :, None] * _LUMA).reshape(SIDE, -1)
     taps = -(-colours.shape[1] // LANES) * LANES
     padded = np.zeros((SIDE, taps), np.float32)
     padded[:, : colours.shape[1]] = colours
     return 3 * starts, padded
+
+
+def _weights(length: int, window: int, picks: Indices, *, mirrored: bool) -> tuple[Indices, Indices, Array32]:
+    starts, counts, weights = folded_weights(length, window, picks)
+    if mirrored:
+        starts = length - starts - counts
+        for k in range(SIDE):
+            weights[k, : counts[k]] = weights[k, : counts[k]][::-1].copy()
+    return starts, counts, weights
 
 
 @njit(cache=True, nogil=True)
@@ -81,12 +90,11 @@ def folded_weights(length: int, window: int, picks: Indices) -> tuple[Indices, I
 
 
 @njit(cache=True, nogil=True)
-def folded(rows: NDArray[np.uint8], down: Down, across: Across) -> Array32:
-    """The samples, float32 (64, 64), of rows (H, 3 W) of interleaved colours."""
+def folded(rows: NDArray[np.uint8], down: Down, acrosses: tuple[Across, ...]) -> Array32:
+    """The samples, float32 (n, 64, 64), of rows (H, 3 W) of interleaved colours, by each of the n ways across."""
     firsts, counts, factors, regular, numbers, share = down
-    starts, weights = across
-    taps = weights.shape[1]
-    samples = np.empty((SIDE, SIDE), np.float32)
+    taps = acrosses[0][1].shape[1]
+    samples = np.empty((len(acrosses), SIDE, SIDE), np.float32)
     # zeros behind the row, where the last weights, which are zero, still read
     width = rows.shape[1]
     whole = np.zeros(width + taps, np.uint16)
@@ -95,12 +103,15 @@ def folded(rows: NDArray[np.uint8], down: Down, across: Across) -> Array32:
         first = firsts[r]
         if regular[r]:
             _add_whole(rows[first : first + numbers.size], numbers, whole[:width])
-            for k in range(0, SIDE, LANES):
-                fold_tile(whole, starts, weights.ravel(), taps, k, np.float32(share), samples[r], k)
         else:
             _add(rows[first : first + counts[r]], factors[r], colours[:width])
+        for way in range(len(acrosses)):
+            starts, weights = acrosses[way]
             for k in range(0, SIDE, LANES):
-                fold_tile(colours, starts, weights.ravel(), taps, k, np.float32(1), samples[r], k)
+                if regular[r]:
+                    fold_tile(whole, starts, weights.ravel(), taps, k, np.float32(share), samples[way, r], k)
+                else:
+                    fold_tile(colours, starts, weights.ravel(), taps, k, np.float32(1), samples[way, r], k)
     return samples
 
 
