@@ -27,7 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
-from vetset.signal.orientation import TURNS
+from vetset.signal.orientation import TURNS, turned
 from vetset.signal.pdq_fold import Across, Down, fold_across, fold_down, folded
 from vetset.signal.pdq_replay import SIDE, Axis, axis, replayed
 from vetset.signal.pdq_transform import LOW, cosines, gradients, halves, packed, transformed
@@ -50,9 +50,6 @@ _Made = TypeVar("_Made")
 
 _COSINES = cosines()
 _COSINES_TRANSPOSED = np.ascontiguousarray(_COSINES.T)
-
-_FORMS = {2: (0, 1, 0), 3: (1, 1, 0), 4: (1, 0, 0), 5: (0, 0, 1), 6: (1, 0, 1), 7: (1, 1, 1), 8: (0, 1, 1)}
-"""What each of EXIF's orientations does: flip, mirror, then transpose."""
 
 
 def pdq(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
@@ -77,8 +74,14 @@ def pdq(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
     noise = _noise(height, width)
     bits, quality, gap, sure = _fast(rows, _down(height), _across(width), _COSINES, _COSINES_TRANSPOSED, noise)
     if gap <= 2 * noise or not sure:
-        samples = replayed(rows.reshape(-1), _axis(height), _axis(width))
-        bits, quality, _, _ = _decided(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
+        return _replayed_pdq(rows)
+    return bits.tobytes(), quality
+
+
+def _replayed_pdq(rows: NDArray[np.uint8]) -> tuple[bytes, int]:
+    height, width = rows.shape[0], rows.shape[1] // 3
+    samples = replayed(rows.reshape(-1), _axis(height), _axis(width))
+    bits, quality, _, _ = _decided(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
     return bits.tobytes(), quality
 
 
@@ -100,17 +103,18 @@ def pdq_dihedral(rgb: NDArray[np.uint8]) -> dict[int, tuple[bytes, int]]:
     """
     height, width = _shape(rgb)
     if min(height, width) < MIN_DIMENSION or height == width == SIDE:
-        return {orientation: pdq(turn(rgb)) for orientation, turn in TURNS.items()}
+        return {orientation: pdq(turned(rgb, orientation)) for orientation in TURNS}
     rows = np.ascontiguousarray(rgb).reshape(height, width * 3)
     ways = (_down(height), _up(height)), (_across(width), _back(width))
     codes, qualities, certain = _eight(rows, *ways, _COSINES, _COSINES_TRANSPOSED, _noise(height, width))
     found = {}
-    for orientation, (flipped, mirrored, transposed) in _FORMS.items():
+    for orientation, (flipped, mirrored, transposed) in TURNS.items():
         if certain[flipped, mirrored]:
             code = codes[flipped, mirrored, transposed].tobytes()
             found[orientation] = code, int(qualities[flipped, mirrored])
         else:
-            found[orientation] = pdq(TURNS[orientation](rgb))
+            form = turned(rgb, orientation)
+            found[orientation] = _replayed_pdq(form.reshape(form.shape[0], -1))
     return found
 
 

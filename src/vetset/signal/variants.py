@@ -15,7 +15,7 @@ from PIL import Image
 
 from vetset.model.signal import FRAME_VARIANTS, Form, Variant
 from vetset.signal.decode import Picture
-from vetset.signal.orientation import TURNS
+from vetset.signal.orientation import TURNS, turned
 
 _Pixels = NDArray[np.uint8]
 
@@ -46,7 +46,7 @@ def variants_of(picture: Picture, forms: Collection[Form]) -> Iterator[tuple[Var
     """
     pixels = picture.pixels
     if Form.UPRIGHT in forms and picture.orientation in TURNS:
-        yield Variant.UPRIGHT, np.ascontiguousarray(TURNS[picture.orientation](pixels))
+        yield Variant.UPRIGHT, turned(pixels, picture.orientation)
     if picture.alpha is not None:
         if Form.WHITE in forms:
             yield Variant.WHITE, over(pixels, picture.alpha, 255)
