@@ -134,7 +134,8 @@ def scan(
     for shard in shards:
         if shard.uri in known:
             reporter.advanced(shard, known[shard.uri].records)
-    fresh = [shard for shard in shards if shard.uri not in known]
+    # the largest first, so that no worker begins it when the others have nothing left to do
+    fresh = sorted((shard for shard in shards if shard.uri not in known), key=lambda shard: -shard.size)
     tasks = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder) for shard in fresh]
     scanned, failed = list(known.values()), {}
     for outcome in engine.map(scan_shard, tasks):
