@@ -190,6 +190,29 @@ def test_an_embedded_profile_changes_nothing():
 # Files that are no pictures
 
 
+@pytest.mark.parametrize("side", [1, 2, 63, 64, 240, 1800])
+def test_borrowed_pixels_are_the_same(side):
+    data = encoded(Image.fromarray(PHOTO).resize((side, max(1, side - 1))), "JPEG")
+    kept = whole(data)
+    for _ in range(2):
+        borrowed = decode(data, max_pixels=CAP, borrowed=True)
+        assert borrowed.flags.c_contiguous
+        np.testing.assert_array_equal(borrowed, kept)
+
+
+def test_one_place_is_lent_again_and_again():
+    one, other = (encoded(Image.fromarray(picture), "JPEG") for picture in (PHOTO, PHOTO[:, ::-1]))
+    first, second = (decode(data, max_pixels=CAP, borrowed=True) for data in (one, other))
+    assert np.shares_memory(first, second)
+    assert not np.shares_memory(whole(one), second)
+
+
+def test_rows_do_not_begin_where_libjpeg_would_write_past_the_caches():
+    data = encoded(Image.fromarray(PHOTO), "JPEG")
+    for borrowed in (False, True):
+        assert decode(data, max_pixels=CAP, borrowed=borrowed).ctypes.data % 16 == 1
+
+
 def test_an_empty_file_is_empty():
     assert decode(b"", max_pixels=CAP) is Reason.EMPTY_FILE
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -156,3 +157,19 @@ def test_digests_refuse_the_kinds_of_the_others(kind):
     else:
         with pytest.raises(UsageError):
             url_digest("x", kind)
+
+
+def test_pixels_that_are_handed_out_outlive_the_next_picture():
+    one, other = (encoded(tile, "JPEG") for tile in tiles(250, 2, 32))
+    _, pixels = screen(one, (Kind.PDQ,), ScanPolicy())
+    before = pixels.copy()
+    fingerprint(other)
+    screen(other, (Kind.PDQ,), ScanPolicy())
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_threads_do_not_share_borrowed_pixels():
+    files = [encoded(tile, "JPEG") for tile in tiles(250, 8, 33)] * 8
+    wanted = [fingerprint(data) for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fingerprint, files)) == wanted

@@ -13,7 +13,10 @@ from pdq_cases import cases
 from photographs import tiles
 from vetset.model.errors import UsageError
 from vetset.signal import pdq as module
-from vetset.signal.pdq import MIN_DIMENSION, SIDE, pdq, pdq_plain
+from vetset.signal.orientation import TURNS, turned
+from vetset.signal.pdq import MIN_DIMENSION, SIDE, pdq, pdq_dihedral, pdq_plain
+from vetset.signal.pdq_fold import folded, folded_weights
+from vetset.signal.pdq_transform import cosines, halves, packed, transformed
 
 TESTS = Path(__file__).parents[1]
 
@@ -103,21 +106,73 @@ def test_the_fast_form_equals_the_definition_on_photographs(seed, height, width)
     assert pdq(picture) == pdq_plain(picture)
 
 
-@pytest.mark.parametrize("length", [5, 63, 64, 65, 127, 128, 129, 257, 1000, 4097])
+def boxed_twice(length: int) -> np.ndarray:
+    """The (64, length) matrix of two boxes and the picking, by the definition."""
+    boxed = module._box_plain(np.eye(length), module._window(length))
+    return module._box_plain(boxed, module._window(length))[module._picks(length)]
+
+
+LENGTHS = [5, 63, 64, 65, 127, 128, 129, 257, 750, 768, 1000, 1024, 2048, 2049, 4097]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
 def test_folded_weights_are_two_boxes_and_the_picking(length):
-    starts, counts, weights = module._new_weights(length)
-    boxed = module._box_plain(np.eye(length, dtype=np.float32), module._window(length))
-    twice = module._box_plain(boxed, module._window(length))[module._picks(length)]
-    folded = np.zeros_like(twice)
+    starts, counts, weights = folded_weights(length, module._window(length), module._picks(length))
+    twice = boxed_twice(length)
+    unfolded = np.zeros_like(twice)
     for k in range(SIDE):
-        folded[k, starts[k] : starts[k] + counts[k]] = weights[k, : counts[k]]
-    np.testing.assert_allclose(folded, twice, atol=1e-5)
+        unfolded[k, starts[k] : starts[k] + counts[k]] = weights[k, : counts[k]]
+    np.testing.assert_allclose(unfolded, twice, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_whole_weights_are_the_same_and_their_sums_fit_into_sixteen_bits(length):
+    starts, _, weights, regular, whole, share = module._down(length)
+    if module._window(length) > 16:
+        assert not regular.any()
+        return
+    assert regular.sum() >= SIDE - 1
+    assert 255 * whole.sum() < 1 << 16
+    assert (starts[regular] + whole.size <= length).all()
+    np.testing.assert_allclose(weights[regular], np.broadcast_to(whole * share, weights[regular].shape), atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 2600), width=st.integers(1, 600), turned=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_folded_samples_are_within_their_noise(height, width, turned, seed):
+    height, width = (width, height) if turned else (height, width)
+    picture = np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), (height, width, 3))
+    samples = folded(picture.reshape(height, 3 * width), module._down(height), (module._across(width),))[0]
+    luma = picture @ np.array([0.299, 0.587, 0.114])
+    wanted = boxed_twice(height) @ luma @ boxed_twice(width).T
+    np.testing.assert_allclose(samples, wanted, atol=1e-3)
 
 
 def test_weights_of_a_very_long_axis_add_up_to_one_each():
-    _, counts, weights = module._new_weights(3_000_000)
+    length = 3_000_000
+    _, counts, weights = folded_weights(length, module._window(length), module._picks(length))
     sums = [float(weights[k, : counts[k]].sum(dtype=np.float64)) for k in range(SIDE)]
     np.testing.assert_allclose(sums, 1, atol=1e-4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), few=st.booleans())
+def test_the_halves_are_those_of_the_sorted_values(seed, few):
+    rng = np.random.default_rng(seed)
+    values = (
+        rng.choice([0.0, -0.0, 1, -1, 1e-30, 7], 256) if few else rng.standard_normal(256) * 10.0 ** rng.integers(9)
+    )
+    values = values.astype(np.float32)
+    low, high = halves(values)
+    assert [low, high] == np.sort(values)[127:129].tolist()
+    assert packed(values, low).tobytes() == np.packbits((values > low)[::-1]).tobytes()
+
+
+def test_the_transform_rounds_as_the_definition():
+    samples = (np.random.default_rng(3).random((SIDE, SIDE)) * 255).astype(np.float32)
+    matrix = cosines()
+    wanted = module._product_plain(module._product_plain(matrix, samples), matrix.T)
+    np.testing.assert_array_equal(transformed(samples, matrix, np.ascontiguousarray(matrix.T)), wanted.ravel())
 
 
 @pytest.mark.parametrize("shape", [(MIN_DIMENSION - 1, 500), (500, MIN_DIMENSION - 1), (1, 1)])
@@ -128,6 +183,45 @@ def test_a_shorter_side_below_five_has_hash_and_quality_zero(shape):
 @pytest.mark.parametrize(("height", "width"), [(5, 20_000), (20_000, 5), (6, 8193), (8193, 64)])
 def test_long_strips_equal_the_definition(height, width):
     assert pdq(drawn(height, width, 1)) == pdq_plain(drawn(height, width, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+def test_turned_forms_hash_as_their_own_pixels(height, width, seed):
+    picture = drawn(height, width, seed)
+    assert pdq_dihedral(picture) == {number: pdq(turned(picture, number)) for number in TURNS}
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(40, 290), width=st.integers(40, 290))
+def test_turned_forms_of_photographs_hash_as_their_own_pixels(seed, height, width):
+    picture = tiles(290, 1, seed)[0][:height, :width]
+    assert pdq_dihedral(picture) == {number: pdq_plain(turned(picture, number)) for number in TURNS}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 65), (4, 90), (5, 9000), (2100, 70)])
+def test_turned_forms_of_any_size_hash_as_their_own_pixels(size):
+    picture = drawn(*size, 2)
+    assert pdq_dihedral(picture) == {number: pdq_plain(turned(picture, number)) for number in TURNS}
+
+
+def test_turned_forms_that_the_noise_could_change_are_replayed(monkeypatch):
+    picture = tiles(200, 1, 8)[0]
+    wanted = pdq_dihedral(picture)
+    monkeypatch.setattr(module, "_NOISE_FLOOR", 1e9)
+    assert pdq_dihedral(picture) == wanted
+
+
+def test_signs_of_one_transform_would_miss_mirrored_copies():
+    """Why the forms are not taken of the stored picture's own coefficients."""
+    signs = np.where(np.arange(16) % 2, 1, -1).astype(np.float32)
+    far = []
+    for picture in tiles(256, 12, 9):
+        samples = folded(picture.reshape(256, -1), module._down(256), (module._across(256),))[0]
+        coefficients = transformed(samples, cosines(), np.ascontiguousarray(cosines().T)).reshape(16, 16) * signs
+        code = packed(coefficients.ravel(), halves(coefficients.ravel())[0]).tobytes()
+        far.append(distance(code, pdq(picture[:, ::-1])[0]))
+    assert np.median(far) > 10
 
 
 def test_a_view_with_strides_hashes_like_its_copy():

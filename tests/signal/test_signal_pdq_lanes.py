@@ -8,7 +8,7 @@ from numba import njit
 
 from vetset.signal import pdq as module
 from vetset.signal import pdq_lanes
-from vetset.signal.pdq_lanes import LANES, OVERREAD, box_tile, luma_tile, turn_tile
+from vetset.signal.pdq_lanes import LANES, OVERREAD, box_tile, fold_tile, luma_tile, turn_tile
 from vetset.signal.pdq_replay import axis, replayed
 
 
@@ -64,6 +64,21 @@ def test_a_tile_is_turned_over():
     turned(values, out.reshape(-1))
     np.testing.assert_array_equal(out[:, :LANES], values.reshape(LANES, LANES).T)
     assert not out[:, LANES:].any()
+
+
+@pytest.mark.parametrize(("kind", "taps"), [(np.uint16, 16), (np.uint16, 48), (np.float32, 32)])
+def test_sixteen_weighted_sums(kind, taps):
+    @njit
+    def sums(values, starts, weights, share, out):
+        for k in range(0, 64, LANES):
+            fold_tile(values, starts, weights, weights.size // 64, k, share, out, k)
+
+    rng = np.random.default_rng(taps)
+    values, starts = rng.integers(0, 1 << 16, 500).astype(kind), rng.integers(0, 500 - taps, 64)
+    weights, out = rng.random((64, taps)).astype(np.float32), np.empty(64, np.float32)
+    sums(values, starts, weights.ravel(), np.float32(0.5), out)
+    wanted = [0.5 * (values[starts[k] : starts[k] + taps] * weights[k].astype(np.float64)).sum() for k in range(64)]
+    np.testing.assert_allclose(out, wanted, rtol=1e-5)
 
 
 def samples_plain(picture):

@@ -48,12 +48,15 @@ def _number(field: bytes) -> int:
     """A numeric header field: octal text, or GNU's base 256. -1 where it is neither, or negative."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    text = field.split(b"\0", 1)[0].strip()
+    text = field.partition(b"\0")[0].strip()
     if not text:
         return 0
-    if not text.isdigit() or b"8" in text or b"9" in text:
+    if not text.isdigit():
         return -1
-    return int(text, 8)
+    try:
+        return int(text, 8)
+    except ValueError:  # an 8 or a 9
+        return -1
 
 
 def _byte_sum(header: bytes) -> int:
@@ -66,7 +69,7 @@ def _byte_sum(header: bytes) -> int:
 
 def _checksum_holds(header: bytes) -> bool:
     stated = _number(header[148:156])
-    if stated == _byte_sum(header) - sum(header[148:156]) + 8 * 0x20:
+    if stated == _byte_sum(header) - ((zlib.adler32(header[148:156]) & 0xFFFF) - 1) + 8 * 0x20:
         return True
     # Some old writers summed signed characters.
     signed = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:])

@@ -206,8 +206,9 @@ def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record 
     with open_hashed(place(root, shard.uri), shard.uri) as (stream, size, tar_digest):
         for sample in samples_of(TarWalk(stream, size, shard.uri), is_held):
             keys.add(sample.key)
-            yield from records_of(sample, row, fields_of_sample(sample, sidecar, mapping, shard.uri))
-            row += sample.records
+            for record in records_of(sample, row, fields_of_sample(sample, sidecar, mapping, shard.uri)):
+                yield record
+                row += 1
         whole = hashlib.sha256(b"webdataset\0" + tar_digest().encode())
     whole.update(b"-" if sidecar is None else sidecar.digest.encode())
     if sidecar is not None:

@@ -15,8 +15,8 @@ from vetset.model.signal import BYTE_KINDS, Form, Kind, NoSignal, Reason, Signal
 from vetset.signal.decode import Picture, decode, decode_picture
 from vetset.signal.digest import digest
 from vetset.signal.partial import decode_partial
-from vetset.signal.pdq import pdq
-from vetset.signal.variants import variants_of
+from vetset.signal.pdq import pdq, pdq_dihedral
+from vetset.signal.variants import DIHEDRAL, variants_of
 
 SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType(dict.fromkeys(Kind, 1))
 """Version of the way each kind is computed; part of the key of what the store keeps.
@@ -29,6 +29,9 @@ PICTURE_KINDS = (*BYTE_KINDS, Kind.PDQ)
 """Kinds that are taken here; addresses and embeddings have functions of their own."""
 
 _Answer = Signal | NoSignal
+_DEFAULTS = ScanPolicy()
+_KINDS = {str(kind): kind for kind in PICTURE_KINDS}
+_FORMS = {str(form): form for form in Form}
 
 _BESIDE = frozenset({Form.UPRIGHT, Form.WHITE, Form.BLACK, Form.FRAMES})
 """Forms that need more of a file than its pixels."""
@@ -57,7 +60,7 @@ def fingerprint(
     Raises:
         UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    answers, _ = _examined(data, _checked(kinds), policy or ScanPolicy(), _checked_forms(variants), pixels=False)
+    answers, _ = _examined(data, _checked(kinds), policy or _DEFAULTS, _checked_forms(variants), pixels=False)
     return answers
 
 
@@ -76,27 +79,25 @@ def screen(
 
 
 def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
-    known = {str(kind): kind for kind in PICTURE_KINDS}
     wanted = []
     for kind in kinds:
-        if str(kind) not in known:
+        if kind not in _KINDS:
             raise UsageError(
                 "this kind is not taken of stored bytes",
-                expected=" ".join(known),
+                expected=" ".join(_KINDS),
                 seen=str(kind),
                 todo="Addresses have vetset.signal.digest.url_digest, embeddings vetset.signal.embedding",
             )
-        wanted.append(known[str(kind)])
+        wanted.append(_KINDS[kind])
     return wanted
 
 
 def _checked_forms(variants: Iterable[Form | str]) -> frozenset[Form]:
-    known = {str(form): form for form in Form}
-    wanted = [str(variant) for variant in variants]
+    wanted = tuple(variants)
     for name in wanted:
-        if name not in known:
-            raise UsageError("there is no such variant", expected=" ".join(known), seen=name)
-    return frozenset(known[name] for name in wanted)
+        if name not in _FORMS:
+            raise UsageError("there is no such variant", expected=" ".join(_FORMS), seen=str(name))
+    return frozenset(_FORMS[name] for name in wanted)
 
 
 def _examined(
@@ -104,7 +105,9 @@ def _examined(
 ) -> tuple[list[_Answer], Picture | Reason]:
     """Answers, and the picture that was decoded; `NO_IMAGE` where nobody needed it."""
     hashed = Kind.PDQ in kinds
-    picture = _picture(data, policy, forms if hashed else frozenset()) if hashed or pixels else Reason.NO_IMAGE
+    picture: Picture | Reason = Reason.NO_IMAGE
+    if hashed or pixels:
+        picture = _picture(data, policy, forms if hashed else frozenset(), borrowed=not pixels)
     answers: list[_Answer] = []
     for kind in kinds:
         if kind is Kind.PDQ:
@@ -114,17 +117,20 @@ def _examined(
             answers.append(Signal(kind, digest(data, kind)) if data else NoSignal(kind, Reason.EMPTY_FILE))
     if hashed and forms:
         answers += [_hashed(pixels, policy, variant) for variant, pixels in _forms(data, picture, policy, forms)]
+        if Form.DIHEDRAL in forms and isinstance(picture, Picture):
+            found = pdq_dihedral(picture.pixels)
+            answers += [_judged(*found[turn], policy, variant) for variant, turn in DIHEDRAL.items()]
     return answers, picture
 
 
-def _picture(data: bytes, policy: ScanPolicy, forms: frozenset[Form]) -> Picture | Reason:
+def _picture(data: bytes, policy: ScanPolicy, forms: frozenset[Form], *, borrowed: bool) -> Picture | Reason:
     if len(data) > policy.max_image_bytes:
         return Reason.TOO_LARGE
     if forms.isdisjoint(_BESIDE):
-        pixels = decode(data, max_pixels=policy.max_pixels)
+        pixels = decode(data, max_pixels=policy.max_pixels, borrowed=borrowed)
         return pixels if isinstance(pixels, Reason) else Picture(pixels)
     frames = policy.frames if Form.FRAMES in forms else 0
-    return decode_picture(data, max_pixels=policy.max_pixels, frames=frames)
+    return decode_picture(data, max_pixels=policy.max_pixels, frames=frames, borrowed=borrowed)
 
 
 def _forms(
@@ -145,7 +151,10 @@ def _perceptual(picture: Picture | Reason, policy: ScanPolicy) -> _Answer:
 
 
 def _hashed(pixels: NDArray[np.uint8], policy: ScanPolicy, variant: Variant) -> _Answer:
-    value, quality = pdq(pixels)
+    return _judged(*pdq(pixels), policy, variant)
+
+
+def _judged(value: bytes, quality: int, policy: ScanPolicy, variant: Variant) -> _Answer:
     if quality < policy.min_pdq_quality:
         return NoSignal(Kind.PDQ, Reason.LOW_QUALITY, variant)
     return Signal(Kind.PDQ, value, quality, variant)

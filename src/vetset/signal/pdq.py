@@ -7,10 +7,10 @@ writes one bit for each: above the median or not. The quality counts how much th
 Three forms of the same function stand here:
 
 * `pdq_plain`: the definition, in plain NumPy, step by step and rounding by rounding as the reference does it.
-* the fast form: boxes and picking are linear and separable, so they are folded into 64 sparse weights for each axis
-  (cached for each length), and every pixel is touched about once instead of four times.
+* the fast form (`vetset.signal.pdq_fold`): boxes and picking are linear and separable, so they are folded into 64
+  sparse weights for each axis (cached for each length), and every pixel is touched about once instead of four times.
 * the replay (`vetset.signal.pdq_replay`): every sum in the reference's order, sixteen lines side by side, a few rows at
-  a time; two to four times the price of the fast form.
+  a time; ten times the price of the fast form.
 
 The fast form rounds in another order than the reference. The hash is a split of 256 numbers into a lower and an upper
 half, so it stands whenever the gap between the halves is wider than that difference ever was; the same is asked of
@@ -18,23 +18,27 @@ the quality. `pdq` answers from the fast form when both stand and from the repla
 symmetric or synthetic pictures, whose bits the reference takes from rounding noise, still come out equal.
 """
 
-import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
+from vetset.signal.orientation import TURNS, turned
+from vetset.signal.pdq_fold import Across, Down, fold_across, fold_down, folded
 from vetset.signal.pdq_replay import SIDE, Axis, axis, replayed
+from vetset.signal.pdq_transform import LOW, cosines, gradients, halves, packed, transformed
 
 MIN_DIMENSION = 5
 """Pictures with a shorter side have hash 0 and quality 0, as in the reference."""
 
-_LOW = 16
 _HALF = 128  # of the 256 coefficients, the lower half; the reference's median is the greatest of it
-_CACHED_LENGTH = 16_384  # weights of longer axes are built again each time, so that the cache stays small
-# How far a coefficient or sample of the fast form may be from the reference's: about twice the most that was seen on
+_CACHED_LENGTH = 4_096  # weights of longer axes are built again each time, so that the cache stays small
+_CACHED = 2_048
+# How far a coefficient or sample of the fast form may be from the reference's: more than the most that was seen on
 # photographs of 256 to 3000 px. It is a measured bound, not a proven one. Full-frame gradients drift further (0.03),
 # but their halves lie closer together than that, so they are replayed as well.
 _NOISE_FLOOR = 3.0e-3
@@ -42,18 +46,9 @@ _NOISE_PER_PIXEL = 2.0e-6
 
 Array32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
-Sparse = tuple[Indices, Indices, Array32]
+_Made = TypeVar("_Made")
 
-
-def _cosines() -> Array32:
-    """The (16, 64) transform matrix, rounded where the reference rounds: a float32 scale, double cosines, float32."""
-    scale = float(np.float32(math.sqrt(2.0 / SIDE)))
-    step = math.pi / 2.0 / SIDE
-    table = [[scale * math.cos(step * (i + 1) * (2 * j + 1)) for j in range(SIDE)] for i in range(_LOW)]
-    return np.array(table, dtype=np.float32)
-
-
-_COSINES = _cosines()
+_COSINES = cosines()
 _COSINES_TRANSPOSED = np.ascontiguousarray(_COSINES.T)
 
 
@@ -74,16 +69,53 @@ def pdq(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
         return bytes(32), 0
     rows = np.ascontiguousarray(rgb).reshape(height, width * 3)
     if height == SIDE and width == SIDE:
-        samples = _luma_samples(rows)
-        bits, quality, _, _ = _decide(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
-        return _packed(bits), int(quality)
-    samples = _folded(rows, _weights(height), _weights(width))
-    noise = _NOISE_FLOOR + _NOISE_PER_PIXEL * (height + width)
-    bits, quality, gap, sure = _decide(samples, _COSINES, _COSINES_TRANSPOSED, noise)
+        bits, quality, _, _ = _decided(_luma_samples(rows), _COSINES, _COSINES_TRANSPOSED, 0.0)
+        return bits.tobytes(), quality
+    noise = _noise(height, width)
+    bits, quality, gap, sure = _fast(rows, _down(height), _across(width), _COSINES, _COSINES_TRANSPOSED, noise)
     if gap <= 2 * noise or not sure:
-        samples = replayed(rows.reshape(-1), _axis(height), _axis(width))
-        bits, quality, _, _ = _decide(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
-    return _packed(bits), int(quality)
+        return _replayed_pdq(rows)
+    return bits.tobytes(), quality
+
+
+def _replayed_pdq(rows: NDArray[np.uint8]) -> tuple[bytes, int]:
+    height, width = rows.shape[0], rows.shape[1] // 3
+    samples = replayed(rows.reshape(-1), _axis(height), _axis(width))
+    bits, quality, _, _ = _decided(samples, _COSINES, _COSINES_TRANSPOSED, 0.0)
+    return bits.tobytes(), quality
+
+
+def pdq_dihedral(rgb: NDArray[np.uint8]) -> dict[int, tuple[bytes, int]]:
+    """`pdq` of the seven mirrored and turned forms of a picture, for two or three times the price of one.
+
+    A form's samples are sums of the stored pixels by mirrored weights, so the pixels are read twice and never moved,
+    and two forms that are one another's transposition share a transform. One transform for all, its signs changed as
+    in the reference's `dihedral`, would not do: its samples do not lie symmetrically in the picture.
+
+    Args:
+        rgb: pixels (H, W, 3), uint8.
+
+    Returns:
+        Hash and quality of what each of EXIF's orientations 2 to 8 makes of the picture, by that number.
+
+    Raises:
+        UsageError: the array is not (H, W, 3) of uint8 or holds no pixel.
+    """
+    height, width = _shape(rgb)
+    if min(height, width) < MIN_DIMENSION or height == width == SIDE:
+        return {orientation: pdq(turned(rgb, orientation)) for orientation in TURNS}
+    rows = np.ascontiguousarray(rgb).reshape(height, width * 3)
+    ways = (_down(height), _up(height)), (_across(width), _back(width))
+    codes, qualities, certain = _eight(rows, *ways, _COSINES, _COSINES_TRANSPOSED, _noise(height, width))
+    found = {}
+    for orientation, (flipped, mirrored, transposed) in TURNS.items():
+        if certain[flipped, mirrored]:
+            code = codes[flipped, mirrored, transposed].tobytes()
+            found[orientation] = code, int(qualities[flipped, mirrored])
+        else:
+            form = turned(rgb, orientation)
+            found[orientation] = _replayed_pdq(form.reshape(form.shape[0], -1))
+    return found
 
 
 def pdq_plain(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
@@ -104,7 +136,8 @@ def pdq_plain(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
     coefficients = _product_plain(_COSINES, luma)
     coefficients = _product_plain(coefficients, _COSINES.T)
     median = np.sort(coefficients, axis=None)[_HALF - 1]
-    return _packed((coefficients > median).ravel()), _quality_plain(luma)
+    # bit k = 16 i + j of the coefficients has the value 2^k of the printed number
+    return np.packbits((coefficients > median).ravel()[::-1]).tobytes(), _quality_plain(luma)
 
 
 def _box_plain(values: Array32, window: int) -> Array32:
@@ -158,98 +191,81 @@ def _window(length: int) -> int:
     return (length + 2 * SIDE - 1) // (2 * SIDE)
 
 
+def _noise(height: int, width: int) -> float:
+    return _NOISE_FLOOR + _NOISE_PER_PIXEL * (height + width)
+
+
 def _picks(length: int) -> Indices:
     """Position of each of the 64 samples: the middle of its block."""
     return np.array([int((k + 0.5) * length / SIDE) for k in range(SIDE)], dtype=np.int64)
 
 
-def _packed(bits: NDArray[np.bool_]) -> bytes:
-    """Bit k = 16 i + j of the coefficients has the value 2^k of the printed number."""
-    return np.packbits(bits[::-1]).tobytes()
+def _kept(make: Callable[[int], _Made]) -> Callable[[int], _Made]:
+    """The same function of a length, its results kept for all but very long ones."""
+    kept = lru_cache(maxsize=_CACHED)(make)
+
+    def of(length: int) -> _Made:
+        return kept(length) if length <= _CACHED_LENGTH else make(length)
+
+    return of
 
 
-def _axis(length: int) -> Axis:
-    return _kept_axis(length) if length <= _CACHED_LENGTH else _new_axis(length)
-
-
-@lru_cache(maxsize=4096)
-def _kept_axis(length: int) -> Axis:
-    return _new_axis(length)
-
-
-def _new_axis(length: int) -> Axis:
-    return axis(length, _window(length), _picks(length))
-
-
-def _weights(length: int) -> Sparse:
-    return _kept_weights(length) if length <= _CACHED_LENGTH else _new_weights(length)
-
-
-@lru_cache(maxsize=4096)
-def _kept_weights(length: int) -> Sparse:
-    return _new_weights(length)
-
-
-def _new_weights(length: int) -> Sparse:
-    folded: Sparse = _fold(length, _window(length), _picks(length))
-    return folded
+_axis: Callable[[int], Axis] = _kept(lambda length: axis(length, _window(length), _picks(length)))
+_down: Callable[[int], Down] = _kept(lambda length: fold_down(length, _window(length), _picks(length)))
+_across: Callable[[int], Across] = _kept(lambda length: fold_across(length, _window(length), _picks(length)))
+_up: Callable[[int], Down] = _kept(lambda length: fold_down(length, _window(length), _picks(length), mirrored=True))
+_back: Callable[[int], Across] = _kept(
+    lambda length: fold_across(length, _window(length), _picks(length), mirrored=True)
+)
 
 
 @njit(cache=True, nogil=True)
-def _fold(length: int, window: int, picks: Indices) -> Sparse:
-    """Two boxes and the picking as one sparse matrix: first column, number of columns and weights of each sample."""
-    ahead = (window + 2) // 2 - 1
-    before = window - 1 - ahead
-    starts = np.empty(SIDE, np.int64)
-    counts = np.empty(SIDE, np.int64)
-    weights = np.zeros((SIDE, 2 * window), np.float32)
-    steps = np.empty(2 * window + 1, np.float64)
-    for k in range(SIDE):
-        low, high = max(0, picks[k] - before), min(length - 1, picks[k] + ahead)
-        start = max(0, low - before)
-        starts[k], counts[k] = start, min(length - 1, high + ahead) - start + 1
-        steps[:] = 0.0
-        for middle in range(low, high + 1):
-            first, last = max(0, middle - before), min(length - 1, middle + ahead)
-            share = 1.0 / ((high - low + 1) * (last - first + 1))
-            steps[first - start] += share
-            steps[last + 1 - start] -= share
-        level = 0.0
-        for i in range(counts[k]):
-            level += steps[i]
-            weights[k, i] = level
-    return starts, counts, weights
+def _fast(  # noqa: PLR0917  a kernel takes its arrays one by one
+    rows: NDArray[np.uint8], down: Down, across: Across, matrix: Array32, transposed: Array32, noise: float
+) -> tuple[NDArray[np.uint8], int, float, bool]:
+    """`_decided` of the folded samples: one call from Python costs less than two."""
+    return _decided(folded(rows, down, (across,))[0], matrix, transposed, noise)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
-def _folded(rows: NDArray[np.uint8], down: Sparse, across: Sparse) -> Array32:
-    """The 64 x 64 samples by folded weights. The three colours stay interleaved until 64 rows are left of them."""
-    starts, counts, weights = down
-    samples = np.empty((SIDE, SIDE), np.float32)
-    colours = np.empty(rows.shape[1], np.float32)
-    for r in range(SIDE):
-        colours[:] = np.float32(0)
-        for i in range(counts[r]):
-            weight = weights[r, i]
-            row = rows[starts[r] + i]
-            for x in range(colours.size):
-                colours[x] += weight * np.float32(row[x])
-        _fold_row(colours, across, samples[r])
-    return samples
+@njit(cache=True, nogil=True)
+def _eight(  # noqa: PLR0917  a kernel takes its arrays one by one
+    rows: NDArray[np.uint8],
+    downs: tuple[Down, Down],
+    acrosses: tuple[Across, Across],
+    matrix: Array32,
+    transposed: Array32,
+    noise: float,
+) -> tuple[NDArray[np.uint8], Indices, NDArray[np.bool_]]:
+    """By flip, mirror and transposition: codes, uint8 (2, 2, 2, 32); by the first two: quality, and whether it stands.
+
+    What is transposed has the same coefficients in another order, and the same differences of neighbours.
+    """
+    codes = np.empty((2, 2, 2, _HALF // 4), np.uint8)
+    qualities = np.empty((2, 2), np.int64)
+    certain = np.empty((2, 2), np.bool_)
+    for flip in range(2):
+        samples = folded(rows, downs[flip], acrosses)
+        for mirror in range(2):
+            coefficients = transformed(samples[mirror], matrix, transposed)
+            low, high = halves(coefficients)
+            least, most = gradients(samples[mirror], noise)
+            codes[flip, mirror, 0] = packed(coefficients, low)
+            codes[flip, mirror, 1] = packed(coefficients.reshape(LOW, LOW).T.copy().ravel(), low)
+            qualities[flip, mirror] = min(100, least // 90)
+            certain[flip, mirror] = high - low > 2 * noise and min(100, least // 90) == min(100, most // 90)
+    return codes, qualities, certain
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
-def _fold_row(colours: Array32, across: Sparse, out: Array32) -> None:
-    starts, counts, weights = across
-    luma = np.empty(colours.size // 3, np.float32)
-    for x in range(luma.size):
-        red, green, blue = colours[3 * x], colours[3 * x + 1], colours[3 * x + 2]
-        luma[x] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    for k in range(SIDE):
-        total = np.float32(0)
-        for i in range(counts[k]):
-            total += weights[k, i] * luma[starts[k] + i]
-        out[k] = total
+@njit(cache=True, nogil=True)
+def _decided(
+    samples: Array32, matrix: Array32, transposed: Array32, noise: float
+) -> tuple[NDArray[np.uint8], int, float, bool]:
+    """Hash, quality, the gap between the halves of the coefficients, and whether `noise` leaves the quality alone."""
+    coefficients = transformed(samples, matrix, transposed)
+    low, high = halves(coefficients)
+    least, most = gradients(samples, noise)
+    quality = min(100, least // 90)
+    return packed(coefficients, low), quality, high - low, quality == min(100, most // 90)
 
 
 @njit(cache=True, nogil=True)
@@ -266,50 +282,3 @@ def _luma_samples(rows: NDArray[np.uint8]) -> Array32:
     for r in range(SIDE):
         _luma_row(rows[r], samples[r])
     return samples
-
-
-@njit(cache=True, nogil=True)
-def _decide(
-    samples: Array32, cosines: Array32, cosines_transposed: Array32, noise: float
-) -> tuple[NDArray[np.bool_], int, float, bool]:
-    """Bits, quality, the gap between the halves of the coefficients, and whether `noise` leaves the quality alone.
-
-    Sums run in the reference's order, so the answer is the reference's for equal samples. Its median (Torben's) of an
-    even number of values is the greatest of the lower half.
-    """
-    middle = np.zeros((_LOW, SIDE), np.float32)
-    for i in range(_LOW):
-        for k in range(SIDE):
-            factor = cosines[i, k]
-            for j in range(SIDE):
-                middle[i, j] += factor * samples[k, j]
-    coefficients = np.zeros((_LOW, _LOW), np.float32)
-    for i in range(_LOW):
-        for k in range(SIDE):
-            factor = middle[i, k]
-            for j in range(_LOW):
-                coefficients[i, j] += factor * cosines_transposed[k, j]
-    flat = coefficients.ravel()
-    ordered = np.sort(flat)
-    least, most = _gradients(samples, noise)
-    quality = min(100, least // 90)
-    return flat > ordered[_HALF - 1], quality, ordered[_HALF] - ordered[_HALF - 1], quality == min(100, most // 90)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _gradients(samples: Array32, noise: float) -> tuple[int, int]:
-    """Least and greatest sum of whole gradients if every sample may be wrong by `noise`."""
-    slack = np.float32(2 * noise * 100 / 255)
-    least = 0
-    most = 0
-    for i in range(SIDE):
-        for j in range(SIDE):
-            if i + 1 < SIDE:
-                size = abs((samples[i, j] - samples[i + 1, j]) * np.float32(100) / np.float32(255))
-                least += int(max(size - slack, np.float32(0)))
-                most += int(size + slack)
-            if j + 1 < SIDE:
-                size = abs((samples[i, j] - samples[i, j + 1]) * np.float32(100) / np.float32(255))
-                least += int(max(size - slack, np.float32(0)))
-                most += int(size + slack)
-    return least, most

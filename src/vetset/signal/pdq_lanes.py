@@ -1,9 +1,11 @@
-"""Steps of the PDQ replay on tiles of 16 x 16 values, as vector instructions.
+"""Steps of PDQ on tiles of 16 x 16 values, as vector instructions.
 
-A running sum cannot be taken in another order without other roundings, but sixteen lines can be summed side by side:
-one value of each lies in a vector of 16 lanes. For that a tile has to be turned over between a pass along the rows and
-one along the columns. Loops that a compiler makes vectors of by itself do not get this far, so the steps are written
-here as LLVM's own vector operations, which become whatever the machine has (AVX-512, AVX2, SSE2, NEON).
+The replay: a running sum cannot be taken in another order without other roundings, but sixteen lines can be summed
+side by side: one value of each lies in a vector of 16 lanes. For that a tile has to be turned over between a pass along
+the rows and one along the columns. The fast form: sixteen short weighted sums, whose lanes are added up together.
+
+Loops that a compiler makes vectors of by itself do not get this far, so the steps are written here as LLVM's own vector
+operations, which become whatever the machine has (AVX-512, AVX2, SSE2, NEON).
 
 All arrays are flat and positions are given in elements; nothing is checked.
 """
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from vetset.signal.lanes import LANES, shuffled, turned_over
 
+PRODUCT_ROWS = 4
 OVERREAD = 64
 """`luma_tile` reads this many bytes from the first of each row's 16 pixels, of which it uses 48."""
 
@@ -28,6 +31,7 @@ _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _BYTES = ir.VectorType(ir.IntType(8), OVERREAD)
 _WHOLE = ir.VectorType(ir.IntType(32), LANES)
+_HALVES = ir.VectorType(ir.IntType(16), LANES)
 # With a fused multiply-add the rounded quotient costs three of them; without one it would be a slow library call.
 _FUSED = bool(llvm.get_host_cpu_features().get("fma")) or platform.machine() in {"aarch64", "arm64"}
 
@@ -46,8 +50,11 @@ def _all(value: float) -> Any:
 
 def _spread(builder: Any, array: Any, at: Any) -> Any:
     """One element in all lanes."""
+    return _repeated(builder, builder.load(builder.gep(array, [at])))
+
+
+def _repeated(builder: Any, value: Any) -> Any:
     nothing = ir.Constant(_VECTOR, ir.Undefined)
-    value = builder.load(builder.gep(array, [at]))
     single = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
     return shuffled(builder, single, nothing, [0] * LANES)
 
@@ -140,7 +147,72 @@ def _down(builder: Any, arguments: list[Any]) -> None:
         _store(builder, mean, out, builder.add(to, _int64(LANES * i)))
 
 
+def _weighted(  # noqa: PLR0917
+    builder: Any, rows: Any, whole: bool, starts: list[Any], weights: Any, at: Any, taps: Any
+) -> list[Any]:
+    """For each start, 16 lanes whose sum is the weighted sum of `taps` values (a multiple of 16) from there."""
+    sums = [_cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, None)) for _ in starts]
+    with _cgutils.for_range_slice(builder, _int64(0), taps, _int64(LANES)) as (tap, _):
+        for i, (start, sum_) in enumerate(zip(starts, sums, strict=True)):
+            place = builder.add(start, tap)
+            value = _load(builder, rows, place, _HALVES, 2) if whole else _load(builder, rows, place)
+            if whole:
+                value = builder.sitofp(builder.zext(value, _WHOLE), _VECTOR)
+            factor = _load(builder, weights, builder.add(builder.add(at, builder.mul(taps, _int64(i))), tap))
+            builder.store(_multiply_add(builder, value, factor, builder.load(sum_)), sum_)
+    return [builder.load(sum_) for sum_ in sums]
+
+
+def _sums(builder: Any, vectors: list[Any]) -> Any:
+    """The sum of the lanes of each of 16 vectors, in one: halves are added until one lane of each is left."""
+
+    def quarters(*pattern: int) -> list[int]:
+        return [quarter + lane for quarter in range(0, LANES, 4) for lane in pattern]
+
+    for low, high in (
+        (quarters(0, 16, 1, 17), quarters(2, 18, 3, 19)),
+        (quarters(0, 1, 16, 17), quarters(2, 3, 18, 19)),
+        ([lane for lane in range(2 * LANES) if not lane & 8], [lane for lane in range(2 * LANES) if lane & 8]),
+        ([lane for lane in range(2 * LANES) if not lane & 4], [lane for lane in range(2 * LANES) if lane & 4]),
+    ):
+        vectors = [
+            builder.fadd(shuffled(builder, one, other, low), shuffled(builder, one, other, high))
+            for one, other in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+    return vectors[0]
+
+
+def _product(builder: Any, arguments: list[Any]) -> None:
+    left, at, depth, right, column, width, out, to = arguments
+    sums = [_cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, None)) for _ in range(PRODUCT_ROWS)]
+    with _cgutils.for_range(builder, depth) as loop:
+        values = _load(builder, right, builder.add(column, builder.mul(width, loop.index)))
+        for i, sum_ in enumerate(sums):
+            factor = _spread(builder, left, builder.add(at, builder.add(builder.mul(depth, _int64(i)), loop.index)))
+            # never fused: the reference rounds each product
+            builder.store(builder.fadd(builder.load(sum_), builder.fmul(factor, values)), sum_)
+    for i, sum_ in enumerate(sums):
+        _store(builder, builder.load(sum_), out, builder.add(to, builder.mul(width, _int64(i))))
+
+
 if TYPE_CHECKING:
+
+    def product_tile(  # noqa: PLR0917  a kernel takes its arrays one by one
+        left: Array32, at: int, depth: int, right: Array32, column: int, width: int, out: Array32, to: int
+    ) -> None:
+        """4 rows and 16 columns of a matrix product, its sums from the first to the last of `depth` terms.
+
+        `left` has rows of `depth` values, the first one at `at`; `right` and `out` have rows of `width` values.
+        """
+
+    def fold_tile(  # noqa: PLR0917  a kernel takes its arrays one by one
+        values: Array32 | NDArray[np.uint16], starts: NDArray[np.int64], weights: Array32, taps: int, first: int,
+        share: np.float32, out: Array32, to: int,
+    ) -> None:  # fmt: skip
+        """Weighted sums number `first` to `first` + 15, times `share`: of `taps` values from each one's start.
+
+        `taps` is a multiple of 16, and so many values are read, whatever their weights.
+        """
 
     def luma_tile(pixels: NDArray[np.uint8], at: int, stride: int, out: Array32, to: int) -> None:
         """Luma of 16 rows of 16 pixels, one column after the other."""
@@ -177,6 +249,23 @@ else:
             return context.get_dummy_value()
 
         return generate
+
+    @intrinsic
+    def product_tile(typing_context, left, at, depth, right, column, width, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        i = types.int64
+        return types.none(left, i, i, right, i, i, out, i), _nothing(_product)
+
+    @intrinsic
+    def fold_tile(typing_context, values, starts, weights, taps, first, share, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917
+        def build(builder, arguments):  # noqa: ANN001, ANN202
+            rows, starts, weights, taps, first, share, out, to = arguments
+            begun = [builder.load(builder.gep(starts, [builder.add(first, _int64(i))])) for i in range(LANES)]
+            whole = values.dtype == types.uint16
+            sums = _weighted(builder, rows, whole, begun, weights, builder.mul(first, taps), taps)
+            _store(builder, builder.fmul(_sums(builder, sums), _repeated(builder, share)), out, to)
+
+        i = types.int64
+        return types.none(values, starts, weights, i, i, types.float32, out, i), _nothing(build)
 
     @intrinsic
     def luma_tile(typing_context, pixels, at, stride, out, to):  # noqa: ANN001, ANN201, ARG001, D103, PLR0917

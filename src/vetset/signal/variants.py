@@ -5,7 +5,7 @@ What is no different (an opaque picture over white, orientation 1, a picture wit
 next to nothing.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -15,32 +15,38 @@ from PIL import Image
 
 from vetset.model.signal import FRAME_VARIANTS, Form, Variant
 from vetset.signal.decode import Picture
-from vetset.signal.orientation import TURNS
+from vetset.signal.orientation import TURNS, turned
 
 _Pixels = NDArray[np.uint8]
 
 RESIZED_SIDE = 512
 """Meta's `pdq/cpp/io/pdqio.cpp` brings a picture with a longer side to this many pixels in both directions."""
 
-DIHEDRAL: Mapping[Variant, Callable[[_Pixels], _Pixels]] = MappingProxyType(
+DIHEDRAL: Mapping[Variant, int] = MappingProxyType(
     {
-        Variant.MIRRORED: TURNS[2],
-        Variant.FLIPPED: TURNS[4],
-        Variant.TURNED_90: TURNS[6],
-        Variant.TURNED_180: TURNS[3],
-        Variant.TURNED_270: TURNS[8],
-        Variant.TRANSPOSED: TURNS[5],
-        Variant.TRANSVERSED: TURNS[7],
+        Variant.MIRRORED: 2,
+        Variant.FLIPPED: 4,
+        Variant.TURNED_90: 6,
+        Variant.TURNED_180: 3,
+        Variant.TURNED_270: 8,
+        Variant.TRANSPOSED: 5,
+        Variant.TRANSVERSED: 7,
     }
 )
-"""The seven forms of the square's symmetry that are not the picture itself."""
+"""The seven forms of the square's symmetry that are not the picture itself, by EXIF's number. `pdq_dihedral` hashes
+them without making them.
+"""
 
 
 def variants_of(picture: Picture, forms: Collection[Form]) -> Iterator[tuple[Variant, _Pixels]]:
-    """Every variant among these forms that differs from the stored pixels, as pixels (H, W, 3), uint8, C-contiguous."""
+    """Every variant among these forms but `dihedral` that differs from the stored pixels.
+
+    Yields:
+        The variant and its pixels (H, W, 3), uint8, C-contiguous.
+    """
     pixels = picture.pixels
     if Form.UPRIGHT in forms and picture.orientation in TURNS:
-        yield Variant.UPRIGHT, np.ascontiguousarray(TURNS[picture.orientation](pixels))
+        yield Variant.UPRIGHT, turned(pixels, picture.orientation)
     if picture.alpha is not None:
         if Form.WHITE in forms:
             yield Variant.WHITE, over(pixels, picture.alpha, 255)
@@ -50,9 +56,6 @@ def variants_of(picture: Picture, forms: Collection[Form]) -> Iterator[tuple[Var
         yield from zip(FRAME_VARIANTS, picture.frames, strict=False)
     if Form.RESIZED_512 in forms and max(pixels.shape[:2]) > RESIZED_SIDE:
         yield Variant.RESIZED_512, resized(pixels)
-    if Form.DIHEDRAL in forms:
-        for variant, turn in DIHEDRAL.items():
-            yield variant, np.ascontiguousarray(turn(pixels))
 
 
 def over(pixels: _Pixels, alpha: _Pixels, grey: int) -> _Pixels:

@@ -1,7 +1,7 @@
 """The signals of records with pictures, gathered a chunk at a time on their way into a part of the store."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vetset.model.errors import CountError
 from vetset.model.policy import ScanPolicy
-from vetset.model.record import Record, Unreadable
+from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal.digest import url_digest
 from vetset.signal.embedding import Embedder, load_embedder
@@ -104,38 +104,48 @@ class _Vectors:
         return np.stack(self._rows) if self._rows else np.zeros((0, self._embedder.dimension), np.float16)
 
 
-@dataclass(slots=True)
+class _Cells:
+    """What one kind of signal comes to, record after record."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.values: dict[Variant, list[bytes | None]] = {variant: [] for variant in VARIANTS[kind]}
+        self.stored = self.values[Variant.STORED]
+        self.declared = self.values.get(Variant.DECLARED)
+        self.why: list[int] = []
+
+
 class _Chunk:
     """Signals of consecutive records on their way into a part."""
 
-    kinds: tuple[Kind, ...]
-    further: tuple[Variant, ...]
-    vectors: _Vectors | None
-    keys: list[str] = field(default_factory=list)
-    cells: dict[tuple[Kind, Variant], list[bytes | None]] = field(default_factory=dict)
-    why: dict[Kind, list[int]] = field(default_factory=dict)
-    quality: list[int] = field(default_factory=list)
-    others: dict[Variant, dict[int, Signal]] = field(default_factory=dict)
-    """PDQ of further variants, by place in the chunk: few records have any."""
+    def __init__(self, kinds: tuple[Kind, ...], further: tuple[Variant, ...], vectors: _Vectors | None) -> None:
+        self.kinds = kinds
+        self.further = further
+        self.vectors = vectors
+        self.keys: list[str] = []
+        self.quality: list[int] = []
+        # PDQ of further variants, by place in the chunk: few records have any
+        self.others: dict[Variant, dict[int, Signal]] = {}
+        self._of_picture = tuple(kind for kind in kinds if kind in BYTE_KINDS or kind is Kind.PDQ)
+        self._of_address = tuple(kind for kind in kinds if kind in URL_KINDS)
+        self._cells = {kind: _Cells(kind) for kind in (*self._of_picture, *self._of_address)}
 
     def add(self, record: Record | Unreadable, policy: ScanPolicy, refused: Reason | None = None) -> None:
         """Compute every signal of one record; none that needs its picture decoded, if there is a reason against it."""
-        wanted = [kind for kind in self.kinds if kind in BYTE_KINDS or kind is Kind.PDQ]
         pixels: NDArray[np.uint8] | Reason
         found: list[Signal | NoSignal]
         if isinstance(record, Unreadable):
-            found, pixels = [NoSignal(kind, record.reason) for kind in wanted], record.reason
+            found, pixels = [NoSignal(kind, record.reason) for kind in self._of_picture], record.reason
         elif refused is not None:
-            found, pixels = _undecoded(record.image, wanted, policy, refused), refused
+            found, pixels = _undecoded(record.image, self._of_picture, policy, refused), refused
         else:
-            found, pixels = _taken(record.image, wanted, policy, pixels=self.vectors is not None)
-        found += [_url_signal(kind, record.fields.url) for kind in self.kinds if kind in URL_KINDS]
+            found, pixels = _taken(record.image, self._of_picture, policy, pixels=self.vectors is not None)
+        found += [_url_signal(kind, record.fields.url) for kind in self._of_address]
         if self.vectors is not None:
             self.vectors.add(record.row, pixels)
         self.keys.append(record.key)
         for signal in found:
             if signal.variant is Variant.STORED:
-                self._put(signal, record)
+                self._put(signal, record.fields)
             elif isinstance(signal, Signal):
                 self._put_variant(signal)
 
@@ -143,27 +153,30 @@ class _Chunk:
         """A further form of the record that was put last; any but a partial one makes it decided."""
         self.others.setdefault(signal.variant, {})[len(self.keys) - 1] = signal
         if signal.variant is not Variant.PARTIAL:
-            self.why[signal.kind][-1] = 0
+            self._cells[signal.kind].why[-1] = 0
 
-    def _put(self, signal: Signal | NoSignal, record: Record | Unreadable) -> None:
-        kind, fields = signal.kind, record.fields
-        value = signal.value if isinstance(signal, Signal) else None
+    def _put(self, signal: Signal | NoSignal, fields: Fields) -> None:
+        kind = signal.kind
+        cells = self._cells[kind]
+        value, quality, reason = None, 0, 0
         declared = fields.declared.get(kind)
-        self.cells.setdefault((kind, Variant.STORED), []).append(value)
-        if Variant.DECLARED in VARIANTS[kind]:
-            self.cells.setdefault((kind, Variant.DECLARED), []).append(declared)
-        if kind is Kind.PDQ:
-            self.quality.append(signal.quality if isinstance(signal, Signal) else 0)
-        reason = 0
-        if isinstance(signal, NoSignal) and declared is None:
+        if isinstance(signal, Signal):
+            value, quality = signal.value, signal.quality
+        elif declared is None:
             reason = (Reason.MALFORMED_VALUE if kind in fields.malformed else signal.reason).code
-        self.why.setdefault(kind, []).append(reason)
+        cells.stored.append(value)
+        if cells.declared is not None:
+            cells.declared.append(declared)
+        if kind is Kind.PDQ:
+            self.quality.append(quality)
+        cells.why.append(reason)
 
     def columns(self) -> list[pa.Array]:
         """The arrays in the order of the part's schema."""
         arrays = [pa.array(self.keys, pa.string())]
         for kind in self.kinds:
-            arrays += [Values.of(self.cells[kind, variant], kind.width).to_arrow() for variant in VARIANTS[kind]]
+            if kind in self._cells:
+                arrays += [Values.of(each, kind.width).to_arrow() for each in self._cells[kind].values.values()]
             if kind is Kind.PDQ:
                 arrays.append(pa.array(self.quality, pa.uint8()))
                 arrays += [array for variant in self.further for array in self._variant(variant)]
@@ -180,7 +193,7 @@ class _Chunk:
         return Values.of(values, Kind.PDQ.width).to_arrow(), pa.array(qualities, pa.uint8())
 
     def _why(self, kind: Kind) -> list[int]:
-        return self.vectors.why if kind is Kind.EMBEDDING and self.vectors is not None else self.why[kind]
+        return self.vectors.why if kind is Kind.EMBEDDING and self.vectors is not None else self._cells[kind].why
 
     def append_to(self, writer: PartWriter) -> None:
         """Hand everything over; vectors first, since only embedding tells which of them are degenerate."""

@@ -198,7 +198,8 @@ def scan(
     for shard in shards:
         if shard.uri in known:
             reporter.advanced(shard, known[shard.uri].records)
-    fresh = [shard for shard in shards if shard.uri not in known]
+    # the largest first, so that no worker begins it when the others have nothing left to do
+    fresh = sorted((shard for shard in shards if shard.uri not in known), key=lambda shard: -shard.size)
     waiting = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
     scanned, failed, deaths = list(known.values()), {}, _Deaths(store)
     while waiting:
@@ -209,9 +210,8 @@ def scan(
                 scanned.append(outcome.value)
                 reporter.advanced(task.shard, outcome.value.records)
             elif isinstance(outcome.error, OutputError):
-                raise outcome.error.at(
-                    task.shard.uri
-                )  # the disk failed, not the shard: free it, and the same command goes on
+                # the disk failed, not the shard: free it, and the same command goes on
+                raise outcome.error.at(task.shard.uri)
             elif deaths.again(task, outcome):
                 again.append(task)
             else:
