@@ -1,0 +1,446 @@
+"""One shard of a sample: read and fingerprinted by what a scan reads and fingerprints with, under a clock.
+
+A shard is read to its end if its time suffices. Of the records on the way some are held, each with the same chance,
+and fingerprinted afterwards in random order, as many as there is time for: the beginning of a shard, which may be
+sorted by folder or size, is no sample of it. Where the time does not suffice for reading, the shard is cut, and only
+then what is known is the beginning. Signals go into a part of a store that is removed as soon as it was measured.
+"""
+
+import io
+import os
+import random
+import resource
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from heapq import heappop, heappush, heappushpop
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from vetset.dataset.formats import format_of
+from vetset.dataset.places import CHUNK, place
+from vetset.dataset.reading import ColumnBatch
+from vetset.dataset.tables import column_names, open_table
+from vetset.model.dataset import Format
+from vetset.model.errors import DatasetError
+from vetset.model.record import Fields, Record, Unreadable
+from vetset.model.signal import BYTE_KINDS, Kind, Reason, Variant
+from vetset.stage.pictured import CHUNK_RECORDS, append_records
+from vetset.stage.scan import ScanTask
+from vetset.stage.tabled import append_columns
+from vetset.store.columns import part_schema
+from vetset.store.part import Part, PartWriter
+from vetset.store.store import Scanned, Store
+from vetset.store.whole import SUMS
+
+HELD_BYTES = 64 << 20
+HELD_RECORDS = 8192
+"""Records of one shard that are held for their signals at most: bytes of their pictures, and number."""
+LEAST = 32
+LEAST_BYTES = 16 << 20
+"""Records, and bytes of pictures, that are read whatever the time: less than that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds of the processor and of the wall."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    @classmethod
+    def now(cls) -> "Clock":
+        """Both clocks of this process."""
+        return cls(time.process_time(), time.perf_counter())
+
+    def __sub__(self, other: "Clock") -> "Clock":
+        return Clock(self.cpu - other.cpu, self.wall - other.wall)
+
+    def __add__(self, other: "Clock") -> "Clock":
+        return Clock(self.cpu + other.cpu, self.wall + other.wall)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """Everything a worker needs to look at one shard.
+
+    Attributes:
+        scan: what a scan of this shard would be told; its store is the sample's own.
+        called: `time.monotonic()` when the workers were asked for.
+        until: `time.monotonic()` at which the sample ends, but for the time that a worker needed to start.
+        reading_seconds: for reading this shard, at most.
+        signal_seconds: for signals of this shard; as long as reading took, if that is longer.
+        seed: of the choice of records.
+        whole: fingerprint every record, as it is read.
+        first: look at it even if the time is up already, so that something is known.
+    """
+
+    scan: ScanTask
+    called: float
+    until: float
+    reading_seconds: float
+    signal_seconds: float
+    seed: int
+    whole: bool
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a worker needed before its first shard: which process, core-seconds, wall seconds."""
+
+    process: int
+    cpu: float
+    wall: float
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one shard of the sample told.
+
+    Attributes:
+        uri: which shard.
+        start: of the worker; None if it died.
+        error: kind of error and problem, where the shard could not be read.
+        fraction: share of its bytes that was read; 1 to its end.
+        read: records that were read.
+        sampled: records whose signals were computed.
+        reading: time for what was read.
+        signals: time for the records whose signals were computed.
+        commit: time for opening and committing the part.
+        squares: sum of the squares of the records' core-seconds.
+        fetched: bytes that the system fetched from storage meanwhile.
+        store_bytes: what the part of all the shard's records will take.
+        undecided: by kind and reason, among the records whose signals were computed.
+        stated: records that state a value, by role, among those read.
+        roles: columns of a table by role.
+        columns: all columns of a table.
+        listing: core-seconds for listing a folder that several shards share, if this was the first of them here.
+    """
+
+    uri: str
+    start: Start | None
+    error: str = ""
+    fraction: float = 1.0
+    read: int = 0
+    sampled: int = 0
+    reading: Clock = field(default_factory=Clock)
+    signals: Clock = field(default_factory=Clock)
+    commit: Clock = field(default_factory=Clock)
+    squares: float = 0.0
+    fetched: int = 0
+    store_bytes: float = 0.0
+    undecided: dict[Kind, Mapping[Reason, int]] = field(default_factory=dict)
+    stated: dict[str, int] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    listing: float = 0.0
+
+    @property
+    def records(self) -> float:
+        """Records of the whole shard."""
+        return self.read / self.fraction
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was read to its end."""
+        return self.fraction == 1.0 and not self.error
+
+
+def look_at(task: SampleTask) -> Seen | None:
+    """Read one shard of the sample under a clock; None if the time was up before.
+
+    Raises:
+        OutputError: the temporary store cannot be written.
+    """
+    start = get_ready(task)
+    until = task.until + (start.wall if parent_process() is not None else 0.0)
+    if time.monotonic() >= until and not task.first:
+        return None
+    seen = Seen(task.scan.shard.uri, start)
+    try:
+        _Look(task, seen, until).run()
+    except DatasetError as error:
+        seen.error = f"{type(error).__name__}: {error.problem}"
+        seen.read = seen.sampled = 0  # a shard that fails, fails whole
+        seen.stated.clear()
+    return seen
+
+
+_starts: dict[tuple[object, ...], Start] = {}
+
+
+def get_ready(task: SampleTask) -> Start:
+    """Load what the first record needs, once in a process; how long that took, and the process before it.
+
+    Raises:
+        VetsetError: the model cannot be loaded, or the temporary store cannot be written.
+    """
+    asked = (task.scan.key.kinds, task.scan.policy.digest, task.scan.embedder, task.scan.key.embedder)
+    if asked not in _starts:
+        before = Clock.now()
+        if task.scan.shard.format is not Format.PARQUET:
+            sink = io.BytesIO()
+            Image.linear_gradient("L").convert("RGB").save(sink, "JPEG")
+            with PartWriter(Store(task.scan.store), task.scan.key.kinds, task.scan.policy.pdq_variants) as writer:
+                append_records(task.scan.asked, [Record(0, "0", sink.getvalue(), Fields())], writer)
+        took = Clock.now() - before
+        if parent_process() is not None:  # a worker: it did nothing before but start
+            took = Clock(time.process_time(), time.monotonic() - task.called)
+        _starts[asked] = Start(os.getpid(), took.cpu, took.wall)
+    return _starts[asked]
+
+
+@dataclass(slots=True)
+class _Held:
+    """Some of many records, each with the same chance, in no more memory than is allowed.
+
+    Each record gets a random number, and those with the least are held: the beginning of the random order of all.
+    """
+
+    random: random.Random
+    _heap: list[tuple[float, int, Record | Unreadable]] = field(default_factory=list)
+    _bytes: int = 0
+
+    def offer(self, record: Record | Unreadable) -> None:
+        self._bytes += _size(record)
+        entry = (-self.random.random(), record.row, record)
+        if len(self._heap) >= HELD_RECORDS:
+            self._bytes -= _size(heappushpop(self._heap, entry)[2])
+        else:
+            heappush(self._heap, entry)
+        while self._bytes > HELD_BYTES and len(self._heap) > 1:
+            self._bytes -= _size(heappop(self._heap)[2])
+
+    def in_order(self) -> list[Record | Unreadable]:
+        return [record for _, _, record in sorted(self._heap, key=lambda entry: -entry[0])]
+
+
+def _size(record: Record | Unreadable) -> int:
+    return len(record.image) if isinstance(record, Record) else 0
+
+
+class _Look:
+    """One shard on its way through."""
+
+    def __init__(self, task: SampleTask, seen: Seen, until: float) -> None:
+        self._task = task
+        self._scan = task.scan
+        self._seen = seen
+        self._end = until
+        self._until = until if task.whole else min(until, time.monotonic() + task.reading_seconds)
+        self._bytes = 0
+        self._reached = True
+
+    def run(self) -> None:
+        scan, seen = self._scan, self._seen
+        table = scan.shard.format is Format.PARQUET
+        rows = self._table() if table else 0
+        if scan.shard.format is Format.FOLDER:
+            seen.listing = _listing(scan)
+        store = Store(scan.store)
+        further = () if table else scan.policy.pdq_variants
+        fetched, passed = _fetched(), _passed()
+        begun = Clock.now()
+        with PartWriter(store, scan.key.kinds, further) as writer:
+            opened = Clock.now()
+            if table:
+                batches = cast("Iterable[ColumnBatch]", self._reading())
+                append_columns(scan.key.kinds, self._timed(self._counted(batches)), writer)
+            else:
+                self._pictures(cast("Iterable[Record | Unreadable]", self._reading()), writer)
+            seen.signals = Clock.now() - opened - seen.reading if table or self._task.whole else seen.signals
+            seen.fetched = _fetched() - fetched
+            if table:
+                seen.sampled = seen.read
+            self._fraction(rows, _passed() - passed)
+            before = Clock.now()
+            self._commit(store, writer)
+            seen.commit = Clock.now() - before + (opened - begun)
+        self._measure(store, further)
+
+    def _reading(self) -> Iterable[object]:
+        return format_of(self._scan.shard.format).read(self._scan.root, self._scan.shard, self._scan.mapping)
+
+    def _table(self) -> int:
+        uri = self._scan.shard.uri
+        with open_table(place(self._scan.root, uri), uri) as table:
+            names = column_names(table)
+            self._seen.columns = tuple(names)
+            self._seen.roles = self._scan.mapping.found_in(names, uri)
+            return int(table.metadata.num_rows)
+
+    def _timed(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, until the time is up; the time inside the reader is told from that of who takes them."""
+        source = iter(items)
+        while True:
+            before = Clock.now()
+            try:
+                item = next(source, None)
+            finally:
+                self._seen.reading += Clock.now() - before
+            if item is None:
+                return
+            yield item
+            enough = self._seen.read >= LEAST and (self._bytes >= LEAST_BYTES or self._bytes == 0)
+            if enough and time.monotonic() >= self._until:
+                self._reached = False
+                return
+
+    def _counted(self, batches: Iterable[ColumnBatch]) -> Iterator[ColumnBatch]:
+        stated = self._seen.stated
+        for batch in batches:
+            self._seen.read += len(batch)
+            filled = {kind.value: int((column.why == 0).sum()) for kind, column in batch.declared.items()}
+            filled["url"] = 0 if batch.urls is None else len(batch) - batch.urls.null_count
+            filled["key"] = len(batch) if "key" in self._seen.roles else 0
+            for role, count in filled.items():
+                stated[role] = stated.get(role, 0) + count
+            yield batch
+
+    def _pictures(self, records: Iterable[Record | Unreadable], writer: PartWriter) -> None:
+        if self._task.whole:
+            append_records(self._scan.asked, self._each(self._timed(self._told(records))), writer)
+            return
+        held = _Held(random.Random(f"{self._task.seed} {self._scan.shard.uri}"))  # noqa: S311  a sample, no secret
+        for record in self._timed(self._told(records)):
+            held.offer(record)
+        before = Clock.now()
+        allowed = max(self._task.signal_seconds, self._seen.reading.wall)
+        end = min(self._end, time.monotonic() + allowed)
+        append_records(self._scan.asked, self._each(_in_time(held.in_order(), end)), writer)
+        self._seen.signals = Clock.now() - before
+
+    def _told(self, records: Iterable[Record | Unreadable]) -> Iterator[Record | Unreadable]:
+        stated = self._seen.stated
+        for record in records:
+            self._seen.read += 1
+            self._bytes += _size(record)
+            if record.fields.url is not None:
+                stated["url"] = stated.get("url", 0) + 1
+            for kind in record.fields.declared:
+                stated[kind.value] = stated.get(kind.value, 0) + 1
+            yield record
+
+    def _each(self, records: Iterable[Record | Unreadable]) -> Iterator[Record | Unreadable]:
+        """The records; how long each keeps who takes it is noted, for the variance."""
+        last, inside = time.process_time(), self._seen.reading.cpu
+        for record in records:
+            self._seen.sampled += 1
+            yield record
+            now = time.process_time()
+            self._seen.squares += max(0.0, now - last - (self._seen.reading.cpu - inside)) ** 2
+            last, inside = now, self._seen.reading.cpu
+
+    def _fraction(self, rows: int, passed: int) -> None:
+        """How much of the shard was read."""
+        if self._reached:
+            return
+        if rows:
+            self._seen.fraction = min(1.0, self._seen.read / rows)
+            return
+        # what the system counted, but for what the reader has read ahead; over a network it may not count
+        share = max(passed - CHUNK // 2, self._bytes) / max(self._scan.shard.size, 1)
+        self._seen.fraction = min(max(share, 1e-9), 1.0 - 1e-9)
+
+    def _commit(self, store: Store, writer: PartWriter) -> None:
+        scan, part = self._scan, self._part
+        note = Scanned(scan.shard.uri, "0" * 64, self._seen.sampled, part)
+        store.remember(scan.key, str(scan.root), scan.shard, note)
+        if not store.holds(part):
+            writer.commit(part, self._seen.sampled)
+
+    @property
+    def _part(self) -> str:
+        """Named by place, not by content: the end of the shard, where its digest is known, may not be reached."""
+        return self._scan.key.part(self._scan.shard.uri)
+
+    def _measure(self, store: Store, further: tuple[Variant, ...]) -> None:
+        scan, seen, path = self._scan, self._seen, store.part_path(self._part)
+        part = Part(path, scan.shard.uri)
+        seen.undecided = {kind: part.coverage(kind).undecided for kind in scan.key.kinds}
+        vectors = store.embeddings_path(self._part)
+        note = store.folder / "seen" / f"{scan.key.seen(str(scan.root), scan.shard)}.json"
+        beside = [path.with_suffix(SUMS), note]
+        size = path.stat().st_size + (vectors.stat().st_size if vectors.exists() else 0)
+        of_all = float(size)
+        if seen.sampled < seen.records:
+            of_all = _size_of_all(path, size, seen, _empty_part(scan.key.kinds, further))
+        seen.store_bytes = of_all + sum(file.stat().st_size for file in beside)
+        for file in (path, vectors, *beside):
+            file.unlink(missing_ok=True)
+
+
+def _in_time(records: list[Record | Unreadable], end: float) -> Iterator[Record | Unreadable]:
+    for number, record in enumerate(records):
+        if number >= LEAST and time.monotonic() >= end:
+            return
+        yield record
+
+
+def _size_of_all(path: Path, size: int, seen: Seen, empty: tuple[int, int]) -> float:
+    """Bytes of a part of all records of a shard, from one of some of them."""
+    footer = int(pq.read_metadata(path).serialized_size)
+    base, pages = empty
+    groups, all_groups = -(-seen.sampled // CHUNK_RECORDS), -(-seen.records // CHUNK_RECORDS)
+    of_group = (footer - base) / groups + pages if groups else 0.0
+    of_record = (size - footer - groups * pages) / seen.sampled if groups else 0.0
+    return base + all_groups * of_group + seen.records * of_record
+
+
+@cache
+def _empty_part(kinds: tuple[Kind, ...], further: tuple[Variant, ...]) -> tuple[int, int]:
+    """Bytes of the footer of a part without records; bytes that its pages take beside the values, in each row group."""
+    schema = part_schema(kinds, further)
+    told = []
+    for rows in (0, 1):
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, schema, compression="none", use_dictionary=False) as writer:
+            if rows:
+                cells = [pa.array([None if each.nullable else _BLANK[each.type]], each.type) for each in schema]
+                writer.write_batch(pa.record_batch(cells, schema=schema))
+        data = sink.getvalue()
+        told.append((int(pq.read_metadata(pa.BufferReader(data)).serialized_size), data.size))
+    (footer, _), (other, size) = told
+    return footer, size - other
+
+
+_BLANK = {pa.int64(): 0, pa.string(): "", pa.uint8(): 0}
+
+
+_listed: set[tuple[str, str]] = set()
+
+
+def _listing(scan: ScanTask) -> float:
+    """Core-seconds for listing a folder of several shards, which a worker does once and not for each of them."""
+    folder, _, number = scan.shard.uri.rpartition("#")
+    if "of" not in number or (str(scan.root), folder) in _listed:
+        return 0.0
+    _listed.add((str(scan.root), folder))
+    before = Clock.now()
+    next(iter(format_of(scan.shard.format).read(scan.root, scan.shard, scan.mapping)), None)
+    return (Clock.now() - before).cpu
+
+
+def _fetched() -> int:
+    """Bytes that the system fetched from storage for this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
+
+
+def _passed() -> int:
+    """Bytes that this process read so far, from storage or from memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/io", encoding="ascii") as file:  # noqa: PTH123  a counter, not a path
+            return int(file.readline().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+ROLES_OF_RECORDS = ("url", *(kind.value for kind in BYTE_KINDS))
+"""Roles that records of a format with pictures can state."""
