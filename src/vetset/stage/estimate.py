@@ -26,6 +26,10 @@ from numpy.typing import NDArray
 from vetset.model.plan import Estimate
 
 CONFIDENCE = 0.95
+_PEAKED = 2.0
+"""Squares of normal residuals differ threefold by themselves; those of what sits in few shards by more. Chosen by
+simulation: intervals of ordinary amounts hold 94 to 96 %, of a share that sits in one shard of ten 84 to 92 %."""
+_STUDENT_1, _STUDENT_2 = 12.706, 4.303
 _NORMAL = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _SIMULATED = 300_000
 """Shards up to which their distribution over workers is played through."""
@@ -99,22 +103,25 @@ class Frame:
         below = float(self.weights @ to)
         return float(self.weights @ amounts) / below if below else 0.0
 
-    def variance(self, residuals: NDArray[np.float64], within: NDArray[np.float64]) -> float | None:
-        """Variance of the weighted sum of amounts with these residuals; None where one shard stands for others.
+    def spread(self, residuals: NDArray[np.float64], within: NDArray[np.float64]) -> tuple[float, float] | None:
+        """Variance of the weighted sum of amounts with these residuals, and how many standard errors to reach.
+
+        None where one shard stands for others. Where a few shards make most of the variance, it rests on these few, and
+        Student's quantile has the fewer degrees of freedom (as Satterthwaite counts them).
 
         Args:
             residuals: float64 (n,).
             within: float64 (n,) variance of each amount itself.
         """
         count = len(self.sizes)
-        if count < 2 and not self.complete:
+        if self.complete:
+            return float(within.sum()), _NORMAL
+        if count < 2:
             return None
-        between = float((self.weights * (self.weights - 1.0)) @ residuals**2)
-        return between * count / max(count - 1, 1) + float(self.weights @ within)
-
-    def quantile(self) -> float:
-        """How many standard errors the interval reaches."""
-        return _NORMAL if self.complete else student(len(self.sizes) - 1)
+        each = self.weights * (self.weights - 1.0) * residuals**2
+        between = float(each.sum())
+        freedom = _PEAKED * between**2 / float(each @ each) - 1.0 if between else count - 1.0
+        return between * count / (count - 1) + float(self.weights @ within), student(min(freedom, count - 1.0))
 
     def total(self, *parts: "Part", least: float = 0.0, exact: bool = False) -> Estimate:
         """The total of one or more amounts over all shards.
@@ -133,10 +140,10 @@ class Frame:
             within = within + scale**2 * part.within
         if exact:
             return Estimate.known(value)
-        variance = self.variance(residuals, within)
-        if variance is None:
+        spread = self.spread(residuals, within)
+        if spread is None:
             return Estimate(value, None, None)
-        reach = self.quantile() * sqrt(variance)
+        reach = spread[1] * sqrt(spread[0])
         return Estimate(value, min(value, max(least, value - reach)), value + reach)
 
     def share(
@@ -161,13 +168,13 @@ class Frame:
         value = min(max(self.ratio(amounts, of), 0.0), 1.0)
         if exact:
             return Estimate.known(value)
-        variance = self.variance(amounts - value * of, within)
+        spread = self.spread(amounts - value * of, within)
         below = float(self.weights @ of)
-        if variance is None or not below:
+        if spread is None or not below:
             return Estimate(value, None, None)
-        variance /= below**2
+        variance, quantile = spread[0] / below**2, spread[1]
         if 0 < value < 1 and variance > 0:
-            return Estimate(value, *wilson(value, value * (1 - value) / variance, self.quantile()))
+            return Estimate(value, *wilson(value, value * (1 - value) / variance, quantile))
         return Estimate(value, *wilson(value, self.shards_seen(), _NORMAL))
 
     def shards_seen(self) -> float:
@@ -185,12 +192,12 @@ def wilson(value: float, count: float, quantile: float) -> tuple[float, float]:
     return max(0.0, min(value, middle - reach)), min(1.0, max(value, middle + reach))
 
 
-def student(freedom: int) -> float:
-    """Student's quantile: exact for one and two degrees of freedom, else expanded around the normal one."""
+def student(freedom: float) -> float:
+    """Student's quantile: exact for one and two degrees of freedom, expanded around the normal one from there."""
     if freedom <= 1:
-        return 12.706
-    if freedom == 2:
-        return 4.303
+        return _STUDENT_1
+    if freedom <= 2:
+        return _STUDENT_1 ** (2.0 - freedom) * _STUDENT_2 ** (freedom - 1.0)
     square = _NORMAL**2
     terms = (
         (square + 1) / 4,
@@ -198,7 +205,7 @@ def student(freedom: int) -> float:
         (((3 * square + 19) * square + 17) * square - 15) / 384,
         ((((79 * square + 776) * square + 1482) * square - 1920) * square - 945) / 92160,
     )
-    return _NORMAL * (1.0 + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1)))
+    return _NORMAL * (1.0 + sum(term / freedom**power for power, term in enumerate(terms, 1)))
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

@@ -168,8 +168,9 @@ class Forecast:
 
     def _store(self) -> Estimate:
         note = sum(_NOTE + len(shard.uri.encode("utf-8", "surrogateescape")) for shard in self.question.shards)
-        part = Part(self._array(lambda one: one.store_bytes), self._nothing)
-        return self.frame.total(part, exact=self._all_sampled).moved(plus=note)
+        values = Part(self._array(lambda one: one.store_bytes), self._nothing)
+        parts = Part(self._array(lambda one: one.store_fixed), self._nothing, by_shard=True)
+        return self.frame.total(values, parts, exact=self._all_sampled).moved(plus=note)
 
     def _share(self, counts: Floats) -> Estimate:
         """A share of records, from counts among those whose signals were computed."""

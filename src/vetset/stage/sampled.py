@@ -116,7 +116,8 @@ class Seen:
         commit: time for opening and committing the part.
         squares: sum of the squares of the records' core-seconds.
         fetched: bytes that the system fetched from storage meanwhile.
-        store_bytes: what the part of all the shard's records will take.
+        store_bytes: what the part of all the shard's records will take, but for
+        store_fixed: what any part takes.
         undecided: by kind and reason, among the records whose signals were computed.
         stated: records that state a value, by role, among those read.
         roles: columns of a table by role.
@@ -136,6 +137,7 @@ class Seen:
     squares: float = 0.0
     fetched: int = 0
     store_bytes: float = 0.0
+    store_fixed: float = 0.0
     undecided: dict[Kind, Mapping[Reason, int]] = field(default_factory=dict)
     stated: dict[str, int] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
@@ -369,10 +371,8 @@ class _Look:
         note = store.folder / "seen" / f"{scan.key.seen(str(scan.root), scan.shard)}.json"
         beside = [path.with_suffix(SUMS), note]
         size = path.stat().st_size + (vectors.stat().st_size if vectors.exists() else 0)
-        of_all = float(size)
-        if seen.sampled < seen.records:
-            of_all = _size_of_all(path, size, seen, _empty_part(scan.key.kinds, further))
-        seen.store_bytes = of_all + sum(file.stat().st_size for file in beside)
+        _sizes(path, size, seen, _empty_part(scan.key.kinds, further))
+        seen.store_fixed += sum(file.stat().st_size for file in beside)
         for file in (path, vectors, *beside):
             file.unlink(missing_ok=True)
 
@@ -384,14 +384,20 @@ def _in_time(records: list[Record | Unreadable], end: float) -> Iterator[Record 
         yield record
 
 
-def _size_of_all(path: Path, size: int, seen: Seen, empty: tuple[int, int]) -> float:
-    """Bytes of a part of all records of a shard, from one of some of them."""
+def _sizes(path: Path, size: int, seen: Seen, empty: tuple[int, int]) -> None:
+    """Bytes of a part of all records of a shard, from one of some of them: by part, by row group and by record."""
     footer = int(pq.read_metadata(path).serialized_size)
     base, pages = empty
     groups, all_groups = -(-seen.sampled // CHUNK_RECORDS), -(-seen.records // CHUNK_RECORDS)
-    of_group = (footer - base) / groups + pages if groups else 0.0
-    of_record = (size - footer - groups * pages) / seen.sampled if groups else 0.0
-    return base + all_groups * of_group + seen.records * of_record
+    if not groups:
+        seen.store_fixed = size
+        return
+    of_group = (footer - base) / groups + pages
+    of_record = (size - footer - groups * pages) / seen.sampled
+    seen.store_fixed = base + of_group
+    seen.store_bytes = (all_groups - 1) * of_group + seen.records * of_record
+    if seen.sampled == seen.records:
+        seen.store_bytes = size - seen.store_fixed
 
 
 @cache
