@@ -79,7 +79,9 @@ def test_what_varies_within_shards_is_part_of_the_interval():
     kept = 0
     for _ in range(SEEDS):
         frame, chosen = sampled(sizes, 10, 0)
-        kept += holds(frame.total(Part(random.normal(amounts[chosen], error[chosen]), error[chosen] ** 2)), amounts.sum())
+        kept += holds(
+            frame.total(Part(random.normal(amounts[chosen], error[chosen]), error[chosen] ** 2)), amounts.sum()
+        )
     assert 0.93 <= kept / SEEDS <= 0.97
 
 

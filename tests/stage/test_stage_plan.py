@@ -1,7 +1,6 @@
 """A plan against the scan that it is about: equal where everything was read, near it where a sample was."""
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -156,7 +155,10 @@ def test_a_shard_that_kills_its_worker_has_failed(seven):
     assert found.failed_shards.value == 1
 
 
-@pytest.mark.parametrize("bad", [{"seconds": 0}, {"seconds": float("nan")}, {"workers": 0}, {"sample_shards": 0}, {"seed": -1}])  # fmt: skip
+NUMBERS = [{"seconds": 0}, {"seconds": float("nan")}, {"workers": 0}, {"sample_shards": 0}, {"seed": -1}]
+
+
+@pytest.mark.parametrize("bad", NUMBERS)
 def test_numbers_out_of_range_are_a_usage_error(seven, bad):
     with pytest.raises(UsageError, match="out of range"):
         plan(seven, **bad)
@@ -196,7 +198,7 @@ def test_estimates_are_right_on_average_and_intervals_hold(tmp_path, quick):
         ([one.undecided[Kind.URL_MD5].share for one in found], whole.undecided[Kind.URL_MD5].share.value),
     ):
         assert np.mean([one.value for one in values]) == pytest.approx(expected, rel=0.06)
-        assert np.mean([one.low <= expected <= one.high for one in values]) >= 0.8
+        assert np.mean([one.low <= expected <= one.high for one in values]) >= 0.85  # of 30
 
 
 @pytest.fixture
@@ -327,7 +329,7 @@ def test_nothing_is_written_but_into_a_private_folder_that_is_gone(seven, tempor
     commit = sampled._Look._commit
 
     def looking(self, store, writer):
-        modes.append(os.stat(temporary / store.folder.name).st_mode & 0o777)
+        modes.append((temporary / store.folder.name).stat().st_mode & 0o777)
         commit(self, store, writer)
         modes.append(len(list(store.folder.rglob("*.parquet"))))
 

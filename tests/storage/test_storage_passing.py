@@ -39,9 +39,13 @@ def test_it_is_private_and_gone_afterwards(place):
 
 
 def test_it_is_gone_after_an_error(place):
-    with pytest.raises(ZeroDivisionError), passing_folder() as folder:
-        (folder / "file").write_text("x")
-        raise ZeroDivisionError
+    def failing():
+        with passing_folder() as folder:
+            (folder / "file").write_text("x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
     assert list(place.iterdir()) == []
 
 

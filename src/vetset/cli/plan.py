@@ -115,7 +115,7 @@ def _sample(plan: "Plan") -> Iterator[str]:
     )
     yield (
         f"  a process read {size_text(sample.bytes_per_second)}/s; of {size_text(sample.bytes)} the system fetched "
-        f"{size_text(sample.from_storage)} from storage, the rest was in memory, or it does not say"
+        f"{size_text(sample.from_storage)}, the rest was in memory, or it does not say"
     )
 
 

@@ -106,22 +106,33 @@ class Frame:
     def spread(self, residuals: NDArray[np.float64], within: NDArray[np.float64]) -> tuple[float, float] | None:
         """Variance of the weighted sum of amounts with these residuals, and how many standard errors to reach.
 
-        None where one shard stands for others. Where a few shards make most of the variance, it rests on these few, and
+        None where the only shard stands for others. Where a few shards make most of the variance, it rests on these few, and
         Student's quantile has the fewer degrees of freedom (as Satterthwaite counts them).
 
         Args:
             residuals: float64 (n,).
             within: float64 (n,) variance of each amount itself.
         """
-        count = len(self.sizes)
         if self.complete:
             return float(within.sum()), _NORMAL
+        # shards that were certain to be drawn stand for themselves alone, and tell nothing about the others
+        count = int(np.count_nonzero(self.weights > 1.0))
         if count < 2:
-            return None
+            return self._spread_of_rest(residuals, within)
         each = self.weights * (self.weights - 1.0) * residuals**2
         between = float(each.sum())
         freedom = _PEAKED * between**2 / float(each @ each) - 1.0 if between else count - 1.0
         return between * count / (count - 1) + float(self.weights @ within), student(min(freedom, count - 1.0))
+
+    def _spread_of_rest(
+        self, residuals: NDArray[np.float64], within: NDArray[np.float64]
+    ) -> tuple[float, float] | None:
+        """The same where nearly all was certain to be drawn: the few bytes that were not differ as those seen do."""
+        count = len(self.sizes)
+        if count < 2:
+            return None
+        rest = self.whole - float(self.sizes.sum())
+        return rest**2 * float(np.var(residuals / self.sizes, ddof=1)) + float(within.sum()), student(count - 1.0)
 
     def total(self, *parts: "Part", least: float = 0.0, exact: bool = False) -> Estimate:
         """The total of one or more amounts over all shards.
@@ -181,7 +192,7 @@ class Frame:
         """How many independent shards the sample is worth, for what is the same in all of a shard's records."""
         kish = float(self.weights.sum()) ** 2 / float(self.weights @ self.weights)
         left = max(self.count - len(self.sizes), 1) / self.count
-        return float(kish / left)
+        return kish / left
 
 
 def wilson(value: float, count: float, quantile: float) -> tuple[float, float]:
@@ -197,7 +208,7 @@ def student(freedom: float) -> float:
     if freedom <= 1:
         return _STUDENT_1
     if freedom <= 2:
-        return _STUDENT_1 ** (2.0 - freedom) * _STUDENT_2 ** (freedom - 1.0)
+        return float(_STUDENT_1 ** (2.0 - freedom) * _STUDENT_2 ** (freedom - 1.0))
     square = _NORMAL**2
     terms = (
         (square + 1) / 4,
@@ -205,7 +216,7 @@ def student(freedom: float) -> float:
         (((3 * square + 19) * square + 17) * square - 15) / 384,
         ((((79 * square + 776) * square + 1482) * square - 1920) * square - 945) / 92160,
     )
-    return _NORMAL * (1.0 + sum(term / freedom**power for power, term in enumerate(terms, 1)))
+    return _NORMAL * (1.0 + sum(term * freedom**-power for power, term in enumerate(terms, 1)))
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
