@@ -156,6 +156,7 @@ def test_a_mapping_that_is_wrong_is_seen_before_a_week_of_work(vetset, tmp_path)
     ended = vetset("plan", tmp_path / "t.parquet")
     assert (ended.code, ended.out) == (10, "")
     assert "no column of this table can be matched against a list" in ended.err
+    assert "saw link, checksum" in ended.err
     ended = vetset("plan", tmp_path / "t.parquet", "--column", "url=link")
     assert "not used: checksum" in ended.out
 

@@ -138,9 +138,9 @@ def test_a_damaged_shard_is_counted_and_not_fatal(seven):
 def test_shards_that_all_fail_are_an_error_of_the_dataset(seven):
     for tar in seven.iterdir():
         tar.write_bytes(b"no tar" * 1000)
-    with pytest.raises(DatasetError, match="each of 7 shards") as caught:
+    with pytest.raises(DatasetError, match="checksum") as caught:
         plan(seven)
-    assert caught.value.where in {f"{number:05}.tar" for number in range(7)}
+    assert caught.value.where.split(",")[0] in {f"{number:05}.tar" for number in range(7)}
 
 
 def test_a_shard_that_kills_its_worker_has_failed(seven):

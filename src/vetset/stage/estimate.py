@@ -106,13 +106,16 @@ class Frame:
     def spread(self, residuals: NDArray[np.float64], within: NDArray[np.float64]) -> tuple[float, float] | None:
         """Variance of the weighted sum of amounts with these residuals, and how many standard errors to reach.
 
-        None where the only shard stands for others. Where a few shards make most of the variance, it rests on these few, and
-        Student's quantile has the fewer degrees of freedom (as Satterthwaite counts them).
+        None where the only shard stands for others, or where a variance is not known (infinite). Where a few shards
+        make most of the variance, it rests on these few, and Student's quantile has the fewer degrees of freedom (as
+        Satterthwaite counts them).
 
         Args:
             residuals: float64 (n,).
             within: float64 (n,) variance of each amount itself.
         """
+        if not np.isfinite(within).all():
+            return None
         if self.complete:
             return float(within.sum()), _NORMAL
         # shards that were certain to be drawn stand for themselves alone, and tell nothing about the others

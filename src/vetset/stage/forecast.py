@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import ROLES, ColumnMapping
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import Format, Shard
+from vetset.model.errors import VetsetError
 from vetset.model.plan import Cost, Estimate, Plan, Role, Sample, Undecided
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind, Reason
@@ -100,7 +101,7 @@ class Forecast:
             store_bytes=self._store(),
             undecided=self._undecided(),
             failed_shards=self._failed(),
-            failures=dict(Counter(one.error for one in self.seen if one.error)),
+            failures=dict(Counter(_told(one.error) for one in self.seen if one.error is not None)),
             roles=self._roles(),
             other_columns=self._other_columns(),
             sample=self._sample(),
@@ -109,6 +110,10 @@ class Forecast:
     @property
     def _all_read(self) -> bool:
         return self.frame.complete and all(one.is_whole or one.error for one in self.seen)
+
+    @property
+    def _all_counted(self) -> bool:
+        return self.frame.complete and all(one.is_whole or one.counted or one.error for one in self.seen)
 
     @property
     def _all_sampled(self) -> bool:
@@ -128,14 +133,27 @@ class Forecast:
     def _mean(self, value: Callable[[Start], float]) -> float:
         return sum(map(value, self.starts)) / len(self.starts) if self.starts else 0.0
 
+    def _part(self, amounts: Floats, within: Floats | None = None) -> Part:
+        """An amount that grows with bytes."""
+        sizes = self.frame.sizes
+        cut = self._behind_cuts(amounts / sizes, sizes)
+        return Part(amounts, cut if within is None else within + cut)
+
+    def _behind_cuts(self, ratios: Floats, base: Floats) -> Floats:
+        """Variance for the ends of shards that were not reached: as if they differed as one shard does from another."""
+        unread = self._array(lambda one: 1.0 - one.fraction) * base
+        if not unread.any():
+            return self._nothing
+        return unread**2 * (float(np.var(ratios, ddof=1)) if len(ratios) > 1 else np.inf)
+
     def _records(self) -> Estimate:
         read = sum(one.read for one in self.seen)
-        found = self.frame.total(Part(self._counts, self._nothing), least=read, exact=self._all_read)
+        found = self.frame.total(self._part(self._counts), least=read, exact=self._all_counted)
         return Estimate.known(round(found.value)) if found.exact else found
 
     def _cost(self, busy: int) -> Cost:
-        reading = Part(self._array(lambda one: one.reading.cpu / one.fraction), self._nothing)
-        signals = Part(self._array(_signals), self._array(_spread))
+        reading = self._part(self._array(lambda one: one.reading.cpu / one.fraction))
+        signals = self._part(self._array(_signals), self._array(_spread))
         commits = Part(self._array(lambda one: one.commit.cpu), self._nothing, by_shard=True)
         # the command itself starts as its workers do
         start = (busy + 1) * self._mean(lambda start: start.cpu) + self._listings(busy)
@@ -168,7 +186,7 @@ class Forecast:
 
     def _store(self) -> Estimate:
         note = sum(_NOTE + len(shard.uri.encode("utf-8", "surrogateescape")) for shard in self.question.shards)
-        values = Part(self._array(lambda one: one.store_bytes), self._nothing)
+        values = self._part(self._array(lambda one: one.store_bytes))
         parts = Part(self._array(lambda one: one.store_fixed), self._nothing, by_shard=True)
         return self.frame.total(values, parts, exact=self._all_sampled).moved(plus=note)
 
@@ -177,6 +195,7 @@ class Forecast:
         sampled = np.maximum(self._array(lambda one: one.sampled), 1.0)
         shares, records = counts / sampled, self._counts
         within = records * np.maximum(records - sampled, 0.0) * shares * (1 - shares) / sampled
+        within = within + self._behind_cuts(shares, records)
         return self.frame.share(shares * records, records, within, exact=self._all_sampled)
 
     def _undecided(self) -> dict[Kind, Undecided]:
@@ -230,6 +249,10 @@ class Forecast:
             seconds=self.seconds,
             seed=asked.seed,
         )
+
+
+def _told(error: VetsetError) -> str:
+    return f"{type(error).__name__}: {error.problem}"
 
 
 def _signals(one: Seen) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vetset.engine.outcome import Done, Engine, Failed
-from vetset.model.errors import DatasetError, OutputError
+from vetset.model.errors import OutputError
 from vetset.model.plan import Plan
 from vetset.stage.estimate import Frame, drawing
 from vetset.stage.forecast import Forecast, Question
@@ -36,7 +36,7 @@ def plan(question: Question, engine: Engine, reporter: Reporter) -> Plan:
         reporter: told of each shard of the sample.
 
     Raises:
-        DatasetError: no shard of the sample could be read.
+        VetsetError: no shard of the sample could be read; the error is that of the first.
         OutputError: the temporary folder cannot be written.
         EngineError: workers cannot be started.
     """
@@ -55,13 +55,9 @@ def plan(question: Question, engine: Engine, reporter: Reporter) -> Plan:
     threshold = float(priorities[len(chosen)]) if len(chosen) < len(order) else 0.0
     frame = Frame.of(sizes, chosen, threshold)
     found = [seen[index] for index in chosen.tolist()]
-    if all(one.error for one in found):
-        raise DatasetError(
-            found[0].error.partition(": ")[2],
-            seen=f"the same, or another error, in each of {len(found)} shards that were looked at",
-            where=found[0].uri,
-            todo="Nothing can be planned. Look at the shards, at --format, and at the --column options.",
-        )
+    errors = [one.error for one in found if one.error is not None]
+    if len(errors) == len(found):
+        raise errors[0]  # nothing can be planned, and this is what a scan would say
     starts = list(look.starts.values())
     return Forecast(question, frame, found, starts, time.monotonic() - begun).plan()
 
@@ -74,6 +70,7 @@ class _Looking:
         self._engine = engine
         self._reporter = reporter
         self._folder = folder
+        self._key = scan_key(question.policy, question.mapping, question.embedder_id)
         self._until = 0.0
         # the very first worker of an installation compiles for all that come: no run will do that again
         for outcome in engine.map(get_ready, [self._task(0, whole=False, first=True, share=1.0)]):
@@ -88,9 +85,8 @@ class _Looking:
 
     def _task(self, index: int, *, whole: bool, first: bool, share: float) -> SampleTask:
         asked = self._question
-        key = scan_key(asked.policy, asked.mapping, asked.embedder_id)
         shard = asked.shards[index]
-        scan = ScanTask(asked.root, shard, asked.mapping, asked.policy, key, self._folder, asked.embedder)
+        scan = ScanTask(asked.root, shard, asked.mapping, asked.policy, self._key, self._folder, asked.embedder)
         reading = max(asked.seconds / LEAST_SHARDS, share)
         return SampleTask(scan, time.monotonic(), self._until, reading, share / 2, asked.seed, whole, first)
 
@@ -145,8 +141,7 @@ def _seen(task: SampleTask, outcome: Done[Seen | None] | Failed) -> Seen:
     error = outcome.error if isinstance(outcome, Failed) else None
     if isinstance(error, OutputError):
         raise error
-    told = "" if error is None else f"{type(error).__name__}: {error.problem}"
-    return Seen(task.scan.shard.uri, None, told)
+    return Seen(task.scan.shard.uri, None, None if error is None else error.at(task.scan.shard.uri))
 
 
 def _can_be_whole(question: Question, seen: Mapping[int, Seen], left: float) -> bool:

@@ -13,7 +13,6 @@ import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from heapq import heappop, heappush, heappushpop
 from multiprocessing import parent_process
 from pathlib import Path
@@ -28,13 +27,12 @@ from vetset.dataset.places import CHUNK, place
 from vetset.dataset.reading import ColumnBatch
 from vetset.dataset.tables import column_names, open_table
 from vetset.model.dataset import Format
-from vetset.model.errors import DatasetError
+from vetset.model.errors import DatasetError, VetsetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, Kind, Reason, Variant
+from vetset.model.signal import BYTE_KINDS, Kind, Reason
 from vetset.stage.pictured import CHUNK_RECORDS, append_records
 from vetset.stage.scan import ScanTask
 from vetset.stage.tabled import append_columns
-from vetset.store.columns import part_schema
 from vetset.store.part import Part, PartWriter
 from vetset.store.store import Scanned, Store
 from vetset.store.whole import SUMS
@@ -107,9 +105,10 @@ class Seen:
     Attributes:
         uri: which shard.
         start: of the worker; None if it died.
-        error: kind of error and problem, where the shard could not be read.
+        error: why the shard could not be read, if it could not.
         fraction: share of its bytes that was read; 1 to its end.
         read: records that were read.
+        counted: the number of its records is known, however many were read.
         sampled: records whose signals were computed.
         reading: time for what was read.
         signals: time for the records whose signals were computed.
@@ -127,9 +126,10 @@ class Seen:
 
     uri: str
     start: Start | None
-    error: str = ""
+    error: VetsetError | None = None
     fraction: float = 1.0
     read: int = 0
+    counted: bool = False
     sampled: int = 0
     reading: Clock = field(default_factory=Clock)
     signals: Clock = field(default_factory=Clock)
@@ -169,7 +169,7 @@ def look_at(task: SampleTask) -> Seen | None:
     try:
         _Look(task, seen, until).run()
     except DatasetError as error:
-        seen.error = f"{type(error).__name__}: {error.problem}"
+        seen.error = error.at(seen.uri)
         seen.read = seen.sampled = 0  # a shard that fails, fails whole
         seen.stated.clear()
     return seen
@@ -265,7 +265,7 @@ class _Look:
             before = Clock.now()
             self._commit(store, writer)
             seen.commit = Clock.now() - before + (opened - begun)
-        self._measure(store, further)
+        self._measure(store)
 
     def _reading(self) -> Iterable[object]:
         return format_of(self._scan.shard.format).read(self._scan.root, self._scan.shard, self._scan.mapping)
@@ -345,7 +345,7 @@ class _Look:
         if self._reached:
             return
         if rows:
-            self._seen.fraction = min(1.0, self._seen.read / rows)
+            self._seen.fraction, self._seen.counted = min(1.0, self._seen.read / rows), True
             return
         # what the system counted, but for what the reader has read ahead; over a network it may not count
         share = max(passed - CHUNK // 2, self._bytes) / max(self._scan.shard.size, 1)
@@ -363,15 +363,14 @@ class _Look:
         """Named by place, not by content: the end of the shard, where its digest is known, may not be reached."""
         return self._scan.key.part(self._scan.shard.uri)
 
-    def _measure(self, store: Store, further: tuple[Variant, ...]) -> None:
+    def _measure(self, store: Store) -> None:
         scan, seen, path = self._scan, self._seen, store.part_path(self._part)
         part = Part(path, scan.shard.uri)
         seen.undecided = {kind: part.coverage(kind).undecided for kind in scan.key.kinds}
         vectors = store.embeddings_path(self._part)
         note = store.folder / "seen" / f"{scan.key.seen(str(scan.root), scan.shard)}.json"
         beside = [path.with_suffix(SUMS), note]
-        size = path.stat().st_size + (vectors.stat().st_size if vectors.exists() else 0)
-        _sizes(path, size, seen, _empty_part(scan.key.kinds, further))
+        _sizes(path, vectors.stat().st_size if vectors.exists() else 0, seen)
         seen.store_fixed += sum(file.stat().st_size for file in beside)
         for file in (path, vectors, *beside):
             file.unlink(missing_ok=True)
@@ -384,40 +383,38 @@ def _in_time(records: list[Record | Unreadable], end: float) -> Iterator[Record 
         yield record
 
 
-def _sizes(path: Path, size: int, seen: Seen, empty: tuple[int, int]) -> None:
+def _sizes(path: Path, vectors: int, seen: Seen) -> None:
     """Bytes of a part of all records of a shard, from one of some of them: by part, by row group and by record."""
-    footer = int(pq.read_metadata(path).serialized_size)
-    base, pages = empty
+    size = path.stat().st_size
     groups, all_groups = -(-seen.sampled // CHUNK_RECORDS), -(-seen.records // CHUNK_RECORDS)
     if not groups:
         seen.store_fixed = size
         return
-    of_group = (footer - base) / groups + pages
-    of_record = (size - footer - groups * pages) / seen.sampled
+    footer = int(pq.read_metadata(path).serialized_size)
+    with pq.ParquetFile(path) as part:
+        first = next(part.iter_batches(batch_size=1))
+    (base, _), (_, one) = _written(first.slice(0, 0)), _written(first)
+    # pages of a row group take the same beside the values, however many they hold
+    data = size - footer
+    of_record = (data - groups * one) / (seen.sampled - groups) if seen.sampled > groups else one
+    of_group = (footer - base) / groups + one - of_record
     seen.store_fixed = base + of_group
-    seen.store_bytes = (all_groups - 1) * of_group + seen.records * of_record
+    seen.store_bytes = (all_groups - 1) * of_group + seen.records * (of_record + vectors / seen.sampled)
     if seen.sampled == seen.records:
-        seen.store_bytes = size - seen.store_fixed
+        seen.store_bytes = size + vectors - seen.store_fixed
 
 
-@cache
-def _empty_part(kinds: tuple[Kind, ...], further: tuple[Variant, ...]) -> tuple[int, int]:
-    """Bytes of the footer of a part without records; bytes that its pages take beside the values, in each row group."""
-    schema = part_schema(kinds, further)
-    told = []
-    for rows in (0, 1):
-        sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, schema, compression="none", use_dictionary=False) as writer:
-            if rows:
-                cells = [pa.array([None if each.nullable else _BLANK[each.type]], each.type) for each in schema]
-                writer.write_batch(pa.record_batch(cells, schema=schema))
-        data = sink.getvalue()
-        told.append((int(pq.read_metadata(pa.BufferReader(data)).serialized_size), data.size))
-    (footer, _), (other, size) = told
-    return footer, size - other
-
-
-_BLANK = {pa.int64(): 0, pa.string(): "", pa.uint8(): 0}
+def _written(batch: Any) -> tuple[int, int]:
+    """Bytes of the footer, and of the rest, of a part that holds these records."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, batch.schema, compression="none", use_dictionary=False, write_page_checksum=True
+    ) as writer:
+        if len(batch):
+            writer.write_batch(batch)
+    data = sink.getvalue()
+    footer = int(pq.read_metadata(pa.BufferReader(data)).serialized_size)
+    return footer, data.size - footer
 
 
 _listed: set[tuple[str, str]] = set()
