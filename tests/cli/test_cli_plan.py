@@ -54,7 +54,9 @@ def test_what_is_said_of_a_small_dataset(vetset, roots):
     ended = vetset("plan", roots / "webdataset", "--workers", "16")
     assert ended.code == 0
     assert NUMBER.sub("…", ended.out) == KNOWN
-    assert re.fullmatch(r"plan: a sample of 2 shards, .*, for 1m00s\nplan: 2/2 shards, 24 records in \d+s\n", ended.err)
+    assert re.fullmatch(
+        r"plan: a sample out of 2 shards, .*, for 1m00s\nplan: 2 shards, 24 records in \d+s\n", ended.err
+    )
 
 
 def test_json_is_one_document(vetset, roots):
@@ -171,9 +173,9 @@ def test_progress_says_what_is_left_of_the_time(monkeypatch, capsys):
         lines.advanced(Shard("x", Format.WEBDATASET, 1, ""), 5)
     lines.finished()
     assert capsys.readouterr().err.splitlines() == [
-        "plan: a sample of 10 shards, 1.0 KB, for 1m00s",
-        "plan: 2/10 shards, 10 records, 51s left",
-        "plan: 2/10 shards, 10 records in 9s",
+        "plan: a sample out of 10 shards, 1.0 KB, for 1m00s",
+        "plan: 2 shards, 10 records, 51s left",
+        "plan: 2 shards, 10 records in 9s",
     ]
 
 

@@ -20,7 +20,7 @@ from vetset.model.coverage import total_coverage
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError, EngineError, OutputError, UsageError
 from vetset.model.signal import Kind, Reason
-from vetset.stage import pictured, sampled
+from vetset.stage import held, pictured, sampled
 from vetset.stage import plan as stage
 from vetset.store.part import Part
 from vetset.store.store import Store
@@ -212,7 +212,7 @@ def sorted_tar(tmp_path):
 
 
 def test_records_of_a_shard_are_no_beginning_of_it(sorted_tar, monkeypatch, quick):
-    monkeypatch.setattr(sampled, "HELD_RECORDS", 100)
+    monkeypatch.setattr(held, "HELD_RECORDS", 100)
     monkeypatch.setattr(stage, "_can_be_whole", lambda *_: False)
     found = [plan(sorted_tar, seed=seed) for seed in range(12)]
     assert all(one.sample.records == 100 and one.records.exact and one.records.value == 600 for one in found)
@@ -225,13 +225,13 @@ def test_records_of_a_shard_are_no_beginning_of_it(sorted_tar, monkeypatch, quic
 
 
 def test_pictures_are_held_within_a_limit_of_memory(sorted_tar, monkeypatch):
-    monkeypatch.setattr(sampled, "HELD_BYTES", 10 * len(small.images()[0]))
+    monkeypatch.setattr(held, "HELD_BYTES", 10 * len(small.images()[0]))
     monkeypatch.setattr(stage, "_can_be_whole", lambda *_: False)
     assert 10 <= plan(sorted_tar).sample.records <= 40
 
 
 def test_the_rest_is_read_if_there_is_time(sorted_tar, monkeypatch):
-    monkeypatch.setattr(sampled, "HELD_RECORDS", 100)
+    monkeypatch.setattr(held, "HELD_RECORDS", 100)
     found = plan(sorted_tar)
     assert found.cost.total.exact
     assert (found.sample.records, found.undecided[Kind.PDQ].share.value) == (600, 0.5)

@@ -165,14 +165,14 @@ class SamplingLines:
         self._as_json = as_json
         self._begun = self._told = 0.0
         self._stage = ""
-        self._shards = self._done = self._records = 0
+        self._done = self._records = 0
 
     def started(self, stage: str, shards: int, size: int) -> None:
         """A sample out of so many shards and bytes begins."""
         self._begun = self._told = time.monotonic()
-        self._stage, self._shards = stage, shards
+        self._stage = stage
         self._done = self._records = 0
-        self._tell(f"{stage}: a sample of {shards} shards, {size_text(size)}, for {time_text(self._seconds)}")
+        self._tell(f"{stage}: a sample out of {shards} shards, {size_text(size)}, for {time_text(self._seconds)}")
 
     def advanced(self, shard: "Shard", records: int) -> None:  # noqa: ARG002  one protocol
         """A shard was looked at."""
@@ -185,7 +185,7 @@ class SamplingLines:
             self._tell(f"{self._line()}, {time_text(left)} left")
 
     def _line(self) -> str:
-        return f"{self._stage}: {self._done}/{self._shards} shards, {self._records} records"
+        return f"{self._stage}: {self._done} shards, {self._records} records"
 
     def _tell(self, line: str) -> None:
         print(json.dumps({"progress": line}) if self._as_json else line, file=sys.stderr)

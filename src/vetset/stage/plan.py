@@ -44,7 +44,7 @@ def plan(question: Question, engine: Engine, reporter: Reporter) -> Plan:
     sizes = np.array([max(shard.size, 1) for shard in question.shards], np.float64)
     order, priorities = drawing(sizes, question.seed)
     drawn = order[: min(question.most, MOST_SHARDS)]
-    reporter.started("plan", len(drawn), sum(question.shards[index].size for index in drawn))
+    reporter.started("plan", len(question.shards), sum(shard.size for shard in question.shards))
     with passing_folder() as folder:
         look = _Looking(question, engine, reporter, folder)
         seen = look.sample(drawn.tolist())

@@ -13,13 +13,9 @@ import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush, heappushpop
 from multiprocessing import parent_process
-from pathlib import Path
 from typing import Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from vetset.dataset.formats import format_of
@@ -30,16 +26,15 @@ from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError, VetsetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, Kind, Reason
-from vetset.stage.pictured import CHUNK_RECORDS, append_records
+from vetset.stage.held import Held, picture_bytes
+from vetset.stage.part_size import size_of_all
+from vetset.stage.pictured import append_records
 from vetset.stage.scan import ScanTask
 from vetset.stage.tabled import append_columns
 from vetset.store.part import Part, PartWriter
 from vetset.store.store import Scanned, Store
 from vetset.store.whole import SUMS
 
-HELD_BYTES = 64 << 20
-HELD_RECORDS = 8192
-"""Records of one shard that are held for their signals at most: bytes of their pictures, and number."""
 LEAST = 32
 LEAST_BYTES = 16 << 20
 """Records, and bytes of pictures, that are read whatever the time: less than that says nothing."""
@@ -199,35 +194,6 @@ def get_ready(task: SampleTask) -> Start:
     return _starts[asked]
 
 
-@dataclass(slots=True)
-class _Held:
-    """Some of many records, each with the same chance, in no more memory than is allowed.
-
-    Each record gets a random number, and those with the least are held: the beginning of the random order of all.
-    """
-
-    random: random.Random
-    _heap: list[tuple[float, int, Record | Unreadable]] = field(default_factory=list)
-    _bytes: int = 0
-
-    def offer(self, record: Record | Unreadable) -> None:
-        self._bytes += _size(record)
-        entry = (-self.random.random(), record.row, record)
-        if len(self._heap) >= HELD_RECORDS:
-            self._bytes -= _size(heappushpop(self._heap, entry)[2])
-        else:
-            heappush(self._heap, entry)
-        while self._bytes > HELD_BYTES and len(self._heap) > 1:
-            self._bytes -= _size(heappop(self._heap)[2])
-
-    def in_order(self) -> list[Record | Unreadable]:
-        return [record for _, _, record in sorted(self._heap, key=lambda entry: -entry[0])]
-
-
-def _size(record: Record | Unreadable) -> int:
-    return len(record.image) if isinstance(record, Record) else 0
-
-
 class _Look:
     """One shard on its way through."""
 
@@ -310,7 +276,7 @@ class _Look:
         if self._task.whole:
             append_records(self._scan.asked, self._each(self._timed(self._told(records))), writer)
             return
-        held = _Held(random.Random(f"{self._task.seed} {self._scan.shard.uri}"))  # noqa: S311  a sample, no secret
+        held = Held(random.Random(f"{self._task.seed} {self._scan.shard.uri}"))  # noqa: S311  a sample, no secret
         for record in self._timed(self._told(records)):
             held.offer(record)
         before = Clock.now()
@@ -323,7 +289,7 @@ class _Look:
         stated = self._seen.stated
         for record in records:
             self._seen.read += 1
-            self._bytes += _size(record)
+            self._bytes += picture_bytes(record)
             if record.fields.url is not None:
                 stated["url"] = stated.get("url", 0) + 1
             for kind in record.fields.declared:
@@ -370,7 +336,8 @@ class _Look:
         vectors = store.embeddings_path(self._part)
         note = store.folder / "seen" / f"{scan.key.seen(str(scan.root), scan.shard)}.json"
         beside = [path.with_suffix(SUMS), note]
-        _sizes(path, vectors.stat().st_size if vectors.exists() else 0, seen)
+        of_vectors = vectors.stat().st_size if vectors.exists() else 0
+        seen.store_fixed, seen.store_bytes = size_of_all(path, of_vectors, seen.sampled, seen.records)
         seen.store_fixed += sum(file.stat().st_size for file in beside)
         for file in (path, vectors, *beside):
             file.unlink(missing_ok=True)
@@ -381,40 +348,6 @@ def _in_time(records: list[Record | Unreadable], end: float) -> Iterator[Record 
         if number >= LEAST and time.monotonic() >= end:
             return
         yield record
-
-
-def _sizes(path: Path, vectors: int, seen: Seen) -> None:
-    """Bytes of a part of all records of a shard, from one of some of them: by part, by row group and by record."""
-    size = path.stat().st_size
-    groups, all_groups = -(-seen.sampled // CHUNK_RECORDS), -(-seen.records // CHUNK_RECORDS)
-    if not groups:
-        seen.store_fixed = size
-        return
-    footer = int(pq.read_metadata(path).serialized_size)
-    with pq.ParquetFile(path) as part:
-        first = next(part.iter_batches(batch_size=1))
-    (base, _), (_, one) = _written(first.slice(0, 0)), _written(first)
-    # pages of a row group take the same beside the values, however many they hold
-    data = size - footer
-    of_record = (data - groups * one) / (seen.sampled - groups) if seen.sampled > groups else one
-    of_group = (footer - base) / groups + one - of_record
-    seen.store_fixed = base + of_group
-    seen.store_bytes = (all_groups - 1) * of_group + seen.records * (of_record + vectors / seen.sampled)
-    if seen.sampled == seen.records:
-        seen.store_bytes = size + vectors - seen.store_fixed
-
-
-def _written(batch: Any) -> tuple[int, int]:
-    """Bytes of the footer, and of the rest, of a part that holds these records."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, batch.schema, compression="none", use_dictionary=False, write_page_checksum=True
-    ) as writer:
-        if len(batch):
-            writer.write_batch(batch)
-    data = sink.getvalue()
-    footer = int(pq.read_metadata(pa.BufferReader(data)).serialized_size)
-    return footer, data.size - footer
 
 
 _listed: set[tuple[str, str]] = set()
