@@ -265,7 +265,9 @@ def _spread(one: Seen) -> float:
     if not one.sampled:
         return 0.0
     mean = one.signals.cpu / one.sampled
-    each = max(one.squares - one.sampled * mean**2, 0.0) / max(one.sampled - 1, 1)
+    each = one.sampled * mean**2  # of a single block nothing is known but its mean
+    if one.blocks > 1:
+        each = max(one.squares - one.sampled * mean**2, 0.0) / (one.blocks - 1)
     return one.records * max(one.records - one.sampled, 0.0) * each / one.sampled
 
 

@@ -35,6 +35,8 @@ from vetset.store.part import Part, PartWriter
 from vetset.store.store import Scanned, Store
 from vetset.store.whole import SUMS
 
+EMBEDDED = 32
+"""Records whose time is taken together where pictures go through a model several at a time."""
 LEAST = 32
 LEAST_BYTES = 16 << 20
 """Records, and bytes of pictures, that are read whatever the time: less than that says nothing."""
@@ -108,7 +110,8 @@ class Seen:
         reading: time for what was read.
         signals: time for the records whose signals were computed.
         commit: time for opening and committing the part.
-        squares: sum of the squares of the records' core-seconds.
+        squares: squares of the core-seconds of blocks of consecutive records, each through the block's length, summed.
+        blocks: how many blocks these were.
         fetched: bytes that the system fetched from storage meanwhile.
         store_bytes: what the part of all the shard's records will take, but for
         store_fixed: what any part takes.
@@ -130,6 +133,7 @@ class Seen:
     signals: Clock = field(default_factory=Clock)
     commit: Clock = field(default_factory=Clock)
     squares: float = 0.0
+    blocks: int = 0
     fetched: int = 0
     store_bytes: float = 0.0
     store_fixed: float = 0.0
@@ -298,13 +302,16 @@ class _Look:
 
     def _each(self, records: Iterable[Record | Unreadable]) -> Iterator[Record | Unreadable]:
         """The records; how long each keeps who takes it is noted, for the variance."""
-        last, inside = time.process_time(), self._seen.reading.cpu
-        for record in records:
-            self._seen.sampled += 1
+        seen, block = self._seen, EMBEDDED if self._scan.key.embedder else 1
+        last = time.process_time() - seen.reading.cpu
+        for number, record in enumerate(records, 1):
+            seen.sampled += 1
             yield record
-            now = time.process_time()
-            self._seen.squares += max(0.0, now - last - (self._seen.reading.cpu - inside)) ** 2
-            last, inside = now, self._seen.reading.cpu
+            if number % block == 0:
+                now = time.process_time() - seen.reading.cpu
+                seen.squares += (now - last) ** 2 / block
+                seen.blocks += 1
+                last = now
 
     def _fraction(self, rows: int, passed: int) -> None:
         """How much of the shard was read."""
