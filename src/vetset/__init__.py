@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from vetset.api.auditing import audit, match, recheck, scan
     from vetset.api.custody import Opened, attest, expand, open_audit, order, verify
     from vetset.api.given import load_policy
+    from vetset.api.planning import plan
     from vetset.api.revision import check, clean
     from vetset.api.setup import add_list, keygen, lists
     from vetset.dataset.columns import ColumnMapping
     from vetset.engine.local import LocalEngine
     from vetset.model import errors
     from vetset.model.hashlist import HashList
+    from vetset.model.plan import Plan
     from vetset.model.policy import Policy
     from vetset.model.signal import NoSignal, Signal
     from vetset.search.exact import DigestIndex
@@ -33,6 +35,7 @@ _PLACES = {
     "Neighbours": "vetset.search.nearest",
     "NoSignal": "vetset.model.signal",
     "Opened": "vetset.api.custody",
+    "Plan": "vetset.model.plan",
     "Policy": "vetset.model.policy",
     "Signal": "vetset.model.signal",
     "add_list": "vetset.api.setup",
@@ -50,6 +53,7 @@ _PLACES = {
     "nearest": "vetset.search.nearest",
     "open_audit": "vetset.api.custody",
     "order": "vetset.api.custody",
+    "plan": "vetset.api.planning",
     "recheck": "vetset.api.auditing",
     "scan": "vetset.api.auditing",
     "verify": "vetset.api.custody",
@@ -64,6 +68,7 @@ __all__ = [
     "Neighbours",
     "NoSignal",
     "Opened",
+    "Plan",
     "Policy",
     "Signal",
     "add_list",
@@ -81,6 +86,7 @@ __all__ = [
     "nearest",
     "open_audit",
     "order",
+    "plan",
     "recheck",
     "scan",
     "verify",

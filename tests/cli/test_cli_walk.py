@@ -21,6 +21,8 @@ def steps(place, roots):
         ("keygen", "other", "--out", place / "keys"),
         ("lists", "add", place / "known.txt", "--name", "third", *told),
         ("lists", "show"),
+        ("plan", data),
+        ("plan", data, "--sample-shards", "1", "--workers", "64"),
         ("scan", data, "--store", place / "store"),
         ("scan", data, "--store", place / "shared", "--part", "1/2"),
         ("scan", data, "--store", place / "shared", "--part", "2/2"),

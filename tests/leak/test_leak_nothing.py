@@ -1,8 +1,10 @@
 """Nothing leaks: the whole way is walked on the command line, and what it left is searched for what was planted."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -312,6 +314,23 @@ def test_without_the_seal_the_search_would_find_addresses(walked, tmp_path, monk
     )
     found = Search(addresses(walked.items)).in_folder(tmp_path / "out")
     assert {name for name, _, _ in found} >= {f"address {number}" for number in MATCHED}
+
+
+def test_a_plan_says_and_leaves_nothing_of_what_it_looked_at(walked, tmp_path):
+    sandbox = Sandbox(tmp_path)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(walked.sandbox.path("dataset"), damaged)
+    tar = min(damaged.glob("*.tar"))
+    tar.write_bytes(tar.read_bytes()[:5000])
+    sandbox.must("plan", "plan", walked.sandbox.path("dataset"), "--workers", 2)
+    sandbox.must("plan-json", "plan", damaged, "--workers", 1, "--json")
+    every = [("sha256", hashlib.sha256(item.image).digest()) for item in walked.items]
+    every += [("md5", hashlib.md5(item.image).digest()) for item in walked.items]
+    every += [("url_md5", hashlib.md5(item.url.encode()).digest()) for item in walked.items]
+    keys = [Secret(f"key {number}", item.key.encode()) for number, item in enumerate(walked.items)]
+    search = Search([*addresses(walked.items), *pictures(walked.items), *values(every, "value"), *keys])
+    assert not searched(search, [sandbox.path(name) for name in ("console", "tmp", "home", "cwd")])
+    assert [path for name in ("tmp", "home", "cwd") for path in sandbox.path(name).rglob("*") if path.is_file()] == []
 
 
 HEX = "00f1e2d3c4b5a69788796a5b4c3d2e1f"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vetset.cli import attest, audit, clean, custody, demo, keys, lists, recheck, scan
+from vetset.cli import attest, audit, clean, custody, demo, keys, lists, plan, recheck, scan
 from vetset.cli.output import complain
 from vetset.model.errors import VetsetError
 
@@ -54,6 +54,7 @@ def _options(
 app.command("demo")(demo.command)
 app.command("keygen")(keys.command)
 app.add_typer(lists.app, name="lists")
+app.command("plan")(plan.plan_command)
 app.command("scan")(scan.scan_command)
 app.command("match")(scan.match_command)
 app.command("audit")(audit.command)

@@ -164,6 +164,49 @@ class ProgressBar:
             self._progress.stop()
 
 
+class SamplingLines:
+    """Lines on stderr every few seconds while a sample is taken, which ends with its time and not with its shards.
+
+    Args:
+        seconds: the time of the sample.
+        as_json: whether each line is a JSON document.
+    """
+
+    def __init__(self, seconds: float, *, as_json: bool = False) -> None:
+        self._seconds = seconds
+        self._as_json = as_json
+        self._begun = self._told = 0.0
+        self._stage = ""
+        self._done = self._records = 0
+
+    def started(self, stage: str, shards: int, size: int) -> None:
+        """A sample out of so many shards and bytes begins."""
+        self._begun = self._told = time.monotonic()
+        self._stage = stage
+        self._done = self._records = 0
+        self._tell(f"{stage}: a sample out of {shards} shards, {size_text(size)}, for {time_text(self._seconds)}")
+
+    def advanced(self, shard: "Shard", records: int) -> None:  # noqa: ARG002  one protocol
+        """A shard was looked at."""
+        self._done += 1
+        self._records += records
+        now = time.monotonic()
+        if now - self._told >= PLAIN_SECONDS:
+            self._told = now
+            left = max(0.0, self._seconds - (now - self._begun))
+            self._tell(f"{self._line()}, {time_text(left)} left")
+
+    def _line(self) -> str:
+        return f"{self._stage}: {self._done} shards, {self._records} records"
+
+    def _tell(self, line: str) -> None:
+        print(json.dumps({"progress": line}) if self._as_json else line, file=sys.stderr)
+
+    def finished(self) -> None:
+        """The sample is taken."""
+        self._tell(f"{self._line()} in {time_text(time.monotonic() - self._begun)}")
+
+
 def progress(*, as_json: bool) -> ProgressBar | ProgressLines:
     """A bar on a terminal, plain lines elsewhere, lines of JSON where JSON is asked for."""
     return ProgressBar() if sys.stderr.isatty() and not as_json else ProgressLines(as_json=as_json)

@@ -34,11 +34,17 @@ from vetset.store.store import Store
 from vetset.store.vectors import VectorFile
 from vetset.store.whole import file_digest, is_whole, write_sums
 
-_RECORDS = "vetset.records"
+RECORDS = "vetset.records"
+"""Under which name the last batch of a part says how many records there are."""
 
 
 def _refused(error: OSError) -> OutputError:
     return OutputError("writing the store failed", seen=error.strerror, todo="Free space, then go on.")
+
+
+def ipc_options(*, packed: bool) -> Any:
+    """How the batches of a part are written; see `PartWriter`."""
+    return pa.ipc.IpcWriteOptions(compression="zstd" if packed else None)
 
 
 class _Sink:
@@ -91,10 +97,11 @@ class PartWriter:
         self._schema = part_schema(kinds, further, without)
         self._temporary = temporary_beside(store.part_path("uncommitted"))
         self._vectors = VectorFile(temporary_beside(store.embeddings_path("uncommitted")))
-        options = pa.ipc.IpcWriteOptions(compression="zstd" if packed else None)
         try:
             self._sink = _Sink(self._temporary)
-            self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, "w"), self._schema, options=options)
+            self._writer = pa.ipc.new_file(
+                pa.PythonFile(self._sink, "w"), self._schema, options=ipc_options(packed=packed)
+            )
         except OSError as error:
             self._temporary.unlink(missing_ok=True)
             raise _refused(error) from error
@@ -142,7 +149,7 @@ class PartWriter:
         path, vectors = self._store.part_path(part), self._store.embeddings_path(part)
         try:
             nothing = pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
-            self._writer.write_batch(nothing, custom_metadata={_RECORDS: str(records)})
+            self._writer.write_batch(nothing, custom_metadata={RECORDS: str(records)})
             self._writer.close()
             self._sink.close()
             sums = {path.name: self._sink.digest}
@@ -198,7 +205,7 @@ class Part:
                 stated = reader.get_batch_with_custom_metadata(last).custom_metadata if last >= 0 else None
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged("it cannot be opened") from error
-        records = (stated or {}).get(_RECORDS.encode(), b"")
+        records = (stated or {}).get(RECORDS.encode(), b"")
         if not records.isdigit():
             raise self._damaged("it does not state its number of records")
         self.records = int(records)
