@@ -1,15 +1,17 @@
 """One picture in every encoding that can be written here, the RGB form of its own pixels, and how near it must hash.
 
-Forms that Pillow does not write (interlaced and 16-bit colour PNG, YCCK JPEG) are written out here.
+Forms that Pillow does not write (interlaced and 16-bit colour PNG, YCCK JPEG) are written out here; files that nothing
+here can write are committed (HEIC).
 """
 
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from heif_cases import FILES, heif_bytes
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
@@ -27,11 +29,19 @@ class Case:
         name: what the table calls it.
         bound: greatest distance that is allowed.
         make: picture → bytes of the file and pixels of the RGB form.
+        stored: names of committed files, where nothing here can make one.
     """
 
     name: str
     bound: int
-    make: Callable[[Pixels], tuple[bytes, Pixels]]
+    make: Callable[[Pixels], tuple[bytes, Pixels]] | None = None
+    stored: tuple[str, ...] = ()
+
+    def files(self, pictures: Sequence[Pixels]) -> list[tuple[bytes, Pixels]]:
+        """Files and the RGB forms of their pixels: one for each picture, or those that are committed."""
+        if self.make is None:
+            return [(heif_bytes(name), FILES[name].upright) for name in self.stored]
+        return [self.make(pixels) for pixels in pictures]
 
 
 def encoded(picture: Image.Image, form: str, **options: object) -> bytes:
@@ -196,6 +206,7 @@ def cases() -> Iterator[Case]:
     yield Case("WebP, quality 80", LOSSY, _as("RGB", "WEBP", quality=80))
     yield Case("AVIF, quality 90", LOSSY, _as("RGB", "AVIF", quality=90))
     yield Case("AVIF, quality 75", LOSSY, _as("RGB", "AVIF", quality=75))
+    yield from _heif_cases()
     yield Case("TIFF", LOSSLESS, _as("RGB", "TIFF"))
     yield Case("TIFF, LZW", LOSSLESS, _as("RGB", "TIFF", compression="tiff_lzw"))
     yield Case("TIFF, 1 bit, group 4", LOSSLESS, _as("1", "TIFF", compression="group4"))
@@ -207,6 +218,22 @@ def cases() -> Iterator[Case]:
     yield Case("JPEG 2000, lossless", LOSSLESS, _as("RGB", "JPEG2000", irreversible=False))
     yield Case("PPM", LOSSLESS, _as("RGB", "PPM"))
     yield Case("ICO (PNG inside)", LOSSLESS, lambda pixels: (_ico(pixels), pixels))
+
+
+def _heif_cases() -> Iterator[Case]:
+    for name, stored in {
+        "HEIC, quality 60": ("plain-1", "plain-2", "plain-3"),
+        "HEIC, quality 90": ("quality-90",),
+        "HEIC, best quality, 4:4:4": ("best-444",),
+        "HEIC, 10 bits": ("ten-bits",),
+        "HEIC, grey": ("grey", "grey-ten-bits"),
+        "HEIC, alpha": ("alpha",),
+        "HEIC, premultiplied alpha": ("alpha-premultiplied",),
+        "HEIC, grid of tiles": ("grid",),
+        "HEIC, second picture of a collection": ("collection",),
+        "HEIC, turned by the file (seven ways)": tuple(f"turned-{orientation}" for orientation in range(2, 9)),
+    }.items():
+        yield Case(name, LOSSY, stored=stored)
 
 
 def _ico(pixels: Pixels) -> bytes:

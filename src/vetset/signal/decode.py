@@ -32,6 +32,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vetset.model.signal import Reason
 from vetset.signal.animation import later_frames
+from vetset.signal.heif import heif_picture
+from vetset.signal.heif_boxes import is_heif
 from vetset.signal.orientation import jpeg_orientation
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
@@ -120,7 +122,10 @@ def _decoded(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reas
         if answer is not None:
             return Picture(answer, None, 1 if frames is None else jpeg_orientation(data))
     with _strict_and_silent_pillow():
-        return _decode_by_pillow(data, max_pixels, frames)
+        found = _decode_by_pillow(data, max_pixels, frames)
+        # AVIF may bear the same brands as HEIC, and is Pillow's
+        heif = found is Reason.UNKNOWN_ENCODING and is_heif(data)
+        return _decode_heif(data, max_pixels, frames) if heif else found
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | Reason | None:
@@ -170,6 +175,20 @@ def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Pictu
     except _DAMAGE as error:
         ended = isinstance(error, EOFError) or "truncated" in str(error).lower()
         return Reason.TRUNCATED if ended else Reason.UNDECODABLE
+
+
+def _decode_heif(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+    """Upright as the file states it; the further pictures of a collection are no later frames."""
+    try:
+        picture = heif_picture(data, max_pixels)
+        pixels = picture if isinstance(picture, Reason) else _to_rgb(picture)
+        if isinstance(picture, Reason) or isinstance(pixels, Reason) or frames is None:
+            return pixels if isinstance(pixels, Reason) else Picture(pixels)
+        return Picture(pixels, _alpha(picture))
+    except MemoryError:
+        return Reason.TOO_LARGE
+    except _DAMAGE:
+        return Reason.UNDECODABLE
 
 
 def _orientation(picture: Image.Image, data: bytes) -> int:

@@ -8,7 +8,8 @@
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
     STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
 
-The key of a part is the digest of the shard's content, the versions of the signals and the scan part of the policy.
+The key of a part is the digest of the shard's content, the versions of the signals, the decoders that were at
+hand and the scan part of the policy.
 """
 
 import errno
@@ -48,6 +49,7 @@ class ScanKey:
         versions: version of the code of each kind.
         mapping: digest of the column mapping.
         embedder: id of the model, or empty.
+        decoders: extras that were at hand and without which some encodings are not decoded.
     """
 
     policy: str
@@ -55,6 +57,7 @@ class ScanKey:
     versions: Mapping[Kind, int]
     mapping: str
     embedder: str = ""
+    decoders: tuple[str, ...] = ()
 
     def part(self, shard_digest: str) -> str:
         """Key of the part of a shard with this content."""
