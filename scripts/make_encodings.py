@@ -64,11 +64,16 @@ page.
 
 Greatest PDQ distance, in bits of 256, between the file and the RGB form of the same pixels (for palettes, one-bit
 and grey pictures: of their own pixels), over {pictures} crops of ordinary photographs whose hash is usable (quality
-≥ 50), {side} × {side}; HEIC is measured on the files in `tests/fixtures/heif`, which are smaller and not 8 of each.
+≥ 50), {side} × {side}; HEIC, deep AVIF and rare JPEGs on the files in `tests/fixtures`, which are smaller and fewer.
 *At most* is what the tests ask for; a match is a distance of at most 31. {versions}
 
 Embedded profiles are ignored, transparent pixels keep the colour that is stored under them, and no orientation is
-applied: the table is about the picture *as stored*, which is what loaders hand to a model. {peer}
+applied: the table is about the picture *as stored*, which is what loaders hand to a model. (TIFF and HEIC are turned as
+the file says, since their loaders do that.) {peer}
+
+Undecided, with a reason: JPEG of 12 bits, lossless or hierarchical JPEG, or one whose height comes after its data; PNG
+as Apple's tools pack it; TIFF of 32-bit integers or of floating point, whose white is not stated, and of 16-bit planes
+stored one after another; everything that ends early, also where a stream ends in good order and lacks rows.
 """
 
 HEIC = """\
