@@ -85,8 +85,10 @@ scanned without the extra is scanned again with it, never reused as if it had be
 have been made alike.
 
 * The extra brings pi-heif (BSD), whose wheels hold libheif and libde265, both under the LGPL, and no encoder. It has
-  no further releases. Where pillow-heif is installed it is used instead; its wheels are kept up, but hold x265, which
-  puts them under the GPL, so that vetset does not ask for it. libheif before {least} is not used.
+  no further releases, and its libheif has published holes: vetset keeps the kinds of file from it that the worst of
+  these need, not all ([ADR 15](adr/0015-heic.md)). Where pillow-heif is installed it is used instead, and who may use
+  it should; its wheels are kept up, but hold x265, which puts them under the GPL, so that vetset does not ask for it.
+  libheif before {least} is not used.
 * What is decoded: a picture in HEVC, a grid of such pictures, either with alpha of the same size. Everything else that
   a HEIF file may be made of (overlays, pictures derived from others, other codings) is `unknown_encoding`, and its
   bytes never reach the library. A file that ends early is `truncated`, even where the library would fill up the rest.
