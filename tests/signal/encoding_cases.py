@@ -287,7 +287,7 @@ def _heif_files(names: Sequence[str]) -> list[tuple[bytes, Pixels]]:
 
 def _odd_cases(form: str) -> Iterator[Case]:
     """Those of one form of file that are put together elsewhere."""
-    for bound, makers in ((JPEG, odd_cases.JPEGS), (LOSSLESS, odd_cases.LOSSLESS)):
+    for bound, makers in ((JPEG, odd_cases.JPEGS), (LOSSY, odd_cases.LOSSY), (LOSSLESS, odd_cases.LOSSLESS)):
         for name, make in makers.items():
             if name.startswith(form):
                 yield Case(name, bound, make)

@@ -320,6 +320,65 @@ def _ppm(kind: bytes, most: int, plane: Callable[[Pixels], Pixels]) -> Callable[
     return make
 
 
+# AVIF
+
+
+def box(kind: bytes, body: bytes, full: int | None = None) -> bytes:
+    """A box; a full one if its version and flags are given."""
+    body = body if full is None else struct.pack(">I", full) + body
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def _boxes(data: bytes, start: int, end: int, into: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Every box of a file, whole, those within others too."""
+    inside = {b"meta": 12, b"iprp": 8, b"ipco": 8}
+    while start + 8 <= end:
+        last = start + int.from_bytes(data[start : start + 4])
+        kind = data[start + 4 : start + 8]
+        into[kind] = data[start:last]
+        if kind in inside:
+            _boxes(data, start + inside[kind], last, into)
+        start = last
+    return into
+
+
+def avif_grid(pixels: Pixels, side: int = 64) -> Made:
+    """An AVIF of tiles, as cameras write large pictures; what does not fill a tile is left out."""
+    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
+    whole = np.ascontiguousarray(pixels[: rows * side, : columns * side])
+    cut = [
+        whole[y : y + side, x : x + side] for y in range(0, rows * side, side) for x in range(0, columns * side, side)
+    ]
+    files = [saved(Image.fromarray(np.ascontiguousarray(tile)), "AVIF", quality=90) for tile in cut]
+    tiles = [_boxes(file, 0, len(file), {}) for file in files]
+    canvas = box(b"ispe", struct.pack(">II", columns * side, rows * side), 0)
+    shared = b"".join(tiles[0][kind] for kind in (b"av1C", b"ispe", b"pixi", b"colr"))
+    numbers = range(2, len(tiles) + 2)
+    entries = [box(b"infe", struct.pack(">HH4sx", 1, 0, b"grid"), 2 << 24)]
+    entries += [box(b"infe", struct.pack(">HH4sx", n, 0, b"av01"), 2 << 24 | 1) for n in numbers]
+    held = struct.pack(">IHB3B", len(entries), 1, 3, 5, 3, 4)
+    held += b"".join(struct.pack(">HB4B", n, 4, 0x81, 2, 3, 4) for n in numbers)
+    rest = (
+        box(b"iinf", struct.pack(">H", len(entries)) + b"".join(entries), 0)
+        + box(b"iprp", box(b"ipco", shared + canvas) + box(b"ipma", held, 0))
+        + box(b"iref", box(b"dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *numbers)), 0)
+    )
+    items = [struct.pack(">4B2H", 0, 0, rows - 1, columns - 1, columns * side, rows * side)]
+    items += [tile[b"mdat"][8:] for tile in tiles]
+
+    def meta(place: int) -> bytes:
+        places = b""
+        for number, item in enumerate(items, start=1):
+            places += struct.pack(">HHHII", number, 0, 1, place, len(item))
+            place += len(item)
+        head = box(b"hdlr", struct.pack(">4x4s13x", b"pict"), 0) + box(b"pitm", b"\0\1", 0)
+        located = box(b"iloc", struct.pack(">HH", 0x4400, len(items)) + places, 0)
+        return box(b"meta", head + located + rest, 0)
+
+    kind = box(b"ftyp", b"avif\0\0\0\0avifmif1miaf")
+    return kind + meta(len(kind) + len(meta(0)) + 8) + box(b"mdat", b"".join(items)), whole
+
+
 LOSSLESS: Mapping[str, Callable[[Pixels], Made]] = {
     "PNG, grey, 1 bit": _few_greys(1),
     "PNG, grey, 2 bits": _few_greys(2),
@@ -386,6 +445,9 @@ JPEGS: Mapping[str, Callable[[Pixels], Made]] = {
         saved(Image.fromarray(pixels), "TIFF", compression="jpeg", quality=90), pixels),
 }  # fmt: skip
 """Lossy ones that are as near as a JPEG."""
+
+LOSSY: Mapping[str, Callable[[Pixels], Made]] = {"AVIF, quality 90, grid of tiles": avif_grid}
+"""Lossy ones that are as near as AVIF."""
 
 COMMITTED: Mapping[str, str] = {
     "JPEG, arithmetic coding": "arithmetic.jpg",

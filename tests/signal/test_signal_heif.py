@@ -17,7 +17,7 @@ from vetset.model.signal import Form, Kind, Reason
 from vetset.signal import heif
 from vetset.signal.decode import decode, decode_picture
 from vetset.signal.fingerprint import decoders, fingerprint
-from vetset.signal.heif_boxes import MAX_EXTENTS, _is_plain, _Meta, is_heif, refusal
+from vetset.signal.heif_boxes import MAX_EXTENTS, _is_plain, _Meta, _Piece, is_heif, refusal
 from vetset.signal.pdq import pdq
 from vetset.stage.scan import ScanTask, scan_key, scan_shard
 
@@ -89,10 +89,11 @@ def test_only_hevc_and_grids_of_it_reach_the_decoder(kind, monkeypatch):
         assert decode(GRID[:place] + kind + GRID[place + 4 :], max_pixels=CAP) is Reason.UNKNOWN_ENCODING
 
 
+PIECE = [_Piece(inside=False, start=0, length=1)]
 PLAIN_META = _Meta(
     primary=1,
     kinds={1: b"hvc1", 2: b"hvc1", 3: b"grid", 4: b"iden", 5: b"Exif"},
-    pieces={},
+    pieces=dict.fromkeys((1, 2, 3, 4, 5), PIECE),
     sizes={1: (8, 8), 2: (8, 8), 3: (16, 8)},
     alphas=frozenset(),
     references=[(5, b"cdsc", [1])],
@@ -118,6 +119,8 @@ PLAIN_META = _Meta(
         (False, {"primary": 3, "references": [(3, b"dimg", [1, 2]), (1, b"dimg", [2])]}),
         (False, {"primary": 3, "references": [(3, b"dimg", [1]), (2, b"auxl", [1])], "alphas": {2}}),
         (False, {"sizes": {}}),
+        (False, {"pieces": {}}),
+        (False, {"primary": 3, "references": [(3, b"dimg", [1, 2])], "pieces": {3: PIECE, 1: PIECE}}),
         (False, {"primary": 9}),
     ],
 )

@@ -8,6 +8,7 @@ from odd_cases import (
     COMMITTED,
     JPEGS,
     LOSSLESS,
+    LOSSY,
     bmp,
     cgbi,
     chunk,
@@ -46,9 +47,9 @@ def test_a_lossless_encoding_gives_back_its_own_pixels(name):
     np.testing.assert_array_equal(decode(data, max_pixels=CAP), own)
 
 
-@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.parametrize("name", [*JPEGS, *LOSSY])
 def test_a_lossy_encoding_is_near(name):
-    data, own = JPEGS[name](PICTURE)
+    data, own = {**JPEGS, **LOSSY}[name](PICTURE)
     found = decode(data, max_pixels=CAP)
     assert np.abs(found.astype(int) - own).mean() < 6
     assert distance(found, own) <= 10
@@ -193,6 +194,15 @@ def test_a_picture_that_is_no_tiff_is_not_misread():
 def test_a_tiff_whose_white_is_unknown_is_undecodable(dtype):
     data = tiff(PICTURE[:, :, 0].astype(dtype), photometric="minisblack")
     assert decode(data, max_pixels=CAP) is Reason.UNDECODABLE
+
+
+# AVIF
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
+def test_a_grid_whose_last_tiles_are_missing_is_undecided(share):
+    data, _ = LOSSY["AVIF, quality 90, grid of tiles"](PICTURE)
+    assert decode(data[: int(len(data) * share)], max_pixels=CAP) in {Reason.TRUNCATED, Reason.UNDECODABLE}
 
 
 # BMP, PPM

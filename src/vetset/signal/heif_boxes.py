@@ -149,7 +149,7 @@ def _is_plain(meta: _Meta) -> bool:
         parts = tiles.get(picture, ()) if meta.kinds.get(picture) == b"grid" else (picture,)
         if not parts or any(meta.kinds.get(part) != b"hvc1" for part in parts):
             return False
-        if any(part in tiles for part in parts):
+        if any(part in tiles or not meta.pieces.get(part) for part in parts) or not meta.pieces.get(picture):
             return False
         if len({meta.sizes.get(part) for part in parts}) != 1 or picture not in meta.sizes:
             return False
