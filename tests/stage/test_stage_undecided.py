@@ -12,8 +12,8 @@ import small
 import vetset
 from vetset.dataset.webdataset import pack
 from vetset.model.dataset import Format
-from vetset.model.errors import CountError, UsageError
-from vetset.model.policy import Policy, RemovePolicy
+from vetset.model.errors import CountError, PolicyError, UsageError
+from vetset.model.policy import Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import Kind, Reason
 from vetset.stage.order import LEAST_TOKENS
 
@@ -149,6 +149,17 @@ def test_with_a_damaged_part_of_the_store_there_is_no_order(audit, odd_roots, tm
     with pytest.raises(CountError, match="damaged or missing"):
         vetset.order(audited.out, audited.key, out=tmp_path / "order")
     assert not (tmp_path / "order").exists()
+
+
+def test_a_store_without_pdq_cannot_be_matched_under_such_a_rule(odd_roots, tmp_path, custodian):
+    kinds = Policy(scan=ScanPolicy(kinds=("md5", "sha256")))
+    vetset.scan(odd_roots / "webdataset", store=tmp_path / "store", policy=kinds, engine=small.HERE)
+    options = {"lists": [small.known()], "seal_to": [custodian.public]}
+    rule = Policy(remove=RemovePolicy(undecided=("low_quality",)))
+    with pytest.raises(PolicyError, match="pdq"):
+        vetset.match(tmp_path / "store", out=tmp_path / "refused", policy=rule, **options)
+    assert not (tmp_path / "refused").exists()
+    vetset.match(tmp_path / "store", out=tmp_path / "matched", **options)
 
 
 def test_an_order_of_a_scan_that_was_matched_elsewhere_removes_them_too(odd_roots, tmp_path, custodian):
