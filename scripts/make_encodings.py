@@ -90,8 +90,9 @@ have been made alike.
   it should; its wheels are kept up, but hold x265, which puts them under the GPL, so that vetset does not ask for it.
   libheif before {least} is not used.
 * What is decoded: a picture in HEVC, a grid of such pictures, either with alpha of the same size. Everything else that
-  a HEIF file may be made of (overlays, pictures derived from others, other codings) is `unknown_encoding`, and its
-  bytes never reach the library. A file that ends early is `truncated`, even where the library would fill up the rest.
+  a HEIF file may be made of (overlays, pictures derived from others, grey of more than 8 bits, other codings) is
+  `unknown_encoding`, and its bytes never reach the library. A file that ends early is `truncated`, even where the
+  library would fill up the rest.
 * Rotation, mirroring and clipping that the file itself states are applied, as every loader does; an EXIF orientation is
   not, as the standard has it, so that a HEIC picture has no form `upright`. AVIF is different: Pillow hands it out as
   it is coded and tells how to turn it, so that its stored form is not turned and `upright` is.

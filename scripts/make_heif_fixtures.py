@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "signal")]
 
-from heif_cases import FILES, FOLDER, HeifFile, faded  # noqa: E402 - found beside this folder
+from heif_cases import FILES, FOLDER, REFUSED, HeifFile, faded  # noqa: E402 - found beside this folder
 
 _ENCODER = """
 import json, sys
@@ -76,7 +76,7 @@ def main() -> None:
         profile = Path(scratch, "profile.icc")
         profile.write_bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
         jobs = []
-        for name, made in FILES.items():
+        for name, made in {**FILES, **REFUSED}.items():
             path = Path(scratch, f"{name}.png")
             source(made).save(path)
             target = FOLDER / f"{name}.heic"

@@ -17,7 +17,7 @@ from vetset.model.signal import Form, Kind, Reason
 from vetset.signal import heif
 from vetset.signal.decode import decode, decode_picture
 from vetset.signal.fingerprint import decoders, fingerprint
-from vetset.signal.heif_boxes import MAX_EXTENTS, _is_plain, _Meta, _Piece, is_heif, refusal
+from vetset.signal.heif_boxes import MAX_EXTENTS, _is_plain, _Meta, _Piece, _Properties, is_heif, refusal
 from vetset.signal.pdq import pdq
 from vetset.stage.scan import ScanTask, scan_key, scan_shard
 
@@ -94,12 +94,10 @@ PLAIN_META = _Meta(
     primary=1,
     kinds={1: b"hvc1", 2: b"hvc1", 3: b"grid", 4: b"iden", 5: b"Exif"},
     pieces=dict.fromkeys((1, 2, 3, 4, 5), PIECE),
-    sizes={1: (8, 8), 2: (8, 8), 3: (16, 8)},
-    alphas=frozenset(),
+    properties=_Properties({1: (8, 8), 2: (8, 8), 3: (16, 8)}, set(), set(), 64),
     references=[(5, b"cdsc", [1])],
     inner=(0, 0),
     canvases={},
-    largest=64,
 )
 
 
@@ -119,13 +117,24 @@ PLAIN_META = _Meta(
         (False, {"primary": 3, "references": [(3, b"dimg", [1, 2]), (1, b"dimg", [2])]}),
         (False, {"primary": 3, "references": [(3, b"dimg", [1]), (2, b"auxl", [1])], "alphas": {2}}),
         (False, {"sizes": {}}),
+        (False, {"deep_greys": {1}}),
+        (True, {"deep_greys": {2}}),
+        (False, {"primary": 3, "references": [(3, b"dimg", [1, 2])], "deep_greys": {2}}),
         (False, {"pieces": {}}),
         (False, {"primary": 3, "references": [(3, b"dimg", [1, 2])], "pieces": {3: PIECE, 1: PIECE}}),
         (False, {"primary": 9}),
     ],
 )
 def test_what_is_plain(plain, changed):
-    assert _is_plain(replace(PLAIN_META, **changed)) is plain
+    changed = dict(changed)
+    said = {key: changed.pop(key) for key in ("sizes", "alphas", "deep_greys") if key in changed}
+    meta = replace(PLAIN_META, **changed, properties=replace(PLAIN_META.properties, **said))
+    assert _is_plain(meta) is plain
+
+
+def test_deep_grey_does_not_reach_the_decoder(monkeypatch):
+    monkeypatch.setattr(heif._library(), "open_heif", lambda *_, **__: pytest.fail("the decoder saw it"))
+    assert decode(heif_bytes("grey-ten-bits"), max_pixels=CAP) is Reason.UNKNOWN_ENCODING
 
 
 def test_a_type_that_is_no_word_does_not_reach_the_decoder():

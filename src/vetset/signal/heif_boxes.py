@@ -41,6 +41,24 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class _Properties:
+    """What a file says of its items by number.
+
+    Attributes:
+        sizes: width and height of those that state them.
+        alphas: which are channels of alpha.
+        deep_greys: which say that they are grey of more than 8 bits. pi-heif takes them at their word, whatever is
+            decoded, and writes beyond its end.
+        largest: pixels of the largest size that is stated anywhere.
+    """
+
+    sizes: dict[int, tuple[int, int]]
+    alphas: set[int]
+    deep_greys: set[int]
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Meta:
     """What the `meta` box says of every item, by its number.
 
@@ -48,23 +66,19 @@ class _Meta:
         primary: the picture that the file stands for.
         kinds: type.
         pieces: where its bytes lie, if in this file.
-        sizes: width and height of those that state them.
-        alphas: which items are channels of alpha.
+        properties: what is said of them beside that.
         references: from, kind of reference, to.
         inner: where the content of `idat` begins and ends.
         canvases: pixels of grids, as they say themselves.
-        largest: pixels of the largest size that is stated anywhere.
     """
 
     primary: int
     kinds: Mapping[int, bytes]
     pieces: Mapping[int, Sequence[_Piece]] = field(repr=False)
-    sizes: Mapping[int, tuple[int, int]]
-    alphas: frozenset[int]
+    properties: _Properties
     references: Sequence[tuple[int, bytes, Sequence[int]]]
     inner: tuple[int, int]
     canvases: Mapping[int, int]
-    largest: int
 
 
 class _Reader:
@@ -124,7 +138,7 @@ def refusal(data: bytes, max_pixels: int) -> Reason | None:
         meta = _meta(data, *places[b"meta"])
     except DamagedBoxesError:
         return Reason.UNDECODABLE
-    if max(meta.largest, *meta.canvases.values(), 0) > max_pixels:
+    if max(meta.properties.largest, *meta.canvases.values(), 0) > max_pixels:
         return Reason.TOO_LARGE
     ends = {False: len(data), True: meta.inner[1] - meta.inner[0]}
     pieces = [piece for found in meta.pieces.values() for piece in found]
@@ -134,24 +148,27 @@ def refusal(data: bytes, max_pixels: int) -> Reason | None:
 
 
 def _is_plain(meta: _Meta) -> bool:
-    """Whether the primary picture is HEVC or a grid of it, and so is its alpha, which has its size."""
+    """Whether the primary picture is HEVC or a grid of it, and so is its alpha, which has its size; no deep grey."""
+    known = meta.properties
     pictures = [meta.primary]
     made = [(source, targets) for source, kind, targets in meta.references if kind == b"dimg"]
     tiles = dict(made)
     if len(tiles) != len(made):
         return False
     for source, kind, targets in meta.references:
-        if kind == b"auxl" and source in meta.alphas and set(targets) & {meta.primary, *tiles.get(meta.primary, ())}:
-            if meta.primary not in targets or meta.sizes.get(source) != meta.sizes.get(meta.primary):
+        if kind == b"auxl" and source in known.alphas and set(targets) & {meta.primary, *tiles.get(meta.primary, ())}:
+            if meta.primary not in targets or known.sizes.get(source) != known.sizes.get(meta.primary):
                 return False
             pictures.append(source)
     for picture in pictures:
         parts = tiles.get(picture, ()) if meta.kinds.get(picture) == b"grid" else (picture,)
         if not parts or any(meta.kinds.get(part) != b"hvc1" for part in parts):
             return False
-        if any(part in tiles or not meta.pieces.get(part) for part in parts) or not meta.pieces.get(picture):
+        if any(
+            part in tiles or part in known.deep_greys or not meta.pieces.get(part) for part in parts
+        ) or not meta.pieces.get(picture):
             return False
-        if len({meta.sizes.get(part) for part in parts}) != 1 or picture not in meta.sizes:
+        if len({known.sizes.get(part) for part in parts}) != 1 or picture not in known.sizes:
             return False
     return True
 
@@ -216,18 +233,15 @@ def _meta(data: bytes, start: int, end: int) -> _Meta:
     kinds = _kinds(data, *boxes[b"iinf"])
     pieces = _locations(data, *boxes[b"iloc"])
     inner = boxes.get(b"idat", (0, 0))
-    sizes, alphas, largest = _properties(data, *boxes[b"iprp"])
     grids = [item for item, kind in kinds.items() if kind == b"grid"]
     return _Meta(
         primary=primary.number(4 if wide else 2),
         kinds=kinds,
         pieces=pieces,
-        sizes=sizes,
-        alphas=alphas,
+        properties=_properties(data, *boxes[b"iprp"]),
         references=list(_references(data, *boxes[b"iref"])) if b"iref" in boxes else [],
         inner=inner,
         canvases={item: _canvas(_content(data, pieces.get(item, ()), inner)) for item in grids},
-        largest=largest,
     )
 
 
@@ -279,32 +293,33 @@ def _locations(data: bytes, start: int, end: int) -> dict[int, list[_Piece]]:
     return found
 
 
-def _properties(data: bytes, start: int, end: int) -> tuple[dict[int, tuple[int, int]], frozenset[int], int]:
-    """Size of every item that has one, which items are alpha, and the pixels of the largest size (`ipco`, `ipma`)."""
+def _properties(data: bytes, start: int, end: int) -> _Properties:
+    """What is said of items beside their kind (`ipco`, `ipma`)."""
     boxes = list(_boxes(data, start, end))
     stored = [box for kind, first, last in boxes if kind == b"ipco" for box in _boxes(data, first, last)]
     sizes: dict[int, tuple[int, int]] = {}
-    largest = 0
+    alphas, deep = set(), set()
     for number, (kind, at, last) in enumerate(stored, start=1):
         if kind == b"ispe":
             read = _Reader(data, at + _FULL, last)
             sizes[number] = read.number(4), read.number(4)
-            largest = max(largest, sizes[number][0] * sizes[number][1])
-    alphas = {
-        number
-        for number, (kind, at, last) in enumerate(stored, start=1)
-        if kind == b"auxC" and data[at + _FULL : last].split(b"\0", 1)[0] in _ALPHA
-    }
-    of: dict[int, tuple[int, int]] = {}
-    clear = set()
-    for kind, first, last in boxes:
-        if kind == b"ipma":
-            for item, number in _associations(_Reader(data, first, last)):
-                if number in sizes and of.setdefault(item, sizes[number]) != sizes[number]:
-                    raise DamagedBoxesError
-                if number in alphas:
-                    clear.add(item)
-    return of, frozenset(clear), largest
+        elif kind == b"auxC" and data[at + _FULL : last].split(b"\0", 1)[0] in _ALPHA:
+            alphas.add(number)
+        elif kind == b"hvcC":
+            read = _Reader(data, at + 16, last)  # ISO/IEC 14496-15: how colour is stored, and bits above 8 of luma
+            if not read.number(1) & 3 and read.number(1) & 7:
+                deep.add(number)
+    found = _Properties({}, set(), set(), max((width * height for width, height in sizes.values()), default=0))
+    for item, number in (
+        pair for kind, *place in boxes if kind == b"ipma" for pair in _associations(_Reader(data, *place))
+    ):
+        if number in sizes and found.sizes.setdefault(item, sizes[number]) != sizes[number]:
+            raise DamagedBoxesError
+        if number in alphas:
+            found.alphas.add(item)
+        if number in deep:
+            found.deep_greys.add(item)
+    return found
 
 
 def _associations(read: _Reader) -> Iterator[tuple[int, int]]:
