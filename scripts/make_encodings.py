@@ -32,6 +32,7 @@ from vetset.model.policy import ScanPolicy  # noqa: E402
 from vetset.model.signal import Form  # noqa: E402
 from vetset.signal.decode import decode  # noqa: E402
 from vetset.signal.fingerprint import fingerprint  # noqa: E402
+from vetset.signal.heif import LEAST_LIBHEIF  # noqa: E402
 from vetset.signal.pdq import pdq  # noqa: E402
 
 PAGE = ROOT / "docs" / "encodings.md"
@@ -63,11 +64,41 @@ page.
 
 Greatest PDQ distance, in bits of 256, between the file and the RGB form of the same pixels (for palettes, one-bit
 and grey pictures: of their own pixels), over {pictures} crops of ordinary photographs whose hash is usable (quality
-≥ 50), {side} × {side}. *At most* is what the tests ask for; a match is a distance of at most 31. HEIC is
-`unknown_encoding`. {versions}
+≥ 50), {side} × {side}; HEIC, deep AVIF and rare JPEGs on the files in `tests/fixtures`, which are smaller and fewer.
+*At most* is what the tests ask for; a match is a distance of at most 31. {versions}
 
 Embedded profiles are ignored, transparent pixels keep the colour that is stored under them, and no orientation is
-applied: the table is about the picture *as stored*, which is what loaders hand to a model. {peer}
+applied: the table is about the picture *as stored*, which is what loaders hand to a model. (TIFF and HEIC are turned as
+the file says, since their loaders do that.) {peer}
+
+Undecided, with a reason: JPEG of 12 bits, lossless or hierarchical JPEG, or one whose height comes after its data; PNG
+as Apple's tools pack it; TIFF of 32-bit integers or of floating point, whose white is not stated, and of 16-bit planes
+stored one after another; everything that ends early, also where a stream ends in good order and lacks rows.
+"""
+
+HEIC = """\
+## HEIC
+
+HEIC is decoded where a library for it is installed: `pip install 'vetset[heic]'`. Without one, such a picture is
+`unknown_encoding`, and `vetset audit` says so beside the counts. The store knows which decoders were at hand: what was
+scanned without the extra is scanned again with it, never reused as if it had been there, and parts of one scan must
+have been made alike.
+
+* The extra brings pillow-heif (BSD), whose wheels hold libheif and libde265 (LGPL) and the encoder x265 (GPL), which
+  is never called; mind that where you pass an environment on. libheif before {least} is not used: it has published
+  holes ([ADR 15](adr/0015-heic.md)).
+* What is decoded: a picture in HEVC, a grid of such pictures, either with alpha of the same size. Everything else that
+  a HEIF file may be made of (overlays, pictures derived from others, grey of more than 8 bits, other codings) is
+  `unknown_encoding`, and its bytes never reach the library. A file that ends early is `truncated`, even where the
+  library would fill up the rest.
+* Rotation, mirroring and clipping that the file itself states are applied, as every loader does; an EXIF orientation is
+  not, as the standard has it, so that a HEIC picture has no form `upright`. AVIF is different: Pillow hands it out as
+  it is coded and tells how to turn it, so that its stored form is not turned and `upright` is.
+* The primary picture is hashed; the others of a collection are no frames of it. A file that holds a film and no still
+  picture is `undecodable`.
+* Bytes changed inside the data of a picture often go unnoticed, as in any decoder of HEVC; then the pixels are the ones
+  that a model would see.
+
 """
 
 VARIANTS = """\
@@ -122,17 +153,18 @@ def peer_codes(python: str, files: Sequence[bytes]) -> tuple[str, list[str | Non
 def table(every: Sequence[Case], peer: str | None) -> tuple[list[str], str]:
     """Rows of the table, and what is said of the peer."""
     usable = [pixels for pixels in tiles(SIDE, 2 * PICTURES, 5) if pdq(pixels)[1] >= ScanPolicy().min_pdq_quality]
-    made = [[case.make(pixels) for pixels in usable[:PICTURES]] for case in every]
+    made = [case.files(usable[:PICTURES]) for case in every]
     own = [[pdq(np.ascontiguousarray(pixels))[0] for _, pixels in files] for files in made]
     version, codes = ("", []) if peer is None else peer_codes(peer, [data for files in made for data, _ in files])
     head = ["| encoding | at most | vetset |" + (" threatexchange |" if peer else "")]
     head.append("|---|---:|---:|" + ("---:|" if peer else ""))
     rows = []
-    for number, (case, files, wanted) in enumerate(zip(every, made, own, strict=True)):
+    told = iter(codes)
+    for case, files, wanted in zip(every, made, own, strict=True):
         mine = [distance(pdq(_pixels(data))[0], code) for (data, _), code in zip(files, wanted, strict=True)]
         row = f"| {case.name} | {case.bound} | {max(mine)} |"
         if peer:
-            theirs = codes[number * PICTURES : (number + 1) * PICTURES]
+            theirs = [next(told) for _ in files]
             far = [distance(bytes.fromhex(code), own) for code, own in zip(theirs, wanted, strict=True) if code]
             row += f" {max(far)} |" if len(far) == len(theirs) else " error |"
         rows.append(row)
@@ -215,7 +247,8 @@ def main() -> None:
     rows, said = table(list(cases()), parser.parse_args().peer)
     head = HEAD.format(pictures=PICTURES, side=SIDE, versions=f"Pillow {PIL.__version__} wrote the files.", peer=said)
     body = VARIANTS.format(rounds=ROUNDS) + "\n".join(prices())
-    PAGE.write_text(f"{head}\n" + "\n".join(rows) + f"\n\n{body}\n", encoding="utf-8")
+    heic = HEIC.format(least=".".join(map(str, LEAST_LIBHEIF)))
+    PAGE.write_text(f"{head}\n" + "\n".join(rows) + f"\n\n{heic}{body}\n", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 

@@ -118,6 +118,8 @@ def test_a_list_that_was_never_imported(try_audit):
         ("[scan]\nkinds = ['md5', 'md5', 'sha256']\n", "scan.kinds"),
         ("[scan]\nkinds = ['embedding']\n", "scan.kinds"),
         ("[scan]\nkinds = ['md5']\n", "remove.copies"),
+        ("[remove]\nundecided = ['metadata_only']\n", "remove.undecided"),
+        ("[remove]\nundecided = ['low_quality']\ncopies = false\n[scan]\nkinds = ['md5']\n", "remove.undecided"),
         ("[expand]\nk = 0\n", "expand.k"),
         ("[seal]\nfloor_bytes = 1\n", "seal.floor_bytes"),
         ("version = 2\n", "version"),

@@ -229,6 +229,19 @@ def pictures():
             buffer, **settings
         )
         yield name, buffer.getvalue()
+    yield from heifs()
+
+
+def heifs():
+    folder = CORPUS.parents[1] / "fixtures" / "heif"
+    for name in ("odd-sides", "grid", "alpha-premultiplied", "collection", "turned-5"):
+        yield f"heif-{name}", (folder / f"{name}.heic").read_bytes()
+
+
+def boxes():
+    """The same, most of them cut behind the boxes, so that damage falls on these."""
+    for name, data in heifs():
+        yield name, data if name == "heif-odd-sides" else data[: data.index(b"mdat") + 64]
 
 
 def descriptions():
@@ -255,6 +268,7 @@ SEEDS = {
     "key_files": keys, "envelope": envelopes, "padding": paddings, "dsse": dsses, "statement": statements,
     "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
     "graph_description": descriptions, "policy_file": policies, "strict_document": documents,
+    "heif_boxes": boxes,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 import vetset
 from vetset.model.errors import PolicyError
-from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, ScanPolicy
+from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import Kind
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
@@ -113,3 +113,18 @@ def test_another_choice_of_variants_is_another_scan():
 
 def test_without_pdq_there_are_no_variants():
     assert ScanPolicy(kinds=("md5",)).pdq_variants == ()
+
+
+@pytest.mark.parametrize(
+    "reasons", [("metadata_only",), ("not_scanned", "low_quality"), ("truncated", "truncated"), ("dull",)]
+)
+def test_only_reasons_that_a_stored_picture_has_can_remove_it(reasons):
+    with pytest.raises(ValidationError):
+        RemovePolicy(undecided=reasons)
+
+
+def test_reasons_to_remove_are_named_in_any_order_and_need_pdq():
+    named = RemovePolicy(undecided=("low_quality", "truncated"))
+    assert named.digest == RemovePolicy(undecided=("truncated", "low_quality")).digest != RemovePolicy().digest
+    with pytest.raises(ValidationError, match="needs pdq"):
+        Policy(remove=named, scan=ScanPolicy(kinds=("sha256",)))

@@ -24,6 +24,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError, PolicyError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
+from vetset.model.signal import Kind
 from vetset.signal.embedding import load_embedder
 from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
 from vetset.stage.progress import Reporter, Silent
@@ -172,13 +173,18 @@ def _policy_of_scan(policy: Policy, note: ScanNote) -> Policy:
     """The policy with the scan part that the store was scanned with.
 
     Raises:
-        PolicyError: the policy states another scan part.
+        PolicyError: the policy states another scan part, or needs a kind of signal that the scan did not compute.
     """
     if "scan" in policy.model_fields_set and policy.scan != note.scan_policy:
         raise PolicyError(
             "the store was scanned under another scan part of the policy",
             expected="the same [scan] settings, or none",
             todo="Leave [scan] out, or scan again under this policy.",
+        )
+    if policy.remove.undecided and Kind.PDQ not in note.scan_policy.kinds:
+        raise PolicyError(
+            "remove.undecided goes by pdq, which the store was scanned without",
+            todo="Leave it out, or scan again with pdq among the kinds.",
         )
     return policy.model_copy(update={"scan": note.scan_policy})
 

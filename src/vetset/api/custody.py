@@ -152,6 +152,8 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path
 def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | None = None) -> Path:
     """Sign the removal order of an audit.
 
+    What goes is what was found and, where the policy says so, what could not be decided; the store tells which that is.
+
     Args:
         path: the audit.
         key: private key of a recipient, who signs.
@@ -159,6 +161,7 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
         store: where the store lies now, if not where the audit left it.
 
     Raises:
+        UsageError: the store is not there.
         OutputError: the output file exists.
     """
     opened = open_audit(path, key)

@@ -21,7 +21,7 @@ from vetset.cli.options import (
     memory_bytes,
     record_limit,
 )
-from vetset.cli.output import drift_lines, emit, passed_over_lines, progress
+from vetset.cli.output import coverage_line, drift_lines, emit, passed_over_lines, progress
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -44,15 +44,20 @@ def told(result: "AuditResult") -> dict[str, Any]:
     }
 
 
-def text_of(document: dict[str, Any], out: Path) -> str:
-    """The same for people."""
+def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
+    """The same for people; `heic` is false where HEIC pictures could not be decoded.
+
+    That some encoding was unknown is public in any case, and says nothing of findings.
+    """
     shards = document["shards"]
     read = f"{shards['read']} shards ({shards['reused']} were read before, {shards['failed']} failed)"
     lines = [f"{document['records']} records in {read}"]
-    for kind, coverage in document["coverage"].items():
-        undecided = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
-        lines.append(f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}, undecided: {undecided}")
+    lines += [f"  {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
     lines += passed_over_lines(why for coverage in document["coverage"].values() for why in coverage["undecided"])
+    if not heic and any(coverage["undecided"].get("unknown_encoding") for coverage in document["coverage"].values()):
+        lines.append(
+            "  unknown_encoding is also what HEIC pictures are without their extra: pip install 'vetset[heic]'"
+        )
     lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
@@ -62,14 +67,14 @@ def text_of(document: dict[str, Any], out: Path) -> str:
     return "\n".join(lines)
 
 
-def conclude(result: "AuditResult", out: Path, *, as_json: bool) -> None:
+def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = True) -> None:
     """Print, and refuse to end well where nothing can be claimed.
 
     Raises:
         CountError: the audit is incomplete or its counts do not add up.
     """
     document = told(result)
-    emit(document, text_of(document, out), as_json=as_json)
+    emit(document, text_of(document, out, heic=heic), as_json=as_json)
     if result.errors:
         raise CountError(
             "the audit is incomplete: what was found is sealed, but nothing can be claimed",
@@ -110,6 +115,7 @@ def command(
     from vetset.api.auditing import audit
     from vetset.dataset.columns import ColumnMapping
     from vetset.engine.local import LocalEngine
+    from vetset.signal.heif import decodes_heif
 
     if engine != "local":
         raise UsageError("there is no such engine", expected="local", seen=engine)
@@ -128,4 +134,4 @@ def command(
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
-    conclude(result, out, as_json=as_json)
+    conclude(result, out, as_json=as_json, heic=decodes_heif())

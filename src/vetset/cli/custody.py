@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vetset.cli.options import Json, KeyFile, StorePlace
-from vetset.cli.output import drift_lines, emit
+from vetset.cli.output import coverage_line, drift_lines, emit
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
 
@@ -60,11 +60,7 @@ def summary_text(document: dict[str, Any]) -> str:
         lines.append(f"{document['candidates']['lapsed']} candidates lie near what is not confirmed any more")
     if document["changed_since_scan"]:
         lines.append(f"{document['changed_since_scan']} findings could not be read again as they were scanned")
-    for kind, coverage in document["coverage"].items():
-        reasons = ", ".join(f"{count} {reason}" for reason, count in coverage["undecided"].items()) or "none"
-        lines.append(
-            f"coverage {kind:<10} {coverage['decided']} of {coverage['records']} decided; undecided: {reasons}"
-        )
+    lines += [f"coverage {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
     lines += drift_lines(document["drift"])
     return "\n".join(lines)
 

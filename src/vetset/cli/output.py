@@ -63,6 +63,17 @@ def passed_over_lines(reasons: Iterable[str]) -> list[str]:
     ]
 
 
+def coverage_line(kind: str, coverage: dict[str, Any]) -> str:
+    """How much could be decided for one kind, and why the rest could not, with shares of all records."""
+    records = coverage["records"]
+
+    def told(count: int) -> str:
+        return f"{count} ({count / records:.1%})" if records else str(count)
+
+    undecided = ", ".join(f"{told(count)} {reason}" for reason, count in coverage["undecided"].items()) or "none"
+    return f"{kind:<10} decided {told(coverage['decided'])} of {records}, undecided: {undecided}"
+
+
 def size_text(size: float) -> str:
     """Bytes in words."""
     for unit in ("B", "KB", "MB", "GB"):

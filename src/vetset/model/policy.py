@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vetset.model.canonical import document_digest
-from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, Form, Kind, Variant
+from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, NOT_OF_A_PICTURE, Form, Kind, Reason, Variant
 
 
 class _Section(BaseModel):
@@ -109,6 +109,16 @@ class RemovePolicy(_Section):
     """Also candidates that no verifier has decided about."""
     copies: bool = True
     """Also every record that stores the same bytes as one of the above."""
+    undecided: tuple[Reason, ...] = ()
+    """Also records that PDQ could not decide for one of these reasons; without any, they are kept and counted."""
+
+    @field_validator("undecided")
+    @classmethod
+    def _ordered_reasons(cls, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+        known = [reason for reason in Reason if reason not in NOT_OF_A_PICTURE]
+        if len(set(reasons)) != len(reasons) or not set(reasons) <= set(known):
+            raise ValueError(f"name each reason once, out of {', '.join(known)}")
+        return tuple(reason for reason in known if reason in reasons)
 
 
 class SealPolicy(_Section):
@@ -134,4 +144,10 @@ class Policy(_Section):
     def _copies_can_be_seen(self) -> Self:
         if self.remove.copies and Kind.SHA256 not in self.scan.kinds:
             raise ValueError("remove.copies needs sha256 among scan.kinds")
+        return self
+
+    @model_validator(mode="after")
+    def _undecided_can_be_seen(self) -> Self:
+        if self.remove.undecided and Kind.PDQ not in self.scan.kinds:
+            raise ValueError("remove.undecided needs pdq among scan.kinds")
         return self

@@ -166,6 +166,14 @@ class Reason(StrEnum):
         return _CODES[self]
 
 
+NOT_OF_A_PICTURE = frozenset(
+    {
+        Reason.ABSENT_COLUMN, Reason.NULL_VALUE, Reason.MALFORMED_VALUE, Reason.METADATA_ONLY, Reason.DAMAGED_SHARD,
+        Reason.NO_EMBEDDING, Reason.DEGENERATE_VECTOR, Reason.NOT_SCANNED,
+    }
+)  # fmt: skip
+"""Reasons that say nothing of what a record stores: a table, a vector or a shard has them."""
+
 # The store keeps these numbers for ever: add at the end, never renumber.
 _CODES = {reason: number for number, reason in enumerate(Reason, start=1)}
 REASON_OF_CODE = {number: reason for reason, number in _CODES.items()}

@@ -1,12 +1,13 @@
 """Bytes of a picture to canonical RGB, or the reason why not. Nothing that a file holds can raise or warn here.
 
 Canonical means: what the common image loaders hand to a model and what the hashing tools of the lists hash, namely the
-stored picture (no orientation applied), first frame, full size, 8 bits a channel, sRGB taken for granted (embedded
-profiles are ignored), alpha dropped. Other forms of a picture are in `variants`. So:
+stored picture (no orientation applied, except by TIFF and HEIC, whose loaders all do), first frame, full size, 8 bits a
+channel, sRGB taken for granted (embedded profiles are ignored), alpha dropped. Other forms of a picture are in
+`variants`. So:
 
 * palettes, one-bit and grey pictures become the RGB colours that they stand for;
 * 16-bit channels keep their upper 8 bits (ThreatExchange clips them, and so hashes white pictures);
-* CMYK and YCCK, Adobe's inverted form included, are converted as Pillow does;
+* CMYK and YCCK are converted as Pillow does, which takes every JPEG of four inks for Adobe's inverted form;
 * transparent pixels keep the colour stored under the alpha channel, as `convert("RGB")` and ThreatExchange have it.
 
 JPEG goes through simplejpeg (libjpeg-turbo's exact transform, equal to Pillow's pixels), everything else through
@@ -32,7 +33,11 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vetset.model.signal import Reason
 from vetset.signal.animation import later_frames
+from vetset.signal.heif import heif_picture
+from vetset.signal.heif_boxes import is_heif
 from vetset.signal.orientation import jpeg_orientation
+from vetset.signal.png import lacks_rows
+from vetset.signal.sixteen import grey_of, is_misread
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
 """What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out.
@@ -150,7 +155,10 @@ def _decoded(data: bytes, max_pixels: int, frames: int | None, *, borrowed: bool
         if answer is not None:
             return Picture(answer, None, 1 if frames is None else jpeg_orientation(data))
     with _strict_and_silent_pillow():
-        return _decode_by_pillow(data, max_pixels, frames)
+        found = _decode_by_pillow(data, max_pixels, frames)
+        # AVIF may bear the same brands as HEIC, and is Pillow's
+        heif = found is Reason.UNKNOWN_ENCODING and is_heif(data)
+        return _decode_heif(data, max_pixels, frames) if heif else found
 
 
 def _decode_jpeg(data: bytes, max_pixels: int, *, borrowed: bool) -> NDArray[np.uint8] | Reason | None:
@@ -186,14 +194,7 @@ def _meaning(remark: str) -> Reason | None:
 def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > max_pixels:
-                return Reason.TOO_LARGE
-            pixels = _to_rgb(picture)
-            if isinstance(pixels, Reason) or frames is None:
-                return pixels if isinstance(pixels, Reason) else Picture(pixels)
-            # the frames last: they move the file on
-            orientation, alpha = _orientation(picture, data), _alpha(picture)
-            return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
+            return _of_file(picture, data, max_pixels, frames)
     except UnidentifiedImageError:
         known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:12] in _AVIF
         return Reason.UNDECODABLE if known else Reason.UNKNOWN_ENCODING
@@ -202,6 +203,35 @@ def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Pictu
     except _DAMAGE as error:
         ended = isinstance(error, EOFError) or "truncated" in str(error).lower()
         return Reason.TRUNCATED if ended else Reason.UNDECODABLE
+
+
+def _of_file(picture: Image.Image, data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+    if picture.width * picture.height > max_pixels:
+        return Reason.TOO_LARGE
+    pixels = Reason.UNDECODABLE if is_misread(picture) else _to_rgb(picture)
+    if isinstance(pixels, Reason):
+        return pixels
+    if picture.format == "PNG" and lacks_rows(picture, data):
+        return Reason.TRUNCATED
+    if frames is None:
+        return Picture(pixels)
+    # the frames last: they move the file on
+    orientation, alpha = _orientation(picture, data), _alpha(picture)
+    return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
+
+
+def _decode_heif(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+    """Upright as the file states it; the further pictures of a collection are no later frames."""
+    try:
+        picture = heif_picture(data, max_pixels)
+        pixels = picture if isinstance(picture, Reason) else _to_rgb(picture)
+        if isinstance(picture, Reason) or isinstance(pixels, Reason) or frames is None:
+            return pixels if isinstance(pixels, Reason) else Picture(pixels)
+        return Picture(pixels, _alpha(picture))
+    except MemoryError:
+        return Reason.TOO_LARGE
+    except _DAMAGE:
+        return Reason.UNDECODABLE
 
 
 def _orientation(picture: Image.Image, data: bytes) -> int:
@@ -242,8 +272,7 @@ def _to_rgb(picture: Image.Image) -> NDArray[np.uint8] | Reason:
     """The first frame as RGB."""
     picture.load()
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM"):
-        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return grey_of(picture)
     if picture.mode in {"I", "F"}:
         return Reason.UNDECODABLE  # such a file does not say which number is white
     rgb = picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -14,16 +14,23 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.signal import BYTE_KINDS, Form, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal.decode import Picture, decode, decode_picture
 from vetset.signal.digest import digest
+from vetset.signal.heif import EXTRA, decodes_heif
 from vetset.signal.partial import decode_partial
 from vetset.signal.pdq import pdq, pdq_dihedral
 from vetset.signal.variants import DIHEDRAL, variants_of
 
-SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType(dict.fromkeys(Kind, 1))
+SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType({**dict.fromkeys(Kind, 1), Kind.PDQ: 2, Kind.EMBEDDING: 2})
 """Version of the way each kind is computed; part of the key of what the store keeps.
 
 A number goes up when a release may give another value for the same bytes (a change of `decode` counts for PDQ and
 embeddings), so that a store never mixes the two.
 """
+
+
+def decoders() -> tuple[str, ...]:
+    """Extras that are installed here and decode what is `unknown_encoding` without them; part of that key, too."""
+    return (EXTRA,) if decodes_heif() else ()
+
 
 PICTURE_KINDS = (*BYTE_KINDS, Kind.PDQ)
 """Kinds that are taken here; addresses and embeddings have functions of their own."""

@@ -20,6 +20,7 @@ from vetset.model.errors import SignatureError
 from vetset.model.finding import is_confirmed
 from vetset.model.policy import Policy
 from vetset.model.removal import RemovalOrder
+from vetset.model.signal import Kind
 from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
@@ -42,7 +43,7 @@ def token(salt: bytes, record: RecordId) -> str:
 
 
 def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[RecordId]:
-    """Every record that the policy removes.
+    """Every record that the policy removes for what was found.
 
     One verifier's `known` stands, whatever others say. A candidate whose seed was withdrawn is removed for what a
     verifier said of it, but not for lying near.
@@ -65,10 +66,29 @@ def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[Rec
     return records
 
 
-def _filled(tokens: set[str], records: int) -> list[str]:
-    """Tokens and as many random ones as it takes to reach a power of two that depends on the dataset's size."""
-    wanted = max(LEAST_TOKENS, records // 1000, len(tokens))
-    size = 1 << (wanted - 1).bit_length()
+def undecidable(table: RecordTable, policy: Policy) -> set[RecordId]:
+    """Every record that the policy removes for what could not be found out: no picture to hash, or a flat one.
+
+    Digests of stored bytes are always decided; so the rule goes by PDQ. How many these are is public.
+
+    Raises:
+        CountError: a part of the store is damaged or missing.
+    """
+    reasons = policy.remove.undecided
+    return set(table.undecided(Kind.PDQ, reasons)) if reasons else set()
+
+
+def _filled(tokens: set[str], records: int, public: int) -> list[str]:
+    """Tokens and as many random ones as it takes to reach a size that says nothing of findings.
+
+    Args:
+        tokens: of every record that goes.
+        records: of the dataset.
+        public: how many of them go whatever was found. They come on top of a power of two that depends on the dataset's
+            size: a power of two that had to hold both would tell where findings fill it up.
+    """
+    wanted = max(LEAST_TOKENS, records // 1000, len(tokens) - public)
+    size = public + (1 << (wanted - 1).bit_length())
     filled = set(tokens)
     while len(filled) < size:
         filled.add(secrets.token_hex(16))
@@ -82,14 +102,18 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         findings: the folded case.
         table: the revision's records.
         manifest: the audit's public side, which says what was audited and under which policy.
+
+    Raises:
+        CountError: the policy removes what is undecided, and a part of the store is damaged or missing.
     """
     salt = secrets.token_bytes(SALT_BYTES)
     request = manifest.request
-    tokens = {token(salt, record) for record in to_remove(findings, table, request.policy)}
+    unseen = undecidable(table, request.policy)
+    tokens = {token(salt, record) for record in to_remove(findings, table, request.policy) | unseen}
     return RemovalOrder(
         dataset=manifest.dataset_digest,
         salt=salt.hex(),
-        tokens=tuple(_filled(tokens, table.count)),
+        tokens=tuple(_filled(tokens, table.count, len(unseen))),
         mapping=request.mapping,
         embeddings=request.embeddings,
         lists=tuple(

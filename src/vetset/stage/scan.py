@@ -21,11 +21,11 @@ from vetset.engine.outcome import Done, Engine, Failed
 from vetset.engine.worker import is_worker
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import OutputError, VetsetError
+from vetset.model.errors import EngineError, OutputError, VetsetError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
-from vetset.signal.fingerprint import SIGNAL_VERSIONS
+from vetset.signal.fingerprint import SIGNAL_VERSIONS, decoders
 from vetset.signal.warm import warm_up
 from vetset.stage.pictured import Asked, append_records
 from vetset.stage.progress import Reporter
@@ -64,7 +64,28 @@ def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") 
     """What decides, beside content, what a part of the store holds."""
     kinds = tuple(kind for kind in Kind if kind in policy.kinds or (kind is Kind.EMBEDDING and embedder_id))
     versions = {kind: SIGNAL_VERSIONS[kind] for kind in kinds if kind in SIGNAL_VERSIONS}
-    return ScanKey(policy.digest, kinds, versions, document_digest(asdict(mapping)), embedder_id)
+    return ScanKey(policy.digest, kinds, versions, document_digest(asdict(mapping)), embedder_id, _at_hand(kinds))
+
+
+def _at_hand(kinds: Sequence[Kind]) -> tuple[str, ...]:
+    """Decoders that change what these kinds come to; digests are taken of bytes."""
+    return decoders() if Kind.PDQ in kinds or Kind.EMBEDDING in kinds else ()
+
+
+def _require_decoders(key: ScanKey) -> None:
+    """Refuse to work under a key that names other decoders than this worker has.
+
+    Raises:
+        EngineError: the worker's installation differs from the one that asked.
+    """
+    here = _at_hand(key.kinds)
+    if key.decoders != here:
+        raise EngineError(
+            "a worker has other decoders than the run that asked it",
+            expected=", ".join(key.decoders) or "none",
+            seen=", ".join(here) or "none",
+            todo="Install the same extras wherever shards are scanned.",
+        )
 
 
 def scan_shard(task: ScanTask) -> Scanned:
@@ -72,9 +93,11 @@ def scan_shard(task: ScanTask) -> Scanned:
 
     Raises:
         DatasetError: the shard cannot be read to its end; nothing is committed.
-        EngineError: too many of its records ended their worker; nothing is committed.
+        EngineError: too many of its records ended their worker, or this worker cannot decode what the run can; nothing
+            is committed.
         OutputError: the store cannot be written; nothing is committed.
     """
+    _require_decoders(task.key)
     store, place = Store(task.store), (task.key, str(task.root), task.shard)
     passed = still(store.passed(*place), task.seconds)
     require_few(passed)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.errors import CountError
-from vetset.model.signal import Kind
+from vetset.model.signal import Kind, Reason
 from vetset.store.part import Part
 from vetset.store.store import Store
 
@@ -88,6 +88,18 @@ class RecordTable:
             RecordId(self.shards[index].name, row, keys[index][row])
             for index, row in zip(shard_of.tolist(), rows.tolist(), strict=True)
         ]
+
+    def undecided(self, kind: Kind, reasons: Iterable[Reason]) -> list[RecordId]:
+        """Records that have no signal of a kind for one of these reasons.
+
+        Raises:
+            CountError: a part is damaged or missing.
+        """
+        codes = np.array([reason.code for reason in reasons], np.uint8)
+        found = [np.zeros(0, np.int64)]
+        for index, (_, part) in enumerate(self.parts()):
+            found.append(self._offsets[index] + np.flatnonzero(np.isin(part.why(kind), codes)))
+        return self.records(np.concatenate(found))
 
     def contents(self) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_]]]:
         """Identity of the stored bytes, batch by batch: first number, SHA-256 uint8 (n, 32), whether there is one."""

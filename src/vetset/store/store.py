@@ -10,8 +10,8 @@
     STORE/scans/<stamp>.json   which parts make up a revision, so that the store can be matched without the dataset
     STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
 
-The key of a part is the digest of the shard's content, the versions of the signals, the scan part of the policy, and
-the records that were passed over, if any were.
+The key of a part is the digest of the shard's content, the versions of the signals, the decoders that were at hand, the
+scan part of the policy, and the records that were passed over, if any were.
 """
 
 import errno
@@ -53,6 +53,7 @@ class ScanKey:
         versions: version of the code of each kind.
         mapping: digest of the column mapping.
         embedder: id of the model, or empty.
+        decoders: extras that were at hand and without which some encodings are not decoded.
     """
 
     policy: str
@@ -60,6 +61,7 @@ class ScanKey:
     versions: Mapping[Kind, int]
     mapping: str
     embedder: str = ""
+    decoders: tuple[str, ...] = ()
 
     def part(self, shard_digest: str, passed: Iterable[PassedOver] = ()) -> str:
         """Key of the part of a shard with this content, these of whose records were passed over."""
