@@ -69,8 +69,23 @@ class _Plan:
         return not self.leaves or (len(self.leaves) == 1 and not any(step < 0 for step in self.leaves[0].steps))
 
 
+def _leaves(file: RowFile, where: str) -> tuple[Leaf, ...]:
+    """Where the pictures of an open file lie.
+
+    Raises:
+        DatasetError: columns have one name, pictures lie where they are not read, or their description is damaged.
+    """
+    if len(set(file.schema.names)) != len(file.schema.names):
+        raise DatasetError(
+            "two columns have one name",
+            where=where,
+            todo="Rename one of them; `datasets` does not load such a table either.",
+        )
+    return leaves_of(file.schema, where)
+
+
 def _plan(file: RowFile, mapping: ColumnMapping, where: str) -> _Plan:
-    leaves = leaves_of(file.schema, where)
+    leaves = _leaves(file, where)
     roles = mapping.found_in(file.schema.names, where)
     wanted = {leaf.column for leaf in leaves} | set(roles.values())
     return _Plan(leaves, roles, tuple(name for name in file.schema.names if name in wanted))
@@ -176,7 +191,7 @@ class HuggingfaceFormat:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
         with open_rows(place(root, shard.uri), shard.uri) as file:
-            leaves = leaves_of(file.schema, shard.uri)
+            leaves = _leaves(file, shard.uri)
             for _, batch in file.batches(None):
                 cells = Cells(batch, leaves)
                 rows = list(row_identities(_own_buffers(_bare(cells))))
@@ -240,7 +255,7 @@ class HuggingfaceFormat:
             copy_file(path, out, shard.uri)
             return
         with new_file(out, shard.uri) as target, open_rows(path, where) as file:
-            leaves = leaves_of(file.schema, where)
+            leaves = _leaves(file, where)
             schema = schema_of_survivors(file.schema)
             at = 0
             batches = file.batches(None)
@@ -289,11 +304,14 @@ def holds_pictures(root: Path, uri: str) -> bool | None:
     """
     try:
         with open_rows(place(root, uri), uri) as file:
-            schema = file.schema
+            return _may_hold(file, uri)
     except DatasetError:
         return None
+
+
+def _may_hold(file: RowFile, where: str) -> bool:
     try:
-        return bool(leaves_of(schema, uri))
+        return bool(leaves_of(file.schema, where))
     except DatasetError:
         return True
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from vetset.dataset.hf_schema import METADATA
 from vetset.dataset.hf_tables import open_rows
-from vetset.dataset.places import MAX_TEXT, base_of, copy_file, new_file, place, read_whole
+from vetset.dataset.places import MAX_TEXT, copy_file, new_file, place, read_whole, walk_files
 from vetset.model.errors import DatasetError
 
 STATE, INFO, DICT = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -31,8 +31,7 @@ def companions(root: Path, streams: Collection[str]) -> list[str]:
     above = {folder.rpartition("/")[0] for folder in folders if folder}
     candidates = [f"{folder}/{name}".lstrip("/") for folder in folders for name in (STATE, INFO)]
     candidates += [f"{folder}/{DICT}".lstrip("/") for folder in above]
-    base = base_of(root)
-    return sorted(uri for uri in candidates if base.joinpath(uri).is_file() and not base.joinpath(uri).is_symlink())
+    return sorted({found.uri for found in walk_files(root)}.intersection(candidates))
 
 
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
@@ -129,14 +128,12 @@ def _measured(path: Path, uri: str) -> tuple[str, int]:
     return digest.hexdigest(), rows
 
 
-def _written(root: Path, out: Path, uri: str, streams: Sequence[str]) -> bytes:
+def _written(root: Path, out: Path, uri: str, streams: Sequence[str], *, cached: bool) -> bytes:
     data = read_whole(place(root, uri), uri, MAX_TEXT)
-    measured = {stream: _measured(place(out, stream), stream) for stream in streams}
     if uri.endswith(STATE):
-        return state_of_survivors(data, [digest for digest, _ in measured.values()], uri)
-    rows = {stream.rpartition("/")[2]: count for stream, (_, count) in measured.items()}
-    state = place(root, uri.removesuffix(INFO) + STATE)
-    return info_of_survivors(data, rows, uri, cached=not state.is_file())
+        return state_of_survivors(data, [_measured(place(out, stream), stream)[0] for stream in streams], uri)
+    rows = {stream.rpartition("/")[2]: _measured(place(out, stream), stream)[1] for stream in streams if cached}
+    return info_of_survivors(data, rows, uri, cached=cached)
 
 
 def write_companions(root: Path, streams: Sequence[str], out: Path, changed: Collection[str]) -> None:
@@ -152,17 +149,18 @@ def write_companions(root: Path, streams: Sequence[str], out: Path, changed: Col
         DatasetError: a file is damaged, or rows are looked up through indices.
         OutputError: a target exists or cannot be written.
     """
-    for uri, beside in _about(root, streams):
+    present = companions(root, streams)
+    for uri, beside in _about(present, streams):
         if uri.rpartition("/")[2] == DICT or not set(beside) & set(changed):
             copy_file(place(root, uri), out, uri)
             continue
-        data = _written(root, out, uri, beside)
+        data = _written(root, out, uri, beside, cached=f"{uri.removesuffix(INFO)}{STATE}" not in present)
         with new_file(out, uri) as target:
             target.write_bytes(data)
 
 
-def _about(root: Path, streams: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def _about(present: Sequence[str], streams: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Every companion with the streams of its own folder."""
-    for uri in companions(root, streams):
+    for uri in present:
         folder = uri.rpartition("/")[0]
         yield uri, [stream for stream in sorted(streams) if stream.rpartition("/")[0] == folder]

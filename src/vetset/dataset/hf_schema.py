@@ -172,14 +172,8 @@ def leaves_of(schema: Any, where: str) -> tuple[Leaf, ...]:
         where: shard, for errors.
 
     Raises:
-        DatasetError: pictures lie inside a type that is not read, the metadata are damaged, or names occur twice.
+        DatasetError: pictures lie inside a type that is not read, or the metadata are damaged.
     """
     features = features_of(schema.metadata, where)
     leaves = [leaf for field in schema for leaf in _walk(field, features.get(field.name), (field.name,), (), where)]
-    if leaves and len(set(schema.names)) != len(schema.names):
-        raise DatasetError(
-            "two columns of a table with pictures have one name",
-            where=where,
-            todo="Rename one of them; `datasets` does not load such a table either.",
-        )
     return tuple(leaves)

@@ -13,11 +13,10 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vetset.dataset.arrays import compacted
 from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
-from vetset.dataset.tables import check_rows, decoded, open_table, writer_settings
+from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
 from vetset.model.errors import DatasetError
 
 MAX_ROWS = 128
@@ -117,7 +116,7 @@ class _Parquet:
     def writer(self, target: Path, schema: Any, where: str) -> Iterator[Callable[[Any, int], None]]:
         pieces: list[Any] = []
         state = {"group": 0, "bytes": 0}
-        with writable(where), pq.ParquetWriter(str(target), schema, **writer_settings(self._table)) as sink:
+        with table_writer(self._table, target, schema, where) as sink:
 
             def flush() -> None:
                 if pieces:
@@ -261,6 +260,13 @@ def is_stream(uri: str) -> bool:
     return suffix_of(uri) == "arrow"
 
 
+def _with_columns(file: RowFile, where: str) -> RowFile:
+    """The file, unless its rows hold nothing at all: they could not be told apart, or counted."""
+    if not file.schema.names:
+        raise _damaged("the table has no columns", where)
+    return file
+
+
 @contextmanager
 def open_rows(path: Path, where: str, update: Update | None = None) -> Iterator[RowFile]:
     """Open a parquet file or an Arrow stream for one pass over its rows.
@@ -276,7 +282,7 @@ def open_rows(path: Path, where: str, update: Update | None = None) -> Iterator[
     with open_plain(path, where) as (stream, size):
         if not is_stream(where):
             with open_table(path, where, buffer=CHUNK) as table:
-                yield _Parquet(table, stream, size, update, where)
+                yield _with_columns(_Parquet(table, stream, size, update, where), where)
             return
         if not size:
             raise _damaged("the file is empty", where, "an Arrow stream")
@@ -285,4 +291,4 @@ def open_rows(path: Path, where: str, update: Update | None = None) -> Iterator[
                 file: RowFile = _Stream(_Forward(stream, size, update), size, where)
             except pa.ArrowInvalid:
                 raise _damaged("this is no Arrow stream", where, "what `datasets` writes (.arrow)") from None
-            yield file
+            yield _with_columns(file, where)

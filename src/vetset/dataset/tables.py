@@ -123,7 +123,7 @@ def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict
     return picked
 
 
-def writer_settings(table: Any) -> dict[str, Any]:
+def _writer_settings(table: Any) -> dict[str, Any]:
     """Settings with which the writer repeats what the file's own writer chose."""
     metadata = table.metadata
     compression: Any = "snappy"
@@ -140,7 +140,24 @@ def writer_settings(table: Any) -> dict[str, Any]:
         "use_dictionary": dictionary or False,
         "use_deprecated_int96_timestamps": "INT96" in kinds,
         "store_schema": b"ARROW:schema" in (metadata.metadata or {}),
+        # The items of lists keep the name that they were read under, which differs between writers.
+        "use_compliant_nested_type": False,
     }
+
+
+@contextmanager
+def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[Any]:
+    """A `ParquetWriter` that repeats what the writer of `table` chose; ask for it only after reading from `table`.
+
+    Raises:
+        OutputError: the target cannot be written.
+    """
+    settings = _writer_settings(table)
+    with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
+        if not settings["store_schema"] and schema.metadata:
+            # Arrow's writer leaves all metadata out where it is not to store its own schema among them.
+            writer.add_key_value_metadata(schema.metadata)
+        yield writer
 
 
 def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
@@ -169,8 +186,7 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
         schema = table.schema_arrow
         # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         next(table.iter_batches(batch_size=1), None)
-        settings = writer_settings(table)
-        with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
+        with table_writer(table, target, schema, where) as writer:
             first = 0
             for batch in _grouped_batches(table, where):
                 part = keep[first : first + len(batch)]
