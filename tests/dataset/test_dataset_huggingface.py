@@ -413,15 +413,17 @@ def test_the_description_of_a_cache_counts_what_stayed_in_each_split(tmp_path):
     root = tmp_path / "in"
     for name in ("x-train-00000-of-00002", "x-train-00001-of-00002", "x-test"):
         stream_of(root / f"{name}.arrow", pa.table({"image": pa.array([cell(row) for row in range(4)], IMAGE)}))
+    stream_of(root / "x-void.arrow", pa.table({"image": pa.array([cell(1)], IMAGE)}))
     stream_of(root / "cache-0123.arrow", pa.table({"image": pa.array([cell(1)], IMAGE)}))
     splits = {
         "train": {"name": "train", "num_bytes": 9, "num_examples": 8, "shard_lengths": [4, 4], "dataset_name": "x"},
         "test": {"name": "test", "num_bytes": 9, "num_examples": 4, "shard_lengths": None, "dataset_name": "x"},
+        "void": {"name": "void", "num_bytes": 9, "num_examples": 1},
         "gone": {"name": "gone", "num_bytes": 9, "num_examples": 4},
     }
     (root / "dataset_info.json").write_text(json.dumps({"splits": splits, "builder_name": "x", "dataset_size": 9}))
     assert ROWS.unclaimed(root) == ["cache-0123.arrow"]
-    cleaned(root, tmp_path / "out", {"x-train-00001-of-00002.arrow"})
+    cleaned(root, tmp_path / "out", {"x-train-00001-of-00002.arrow", "x-void.arrow"})
     assert json.loads((tmp_path / "out" / "dataset_info.json").read_text()) == {
         "builder_name": "x",
         "splits": {

@@ -93,10 +93,10 @@ def info_of_survivors(data: bytes, rows: Mapping[str, int], where: str, *, cache
 
 
 def _split(name: str, split: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, Any] | None:
-    """One split as its streams now are; None if none of them is there."""
+    """One split as its streams now are; None if no row of it is there, since the loader refuses an empty one."""
     form = re.compile(rf".+-{re.escape(name)}(-\d{{5}}-of-\d{{5}})?\.arrow")
     lengths = [count for file, count in sorted(rows.items()) if form.fullmatch(file)]
-    if not lengths:
+    if not any(lengths):
         return None
     told: dict[str, Any] = {"name": name, "num_examples": sum(lengths)}
     if "dataset_name" in split:
