@@ -187,7 +187,31 @@ def write_parquet(root: Path, numbers: Sequence[int] = range(COUNT)) -> None:
         pq.write_table(table, root / f"part-{shard}.parquet", row_group_size=5)
 
 
-WRITERS = {Format.WEBDATASET: write_webdataset, Format.FOLDER: write_folder, Format.PARQUET: write_parquet}
+def write_huggingface(root: Path, numbers: Sequence[int] = range(COUNT)) -> None:
+    """One Arrow stream and one parquet file, with pictures as `datasets` stores them."""
+    root.mkdir(parents=True)
+    image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    first, rest = np.array_split(np.array(numbers), 2)
+    for part in (first, rest):
+        table = pa.table({
+            "image": pa.array([{"bytes": images()[n], "path": f"{n}.jpg"} for n in part.tolist()], image),
+            "url": [url(n) for n in part.tolist()],
+            "caption": [caption(n) for n in part.tolist()],
+            "key": [key(n) for n in part.tolist()],
+        })  # fmt: skip
+        if part is rest:
+            pq.write_table(table, root / "part-1.parquet", row_group_size=5)
+            continue
+        with pa.OSFile(str(root / "part-0.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=5)
+
+
+WRITERS = {
+    Format.WEBDATASET: write_webdataset,
+    Format.FOLDER: write_folder,
+    Format.PARQUET: write_parquet,
+    Format.HUGGINGFACE: write_huggingface,
+}
 
 
 def dataset_key(number: int, form: Format) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "img2dataset"
+HUGGINGFACE = Path(__file__).parents[1] / "fixtures" / "huggingface"
 
 
 def picture(number: int) -> bytes:
@@ -159,6 +160,96 @@ def parquet_tables(root: Path) -> None:
     pq.write_table(laion_table(0), root / "part" / "part-2.parquet")
 
 
+IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+
+def cell(number: int) -> dict[str, object]:
+    return {"bytes": picture(number), "path": f"{number}.jpg"}
+
+
+def stream_of(path: Path, table: pa.Table, rows: int = 7) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=rows)
+
+
+def one_picture_a_row(count: int, first: int = 0) -> pa.Table:
+    """As `datasets` writes it; some cells are null, empty, or only say where their picture is."""
+    numbers = range(first, first + count)
+    others = {
+        3: None,
+        5: {"bytes": None, "path": None},
+        6: {"bytes": b"", "path": None},
+        8: {"bytes": None, "path": "x/y.png"},
+    }
+    others[9] = {"bytes": None, "path": url(9)}
+    return pa.table({
+        "image": pa.array([others.get(number % 10, cell(number)) for number in numbers], IMAGE),
+        "caption": [f"caption {number}" for number in numbers],
+        "url": [None if number % 3 == 0 else url(number) for number in numbers],
+        "md5": [None if number % 4 else md5_of(number) for number in numbers],
+        "id": pa.array(numbers, pa.int64()),
+    }).replace_schema_metadata({b"origin": b"test"})  # fmt: skip
+
+
+def several_pictures_a_row(count: int, first: int = 0) -> pa.Table:
+    """Pictures in lists, of fixed length too, in structs, in lists of structs, in plain binary columns."""
+    numbers = range(first, first + count)
+    pair = pa.list_(IMAGE, 2)
+    turned = pa.struct({"when": pa.timestamp("ns"), "views": pa.list_(pa.struct({"view": IMAGE, "angle": pa.int8()}))})
+    features = {"jpg": {"_type": "Value", "dtype": "binary"}, "scan": {"_type": "Image"}, "place": {"_type": "Image"}}
+    return pa.table({
+        "caption": pa.array([f"caption {number}" for number in numbers]).dictionary_encode(),
+        "pages": pa.array([[cell(3 * n + m) if m != 1 else None for m in range(n % 4)] or None for n in numbers],
+                          pa.large_list(IMAGE)),
+        "pair": pa.array([None if n % 3 else [cell(500 + n), None if n % 2 else cell(600 + n)] for n in numbers], pair),
+        "deep": pa.array([{"when": n, "views": [{"view": cell(700 + n), "angle": m} for m in range(n % 3)]} if n % 5
+                          else None for n in numbers], turned),
+        "jpg": [picture(800 + n) if n % 2 else None for n in numbers],
+        "scan": pa.array([picture(900 + n % 2) for n in numbers], pa.large_binary()).dictionary_encode(),
+        "place": pa.array([f"scans/{n}.png" if n % 7 == 0 else None for n in numbers]),
+        "grid": pa.array([[[cell(n)], None, [cell(n + 1), None]] if n % 6 == 2 else [] for n in numbers],
+                         pa.list_(pa.list_(IMAGE))),
+        "empty": pa.nulls(count),
+    }).replace_schema_metadata(
+        {b"origin": b"test", b"huggingface": json.dumps({"info": {"features": features}})}
+    )  # fmt: skip
+
+
+def huggingface_plain(root: Path) -> None:
+    """Parquet and streams of one picture a row, of no rows, and a stream without pictures."""
+    one, two = root / "data" / "train-00000-of-00002.parquet", root / "data" / "train-00001-of-00002.parquet"
+    one.parent.mkdir(parents=True)
+    pq.write_table(one_picture_a_row(40), one, row_group_size=16, compression="zstd")
+    pq.write_table(one_picture_a_row(0), two)
+    stream_of(root / "a" / "x-train.arrow", one_picture_a_row(33, 100))
+    stream_of(root / "a" / "x-validation.arrow", one_picture_a_row(0))
+    stream_of(
+        root / "b" / "words.arrow", pa.table({"caption": ["a test", "b"], "when": pa.array([1, 2], pa.timestamp("ns"))})
+    )
+
+
+def huggingface_odd(root: Path) -> None:
+    """Rows of several pictures, in both kinds of file."""
+    stream_of(root / "data-00000-of-00001.arrow", several_pictures_a_row(31))
+    pq.write_table(several_pictures_a_row(45, 200), root / "more.parquet", row_group_size=20)
+
+
+def fixture_saved(root: Path) -> None:
+    """What the real `datasets` saves."""
+    root.symlink_to(HUGGINGFACE / "saved")
+
+
+def fixture_cache(root: Path) -> None:
+    """What it leaves in its cache."""
+    root.symlink_to(HUGGINGFACE / "cache")
+
+
+def fixture_parquet(root: Path) -> None:
+    """What it uploads."""
+    root.symlink_to(HUGGINGFACE / "parquet")
+
+
 def fixture_md5(root: Path) -> None:
     """The real tool's webdataset output."""
     root.symlink_to(FIXTURE / "md5")
@@ -177,6 +268,7 @@ def fixture_files(root: Path) -> None:
 BUILDERS = {
     builder.__name__: builder
     for builder in (
-        webdataset_plain, webdataset_odd, folder_nested, parquet_tables, fixture_md5, fixture_sha256, fixture_files,
+        webdataset_plain, webdataset_odd, folder_nested, parquet_tables, huggingface_plain, huggingface_odd,
+        fixture_md5, fixture_sha256, fixture_files, fixture_saved, fixture_cache, fixture_parquet,
     )
 }  # fmt: skip

@@ -80,6 +80,55 @@ def tables():
     yield "checksums", _table(pa.table(plain), write_page_checksum=True, store_schema=False, compression="gzip")
 
 
+def _stream(table, rows=2, **options):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return sink.getvalue().to_pybytes()
+
+
+def rows_with_pictures():
+    image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    cells = [{"bytes": b"\xff\xd81", "path": "1.jpg"}, None, {"bytes": None, "path": DOCUMENT["url"]}, {"bytes": b""}]
+    one = pa.table({"image": pa.array(cells, image), "id": [1, 2, 3, 4], "url": ["u", None, None, "v"]})
+    features = {"info": {"features": {"scan": {"_type": "Image"}, "image": {"_type": "Image"}}}}
+    several = pa.table({
+        "views": pa.array([cells, [], None], pa.list_(image)),
+        "pair": pa.array([None, cells[:2], cells[1:3]], pa.list_(image, 2)),
+        "meta": pa.array([{"thumb": cells[0], "w": 1}, None, {"thumb": None, "w": None}],
+                         pa.struct({"thumb": image, "w": pa.int8()})),
+        "scan": pa.array([b"x", b"y", b"x"]).dictionary_encode(),
+        "caption": pa.array(["a", "b", "a"]).dictionary_encode(),
+        "when": pa.array([1, None, 3], pa.timestamp("ns")),
+    }).replace_schema_metadata({b"huggingface": json.dumps(features)})  # fmt: skip
+    yield "parquet-one", _table(one, row_group_size=3, store_schema=False)
+    yield "parquet-several", _table(several, compression="zstd")
+    yield "stream-one", _stream(one)
+    yield "stream-several", _stream(several)
+    yield "stream-compressed", _stream(one, compression="lz4")
+    yield "stream-words", _stream(pa.table({"caption": ["a", "b"], "md5": [MD5, None]}))
+    yield "stream-no-rows", _stream(one.slice(0, 0))
+
+
+def features():
+    image = {"_type": "Image"}
+    shapes = {"image": image, "raw": image, "place": image, "many": [image], "number": {"_type": "Value"}}
+    yield "usual", json.dumps({"info": {"features": shapes}, "fingerprint": "ab"}).encode()
+    both = {"_type": "Sequence", "feature": {"image": image, "caption": {"_type": "Value"}}, "length": -1}
+    others = {"image": {"_type": "Audio"}, "both": both, "many": {"_type": "List", "feature": image}}
+    yield "others", json.dumps({"info": {"features": others}}).encode()
+    yield "none", b'{"info": {"features": null, "splits": {}}}'
+
+
+def companions():
+    split = {"name": "train", "num_bytes": 7, "num_examples": 9, "dataset_name": "x"}
+    test = {**split, "name": "test", "shard_lengths": [5, 4]}
+    cache = {"splits": {"train": split, "test": test}, "download_checksums": {"u": {}}, "dataset_size": 7}
+    yield "cache", json.dumps({**cache, "features": {}, "size_in_bytes": 9}).encode()
+    yield "state", b'{"_data_files": [{"filename": "x"}], "_fingerprint": "0123456789abcdef", "_split": null}'
+    yield "indices", b'{"_data_files": [], "_indices_data_files": [{"filename": "indices.arrow"}]}'
+
+
 def documents():
     yield "usual", json.dumps(DOCUMENT).encode()
     yield "odd", b'{"URL": "x", "MD5": 7, "sha1": null, "sha256": "zz", "a": [1, {"b": 1e3}], "c": NaN, "d": true}'
@@ -269,6 +318,7 @@ SEEDS = {
     "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
     "graph_description": descriptions, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes,
+    "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 
 if __name__ == "__main__":

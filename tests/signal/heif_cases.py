@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from photographs import pixels
-from vetset.signal.orientation import TURNS
+from vetset.signal.orientation import turned
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "heif"
 
@@ -48,8 +48,8 @@ class HeifFile:
     @property
     def upright(self) -> NDArray[np.uint8]:
         """The picture that the file stands for: the crop, turned as the file states."""
-        turn = TURNS.get(int(str(self.settings.get("orientation", 1))))
-        return self.source if turn is None else np.ascontiguousarray(turn(self.source))
+        orientation = int(str(self.settings.get("orientation", 1)))
+        return self.source if orientation == 1 else turned(self.source, orientation)
 
 
 CROP = (300, 120, 200, 200)

@@ -28,7 +28,7 @@ from vetset.model.signal import Kind, Reason
 from vetset.store.store import Store
 
 FORMATS = list(Format)
-WITH_PICTURES = [Format.WEBDATASET, Format.FOLDER]
+WITH_PICTURES = [Format.WEBDATASET, Format.FOLDER, Format.HUGGINGFACE]
 
 
 @pytest.mark.parametrize("form", WITH_PICTURES)

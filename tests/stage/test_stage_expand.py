@@ -126,7 +126,7 @@ def test_an_audit_without_embeddings_records_no_round(audit):
     assert audit(embeddings=None).findings.rounds == ()
 
 
-@pytest.mark.parametrize("form", [Format.WEBDATASET, Format.FOLDER])
+@pytest.mark.parametrize("form", [Format.WEBDATASET, Format.FOLDER, Format.HUGGINGFACE])
 def test_what_a_verifier_confirms_seeds_the_next_round(audit, form):
     audited = audit(form=form)
     vetset.verify(audited.out, audited.key, with_list=small.second())

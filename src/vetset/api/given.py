@@ -71,7 +71,9 @@ def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tupl
     """
     root = Path(dataset).resolve()
     if not root.exists():
-        raise DatasetError("there is no dataset", expected="a folder, a .tar or a .parquet file", where=str(dataset))
+        raise DatasetError(
+            "there is no dataset", expected="a folder, a .tar, a .parquet or an .arrow file", where=str(dataset)
+        )
     if dataset_format is not None and dataset_format not in list(Format):
         raise UsageError("there is no such format", expected=f"one of {', '.join(Format)}", seen=str(dataset_format))
     chosen = detect(root) if dataset_format is None else Format(dataset_format)

@@ -84,7 +84,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
 
 
 def command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar, .parquet or .arrow file.")],
     lists: Lists,
     seal_to: SealTo,
     out: Annotated[Path, typer.Option("--out", help="The audit's folder; the same one goes on.", show_default=False)],

@@ -40,7 +40,9 @@ Columns = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="folder, webdataset or parquet, where it cannot be told.", show_default=False),
+    typer.Option(
+        "--format", help="folder, webdataset, parquet or huggingface, where it cannot be told.", show_default=False
+    ),
 ]
 Embedder = Annotated[
     str, typer.Option("--embedder", help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours.")

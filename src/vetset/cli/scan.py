@@ -27,7 +27,7 @@ from vetset.model.errors import CountError
 
 
 def scan_command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar, .parquet or .arrow file.")],
     store: Annotated[Path, typer.Option("--store", help="Where signals are kept.", show_default=False)],
     part: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """The way into this room: what format a place holds, which shards it has, and the reader and writer of each format."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
 from vetset.dataset.folder import FolderFormat
+from vetset.dataset.hf import HuggingfaceFormat, holds_pictures
 from vetset.dataset.parquet import ParquetFormat
 from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, suffix_of, walk_files
 from vetset.dataset.reading import ColumnBatch, Reading
@@ -21,7 +22,7 @@ from vetset.model.signal import LIST_KINDS, Kind
 
 
 class DatasetFormat(Protocol):
-    """What every format can do. Roots are local folders, or one `.tar` or `.parquet` file."""
+    """What every format can do. Roots are local folders, or one `.tar`, `.parquet` or `.arrow` file."""
 
     @property
     def name(self) -> Format:
@@ -68,17 +69,60 @@ class DatasetFormat(Protocol):
         ...
 
 
+_HUGGINGFACE = HuggingfaceFormat()
 _FORMATS: dict[Format, DatasetFormat] = {
     Format.FOLDER: FolderFormat(),
     Format.WEBDATASET: WebdatasetFormat(),
     Format.PARQUET: ParquetFormat(),
+    Format.HUGGINGFACE: _HUGGINGFACE,
 }
-_EXPECTED = "a folder of pictures, webdataset tars (.tar) or metadata tables (.parquet)"
+_EXPECTED = (
+    "a folder of pictures, webdataset tars (.tar), metadata tables (.parquet), or a Hugging Face dataset "
+    "(.parquet with pictures, .arrow)"
+)
 
 
 def format_of(name: Format) -> DatasetFormat:
     """The reader and writer of a format."""
     return _FORMATS[name]
+
+
+def complete(name: Format, root: Path, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
+    """Write to a new revision, once all its shards are there, what belongs to none of them but is needed to load it.
+
+    Args:
+        name: format of the dataset.
+        root: the dataset.
+        shards: all its shards.
+        out: root of the new revision.
+        changed: uris of the shards that lost a record.
+
+    Raises:
+        DatasetError: such a file is damaged.
+        OutputError: a target exists or cannot be written.
+    """
+    if name is Format.HUGGINGFACE:
+        _HUGGINGFACE.complete(root, shards, out, changed)
+
+
+def _of_tables(root: Path, tables: list[str], streams: int) -> Format:
+    """The format of a place that holds parquet tables, Arrow streams, and nothing else.
+
+    Raises:
+        DatasetError: some of the tables hold pictures and others do not.
+    """
+    held = Counter(holds_pictures(root, uri) for uri in tables)
+    if held[False] and (held[True] or streams):
+        raise DatasetError(
+            "some tables of this place hold pictures and others do not",
+            expected="tables with pictures (huggingface) or metadata tables (parquet)",
+            seen=f"{held[True] + streams} with pictures or in Arrow's form, {held[False]} without",
+            where=root.name,
+            todo="Point at the folder that holds one of them, or name the format: read as huggingface, a row without a "
+            "picture is told by its address and stated digests.",
+        )
+    # A table that cannot be opened is a shard that fails, and is told of when it is read.
+    return Format.HUGGINGFACE if held[True] or streams else Format.PARQUET
 
 
 def _is_files_mode(root: Path, tables: list[str]) -> bool:
@@ -87,7 +131,7 @@ def _is_files_mode(root: Path, tables: list[str]) -> bool:
 
 
 def detect(root: Path) -> Format:
-    """The format of what lies at a place, by the files' suffixes.
+    """The format of what lies at a place, by the files' suffixes and, of tables, by what their columns are.
 
     Raises:
         DatasetError: nothing is there, nothing that is known, or more than one format.
@@ -101,11 +145,18 @@ def detect(root: Path) -> Format:
         suffixes["pictures" if suffix in IMAGE_SUFFIXES else f".{suffix}" if suffix else "others"] += 1
         if suffix == "parquet":
             tables.append(found.uri)
-    if suffixes[".tar"] and not suffixes["pictures"]:
+    others = suffixes["pictures"] + suffixes[".arrow"]
+    if suffixes[".tar"] and not others:
         return Format.WEBDATASET
-    if suffixes[".parquet"] and not suffixes["pictures"]:
-        return Format.PARQUET
-    if suffixes["pictures"] and root.is_dir() and not suffixes[".tar"] and _is_files_mode(root, tables):
+    if (suffixes[".parquet"] or suffixes[".arrow"]) and not suffixes["pictures"] and not suffixes[".tar"]:
+        return _of_tables(root, tables, suffixes[".arrow"])
+    if (
+        suffixes["pictures"]
+        and root.is_dir()
+        and not suffixes[".tar"]
+        and not suffixes[".arrow"]
+        and _is_files_mode(root, tables)
+    ):
         return Format.FOLDER
     seen = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(8) if count)
     raise DatasetError(

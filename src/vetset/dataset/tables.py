@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vetset.dataset.arrays import compacted, is_list
 from vetset.dataset.columns import python_values
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
@@ -19,36 +20,41 @@ WRITE_ROWS = 1 << 20
 
 
 @contextmanager
-def decoded(where: str) -> Iterator[None]:
+def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
     """Turn Arrow's errors into a `DatasetError` that names the shard; Arrow's own text may repeat values."""
     try:
         with readable(where):
             yield
-    except pa.ArrowMemoryError:
+    except (pa.ArrowMemoryError, MemoryError):
         # Arrow reads by rows: one long value that a dictionary repeats makes gigabytes of a file of kilobytes.
         raise DatasetError(
-            "reading the parquet file takes more memory than there is",
+            f"reading the {kind} file takes more memory than there is",
             where=where,
             todo="It was damaged or made to do that; look at it by hand. The others are not affected.",
         ) from None
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"the parquet file is damaged ({type(error).__name__})",
+            f"the {kind} file is damaged ({type(error).__name__})",
             where=where,
             todo="Fetch or build this file again; the others are not affected.",
         ) from None
 
 
 @contextmanager
-def open_table(source: Path | bytes, where: str) -> Iterator[Any]:
+def open_table(source: Path | bytes, where: str, *, buffer: int = 0) -> Iterator[Any]:
     """Open a parquet file, or the bytes of one.
+
+    Args:
+        source: where it lies, or what it holds.
+        where: shard, for errors.
+        buffer: bytes of a column that are read at a time; 0 reads a row group's column whole.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
     with decoded(where):
         place = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb")
-        with place, pq.ParquetFile(place, page_checksum_verification=True) as table:
+        with place, pq.ParquetFile(place, page_checksum_verification=True, buffer_size=buffer) as table:
             yield table
 
 
@@ -67,23 +73,30 @@ def column_names(table: Any) -> list[str]:
     return list(table.schema_arrow.names)
 
 
-def _values(batch: Any) -> list[dict[str, Any]]:
+def row_values(batch: Any) -> list[dict[str, Any]]:
     """Rows as Python values; times as text, because Python's own stop at microseconds."""
     columns = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_duration(column.type):
-            columns[name] = column.cast(pa.int64()).to_pylist()
-        elif pa.types.is_temporal(column.type) and not pa.types.is_interval(column.type):
-            columns[name] = column.cast(pa.string()).to_pylist()
-        elif _has_nanoseconds(column.type):
-            columns[name] = [str(value) for value in column]
-        else:
-            columns[name] = python_values(column)
+        legible = _legible(column.type)
+        columns[name] = python_values(column if legible == column.type else column.cast(legible))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _has_nanoseconds(kind: Any) -> bool:
-    return pa.types.is_nested(kind) and "[ns" in str(kind)
+def _legible(kind: Any) -> Any:
+    """A type with texts in the place of times, and numbers in that of durations, at any depth."""
+    if pa.types.is_duration(kind):
+        return pa.int64()
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_legible(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_legible(kind.key_type), _legible(kind.item_type))
+    if not is_list(kind):
+        return kind
+    items = kind.value_field.with_type(_legible(kind.value_type))
+    size = kind.list_size if pa.types.is_fixed_size_list(kind) else -1
+    return pa.large_list(items) if pa.types.is_large_list(kind) else pa.list_(items, size)
 
 
 def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict[str, Any]]:
@@ -102,7 +115,7 @@ def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict
             before = first
             for batch in table.iter_batches(batch_size=8192, row_groups=[number]):
                 here = inside[(inside >= first) & (inside < first + len(batch))]
-                picked.update(zip(here.tolist(), _values(batch.take(pa.array(here - first))), strict=True))
+                picked.update(zip(here.tolist(), row_values(batch.take(pa.array(here - first))), strict=True))
                 first += len(batch)
             check_rows(first - before, count, where)
         else:
@@ -127,7 +140,24 @@ def _writer_settings(table: Any) -> dict[str, Any]:
         "use_dictionary": dictionary or False,
         "use_deprecated_int96_timestamps": "INT96" in kinds,
         "store_schema": b"ARROW:schema" in (metadata.metadata or {}),
+        # The items of lists keep the name that they were read under, which differs between writers.
+        "use_compliant_nested_type": False,
     }
+
+
+@contextmanager
+def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[Any]:
+    """A `ParquetWriter` that repeats what the writer of `table` chose; ask for it only after reading from `table`.
+
+    Raises:
+        OutputError: the target cannot be written.
+    """
+    settings = _writer_settings(table)
+    with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
+        if not settings["store_schema"] and schema.metadata:
+            # Arrow's writer leaves all metadata out where it is not to store its own schema among them.
+            writer.add_key_value_metadata(schema.metadata)
+        yield writer
 
 
 def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
@@ -156,14 +186,13 @@ def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, wh
         schema = table.schema_arrow
         # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         next(table.iter_batches(batch_size=1), None)
-        settings = _writer_settings(table)
-        with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
+        with table_writer(table, target, schema, where) as writer:
             first = 0
             for batch in _grouped_batches(table, where):
                 part = keep[first : first + len(batch)]
                 first += len(batch)
                 if part.any():
-                    rows = pa.Table.from_batches([batch.filter(pa.array(part))], schema)
+                    rows = pa.Table.from_batches([compacted(batch.filter(pa.array(part)))], schema)
                     writer.write_table(rows, row_group_size=len(batch))
             check_rows(first, table.metadata.num_rows, where)
 

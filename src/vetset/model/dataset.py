@@ -11,6 +11,7 @@ class Format(StrEnum):
     FOLDER = "folder"
     WEBDATASET = "webdataset"
     PARQUET = "parquet"
+    HUGGINGFACE = "huggingface"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vetset.case.manifest import revision_digest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys, write_part
-from vetset.dataset.formats import format_of
+from vetset.dataset.formats import complete, format_of
 from vetset.dataset.reading import ColumnBatch
 from vetset.engine.outcome import Done, Engine
 from vetset.model.canonical import canonical_json
@@ -342,6 +342,9 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         reporter.finished()
         if job.keep_list:
             _join_kept(tasks, folder)
+        else:
+            changed = {shard.uri for shard in cleaned if shard.dropped}
+            complete(job.shards[0].format, job.root, job.shards, folder, changed)
         embeddings = _embeddings_of(job, order)
         if embeddings is not None:
             dropped = [key for shard in cleaned for key in shard.dropped]

@@ -1,0 +1,294 @@
+"""The two files in which `datasets` keeps rows, parquet and Arrow IPC streams, read and written in small batches.
+
+Pictures are large and rows are many, so a batch is bounded by bytes. A parquet column is read a page at a time, not a
+row group at a time. A stream is mapped where the place can be mapped: Arrow then takes values from where they lie, and
+only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass.
+"""
+
+import mmap
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from vetset.dataset.arrays import compacted
+from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
+from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
+from vetset.model.errors import DatasetError
+
+MAX_ROWS = 128
+"""Rows of a batch, at most."""
+BATCH_BYTES = 32 << 20
+"""Bytes of a batch, about: by the mean of its row group or record batch."""
+WORST_BYTES = 1 << 30
+"""Bytes of a batch even if every value of it were as long as the whole row group (a dictionary can do that)."""
+GROUP_BYTES = 128 << 20
+"""A row group of a copy ends here, even if the one it comes from went on."""
+
+Update = Callable[[Any], None]
+
+
+def batch_rows(size: int, rows: int) -> int:
+    """How many rows of a stretch of `rows` that takes `size` bytes are held at once."""
+    mean = max(1, size // max(1, rows))
+    return max(1, min(MAX_ROWS, BATCH_BYTES // mean, WORST_BYTES // max(1, size)))
+
+
+class RowFile(Protocol):
+    """An open file of rows; `batches` goes through it once."""
+
+    schema: Any
+    stretch: int
+    """Number of the row group or record batch that the latest batch came from."""
+
+    def batches(
+        self, columns: Sequence[str] | None, picked: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Row of the first row of each batch, and the batch.
+
+        Args:
+            columns: names of the columns that are needed; None for all.
+            picked: rows that are needed; batches without any may be left out. None for all.
+        """
+        ...
+
+    def count(self) -> int:
+        """Number of rows."""
+        ...
+
+    def writer(self, target: Path, schema: Any, where: str) -> Any:
+        """A context that gives a function to append batches to a new file of the same kind; after reading only."""
+        ...
+
+
+def _holds(picked: Any | None, first: int, count: int) -> bool:
+    return picked is None or bool(np.searchsorted(picked, first) < np.searchsorted(picked, first + count))
+
+
+def _sorted(picked: Collection[int] | None) -> Any | None:
+    return None if picked is None else np.array(sorted(picked), np.int64)
+
+
+class _Parquet:
+    def __init__(self, table: Any, stream: BinaryIO, size: int, update: Update | None, where: str) -> None:
+        self.schema = table.schema_arrow
+        self.stretch = 0
+        self._table = table
+        self._stream = stream
+        self._size = size
+        self._update = update
+        self._where = where
+
+    def _digest_to(self, end: int) -> None:
+        if self._update is not None:
+            for chunk in read_range(self._stream, self._stream.tell(), end, self._where):
+                self._update(chunk)
+
+    def count(self) -> int:
+        return int(self._table.metadata.num_rows)
+
+    def batches(
+        self, columns: Sequence[str] | None, picked: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        metadata, wanted = self._table.metadata, _sorted(picked)
+        # A column is needed to count rows by.
+        names = None if columns is None else list(columns) or self.schema.names[:1]
+        first = 0
+        for group in range(metadata.num_row_groups):
+            # Groups are about equally long: what the decoder asks for next is in memory, or nearly so.
+            self._digest_to(self._size * (group + 1) // metadata.num_row_groups)
+            self.stretch, start, about = group, first, metadata.row_group(group)
+            if not _holds(wanted, first, about.num_rows):
+                first += about.num_rows
+                continue
+            rows = batch_rows(about.total_byte_size, about.num_rows)
+            for batch in self._table.iter_batches(batch_size=rows, row_groups=[group], columns=names):
+                yield first, batch if names is None else batch.select(names)
+                first += len(batch)
+            check_rows(first - start, about.num_rows, self._where)
+        self._digest_to(self._size)
+        check_rows(first, metadata.num_rows, self._where)
+
+    @contextmanager
+    def writer(self, target: Path, schema: Any, where: str) -> Iterator[Callable[[Any, int], None]]:
+        pieces: list[Any] = []
+        state = {"group": 0, "bytes": 0}
+        with table_writer(self._table, target, schema, where) as sink:
+
+            def flush() -> None:
+                if pieces:
+                    table = pa.Table.from_batches(pieces, schema)
+                    sink.write_table(table, row_group_size=max(1, table.num_rows))
+                pieces.clear()
+                state["bytes"] = 0
+
+            def append(batch: Any, group: int) -> None:
+                if group != state["group"] or state["bytes"] >= GROUP_BYTES:
+                    flush()
+                state["group"] = group
+                state["bytes"] += batch.nbytes
+                pieces.append(compacted(batch))
+
+            yield append
+            flush()
+
+
+class _Forward:
+    """What Arrow reads a stream through: never more than there is is asked for, and all that passes is digested."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO, size: int, update: Update | None) -> None:
+        self._stream = stream
+        self._size = size
+        self._update = update
+        self._position = 0
+        self._mapped = _mapped(stream, size)
+        self.ended_early = False
+
+    def read(self, count: int = -1) -> Any:
+        """The next bytes, as a view of the file where it is mapped."""
+        left = self._size - self._position
+        if not 0 <= count <= left:
+            # Only a stream whose end mark is missing, or a message that claims too much, leads here.
+            self.ended_early, count = True, left
+        if self._mapped is not None:
+            data: Any = self._mapped[self._position : self._position + count]
+        else:
+            data = self._stream.read(count)
+        self._position += len(data)
+        if self._update is not None:
+            self._update(data)
+        return data
+
+    def rest(self) -> int:
+        """Read on to the end of the file; how many bytes that were."""
+        start = self._position
+        while self._position < self._size and len(self.read(min(CHUNK, self._size - self._position))):
+            pass
+        return self._position - start
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        """Whoever opened the file closes it."""
+
+
+def _mapped(stream: BinaryIO, size: int) -> memoryview | None:
+    """The file in memory, page by page as it is looked at; None where it lies in no file of this machine."""
+    try:
+        return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _damaged(problem: str, where: str, expected: str | None = None) -> DatasetError:
+    todo = "Fetch or build this file again; the others are not affected."
+    return DatasetError(problem, expected=expected, where=where, todo=todo)
+
+
+class _Stream:
+    def __init__(self, source: _Forward, size: int, where: str) -> None:
+        self._source = source
+        self._size = size
+        self._where = where
+        self._reader = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
+        self.schema = self._reader.schema
+        self.stretch = 0
+
+    def _record_batches(self) -> Iterator[Any]:
+        try:
+            while True:
+                batch = self._reader.read_next_batch()
+                if batch.num_rows > 8 * self._size:
+                    raise _damaged("a record batch claims more rows than its file has bits", self._where)
+                yield batch
+        except StopIteration:
+            pass
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # Arrow's own word for a message that holds less than it says, or than its file does.
+            raise _damaged("the Arrow stream is truncated or damaged", self._where) from None
+        if self._source.ended_early:
+            raise _damaged("the Arrow stream is truncated", self._where, "an end mark behind the last record batch")
+        if self._source.rest():
+            raise _damaged("there are bytes behind the end of the Arrow stream", self._where)
+
+    def count(self) -> int:
+        return sum(batch.num_rows for batch in self._record_batches())
+
+    def batches(
+        self, columns: Sequence[str] | None, picked: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        wanted = _sorted(picked)
+        first = 0
+        for number, whole in enumerate(self._record_batches()):
+            self.stretch = number
+            batch = whole if columns is None else whole.select(columns)
+            # Nothing in a stream was looked at yet: lengths and places in it are whatever somebody wrote there.
+            batch.validate(full=True)
+            rows = batch_rows(batch.get_total_buffer_size(), batch.num_rows)
+            for start in range(0, batch.num_rows, rows):
+                part = batch.slice(start, rows)
+                if _holds(wanted, first, len(part)):
+                    yield first, part
+                first += len(part)
+
+    @contextmanager
+    def writer(self, target: Path, schema: Any, where: str) -> Iterator[Callable[[Any, int], None]]:
+        with writable(where), pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, schema) as sink:
+
+            def append(batch: Any, _number: int) -> None:
+                sink.write_batch(compacted(batch))
+
+            yield append
+
+
+def is_stream(uri: str) -> bool:
+    """Whether a file of rows is an Arrow stream, by its suffix; it is parquet otherwise."""
+    return suffix_of(uri) == "arrow"
+
+
+def _with_columns(file: RowFile, where: str) -> RowFile:
+    """The file, unless its rows hold nothing at all: they could not be told apart, or counted."""
+    if not file.schema.names:
+        raise _damaged("the table has no columns", where)
+    return file
+
+
+@contextmanager
+def open_rows(path: Path, where: str, update: Update | None = None) -> Iterator[RowFile]:
+    """Open a parquet file or an Arrow stream for one pass over its rows.
+
+    Args:
+        path: the file.
+        where: its uri, for errors; its suffix says what it is.
+        update: is given all bytes of the file, in order, until `batches` is exhausted.
+
+    Raises:
+        DatasetError: it is damaged, truncated, or not what its suffix says.
+    """
+    with open_plain(path, where) as (stream, size):
+        if not is_stream(where):
+            with open_table(path, where, buffer=CHUNK) as table:
+                yield _with_columns(_Parquet(table, stream, size, update, where), where)
+            return
+        if not size:
+            raise _damaged("the file is empty", where, "an Arrow stream")
+        with decoded(where, "Arrow"):
+            try:
+                file: RowFile = _Stream(_Forward(stream, size, update), size, where)
+            except pa.ArrowInvalid:
+                raise _damaged("this is no Arrow stream", where, "what `datasets` writes (.arrow)") from None
+            yield _with_columns(file, where)
