@@ -38,7 +38,7 @@ from vetset.store.store import ScanNote, Store
 
 
 def _request(
-    dataset: tuple[Path, Format, list[Shard]],
+    dataset: tuple[str, Format, list[Shard]],
     *,
     policy: Policy,
     mapping: ColumnMapping,
@@ -50,7 +50,7 @@ def _request(
 ) -> Request:
     root, chosen, shards = dataset
     return Request(
-        root=str(root),
+        root=root,
         format=chosen.value,
         dataset_stamp=stamp_of_shards(shards),
         mapping=asdict(mapping),
@@ -80,7 +80,7 @@ def scan(
     """Bring the signals of every record into a store. Needs no list and no key.
 
     Args:
-        dataset: a folder, a .tar or a .parquet file.
+        dataset: a folder, a .tar or a .parquet file, or the address of one (docs/remote.md).
         store: where signals are kept.
         policy: what is computed, or a TOML file of it.
         columns: which columns mean what, where their names do not say it.
@@ -191,7 +191,7 @@ def match(
         checked = _policy_of_scan(load_policy(policy), note)
         request = replace(
             _request(
-                (Path(note.root), Format(note.format), []),
+                (note.root, Format(note.format), []),
                 policy=checked,
                 mapping=ColumnMapping(**note.mapping),
                 lists=opened,
@@ -229,7 +229,7 @@ def audit(
     """Scan, match, look for neighbours of what is confirmed, seal. Running it again goes on, or finds it done.
 
     Args:
-        dataset: a folder, a .tar or a .parquet file.
+        dataset: a folder, a .tar or a .parquet file, or the address of one (docs/remote.md).
         lists: names of lists in the vault, or lists.
         seal_to: public keys (or their files) of those who may open the findings.
         out: the audit's folder.
@@ -256,7 +256,7 @@ def audit(
     require_outside(root, Path(out), place)
     embedder_id = load_embedder(embedder).id if embedder else ""
     request = _request(
-        (root, chosen, shards),
+        (str(root), chosen, shards),
         policy=load_policy(policy),
         mapping=mapping,
         lists=opened,

@@ -7,6 +7,7 @@ import typer
 
 from vetset.cli.options import (
     Columns,
+    Dataset,
     Embedder,
     Format,
     Json,
@@ -76,7 +77,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool) -> None:
 
 
 def command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    dataset: Dataset,
     lists: Lists,
     seal_to: SealTo,
     out: Annotated[Path, typer.Option("--out", help="The audit's folder; the same one goes on.", show_default=False)],

@@ -36,6 +36,14 @@ Columns = Annotated[
         show_default=False,
     ),
 ]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, a .tar or a .parquet file; or the address of one, read-only: s3://, gs://, abfs://, "
+        "hf://datasets/, https:// (docs/remote.md).",
+        show_default=False,
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option("--format", help="folder, webdataset or parquet, where it cannot be told.", show_default=False),

@@ -32,6 +32,7 @@ from vetset.dataset.places import (
     list_folder,
     open_plain,
     place,
+    place_found,
     read_range,
     readable,
     stamp_of,
@@ -44,6 +45,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import Reason
+from vetset.storage.remote import Place, Remote
 
 SHARD_RECORDS = 1000
 _URI = re.compile(r"(.+)#(\d{1,9})(?:of(\d{1,9}))?", re.DOTALL)
@@ -124,20 +126,23 @@ def _shard_count(groups: list[_Group]) -> int:
 
 
 @lru_cache(maxsize=2)
-def _listed(base: Path, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
+def _listed(base: Place, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
     # A folder of many shards is listed once, not once for each; its time is part of the key.
     return _dealt(_grouped(list_folder(base, folder)[0]), shards)
 
 
-def _groups_of(root: Path, shard: Shard) -> list[_Group]:
+def _groups_of(root: Place, shard: Shard) -> list[_Group]:
     form = _URI.fullmatch(shard.uri)
     number, shards = (int(form[2]), int(form[3] or 1)) if form else (1, 1)
     if form is None or number >= shards:
         raise DatasetError("a shard's uri names no part of a folder", todo="Scan the dataset again.")
     path = place(root, form[1])
+    folder = "" if form[1] == "." else form[1]
+    if isinstance(path, Remote):  # a store says of a folder nothing by which a listing could be kept
+        return _dealt(_grouped(list_folder(base_of(root), folder)[0]), shards)[number]
     with readable(shard.uri):
         mtime = path.stat().st_mtime_ns
-    return _listed(base_of(root), "" if form[1] == "." else form[1], shards, mtime)[number]
+    return _listed(base_of(root), folder, shards, mtime)[number]
 
 
 def _printable(uri: str) -> str:
@@ -150,7 +155,7 @@ class FolderFormat:
 
     name = Format.FOLDER
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """Shards of every folder that has pictures, sorted by uri.
 
         Raises:
@@ -158,12 +163,12 @@ class FolderFormat:
         """
         return sorted(shard for shard, _ in self._claims(root))
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard; a cleaned copy does not have them."""
         claimed = {found.uri for _, files in self._claims(root) for found in files}
         return sorted(_printable(found.uri) for found in walk_files(root) if found.uri not in claimed)
 
-    def _claims(self, root: Path) -> Iterator[tuple[Shard, list[Found]]]:
+    def _claims(self, root: Place) -> Iterator[tuple[Shard, list[Found]]]:
         if not root.is_dir():
             raise DatasetError("there is no folder of pictures at this place", where=root.name, todo="Check the path.")
         waiting = [""]
@@ -179,12 +184,12 @@ class FolderFormat:
                 if held:
                     yield Shard(uri, Format.FOLDER, sum(found.size for found in held), stamp_of(held)), held
 
-    def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
+    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
         """The folder's pictures, by stem and name."""
         return Reading(_pass(root, shard, mapping))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records, with JSON values and captions in `fields.columns`.
 
@@ -201,7 +206,7 @@ class FolderFormat:
 
     def identities(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> Iterator[bytes]:
@@ -215,7 +220,7 @@ class FolderFormat:
 
     def siblings(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> NDArray[np.int64]:
@@ -225,7 +230,7 @@ class FolderFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -252,8 +257,8 @@ class FolderFormat:
             if kept:
                 staying.update((found.uri, found) for found in group.files_of(picture))
         place(out, shard.uri.rpartition("#")[0]).mkdir(parents=True, exist_ok=True)
-        for uri in staying:
-            copy_file(place(root, uri), out, uri, where=shard.uri)
+        for uri, found in staying.items():
+            copy_file(place_found(root, found), out, uri, where=shard.uri)
 
 
 def _numbered(groups: list[_Group]) -> Iterator[tuple[int, _Group, int]]:
@@ -268,10 +273,10 @@ def _limit(uri: str) -> int:
     return MAX_TEXT if suffix_of(uri) == "json" else MAX_COLUMN
 
 
-def _content(root: Path, file: Found, where: str) -> tuple[bytes | None, bytes]:
+def _content(root: Place, file: Found, where: str) -> tuple[bytes | None, bytes]:
     """Content (None if it is more than is held) and SHA-256 of it, in one pass."""
     digest = hashlib.sha256()
-    with open_plain(place(root, file.uri), where) as (stream, size):
+    with open_plain(place_found(root, file), where) as (stream, size):
         held: list[bytes] | None = [] if size <= _limit(file.uri) else None
         for chunk in read_range(stream, 0, size, where):
             digest.update(chunk)
@@ -280,7 +285,7 @@ def _content(root: Path, file: Found, where: str) -> tuple[bytes | None, bytes]:
     return None if held is None else b"".join(held), digest.digest()
 
 
-def _stored(root: Path, file: Found, where: str) -> bytes:
+def _stored(root: Place, file: Found, where: str) -> bytes:
     return framed(os.fsencode(file.uri)) + _content(root, file, where)[1]
 
 
@@ -325,7 +330,7 @@ def _record(
     return Record(row, _printable(uri), image, fields)
 
 
-def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
+def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     whole = hashlib.sha256(b"folder\0")
     row = 0
     for group in _groups_of(root, shard):

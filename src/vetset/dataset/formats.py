@@ -11,53 +11,54 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
 from vetset.dataset.folder import FolderFormat
 from vetset.dataset.parquet import ParquetFormat
-from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, suffix_of, walk_files
+from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, readable, suffix_of, walk_files
 from vetset.dataset.reading import ColumnBatch, Reading
 from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
+from vetset.storage.remote import Place
 
 
 class DatasetFormat(Protocol):
-    """What every format can do. Roots are local folders, or one `.tar` or `.parquet` file."""
+    """What every format can do. Roots are folders, local or behind an address, or one `.tar` or `.parquet` file."""
 
     @property
     def name(self) -> Format:
         """Which format it is."""
         ...
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """The shards below a root, sorted by uri."""
         ...
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files below a root that belong to no shard: they are neither audited nor copied."""
         ...
 
     def read(
-        self, root: Path, shard: Shard, mapping: ColumnMapping
+        self, root: Place, shard: Shard, mapping: ColumnMapping
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
         """One pass over a shard; rows count from 0 without a gap."""
         ...
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records with all their columns; rows that do not exist are absent."""
         ...
 
-    def identities(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
+    def identities(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
         """SHA-256 (32 bytes) over everything that is stored of each record, in order."""
         ...
 
-    def siblings(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
+    def siblings(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
         """int64 (records,): records with equal numbers share sidecars, which go only when the last of them goes."""
         ...
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -80,12 +81,13 @@ def format_of(name: Format) -> DatasetFormat:
     return _FORMATS[name]
 
 
-def _is_files_mode(root: Path, tables: list[str]) -> bool:
+def _is_files_mode(root: Place, tables: list[str]) -> bool:
     """Whether every table lies beside a folder of its name, as img2dataset's files mode writes them."""
-    return all((root / uri).with_suffix("").is_dir() for uri in tables)
+    with readable(root.name):
+        return all((root / uri).with_suffix("").is_dir() for uri in tables)
 
 
-def detect(root: Path) -> Format:
+def detect(root: Place) -> Format:
     """The format of what lies at a place, by the files' suffixes.
 
     Raises:
@@ -116,7 +118,7 @@ def detect(root: Path) -> Format:
     )
 
 
-def discover(root: Path, name: Format | None = None) -> list[Shard]:
+def discover(root: Place, name: Format | None = None) -> list[Shard]:
     """The shards of a dataset, sorted by uri.
 
     Args:

@@ -1,11 +1,12 @@
 """Metadata tables without pictures (LAION, Re-LAION, DataComp, COYO): one parquet file is one shard.
 
-Only the mapped columns are decoded. The digest is computed row group by row group, just ahead of the decoder, so that
-the file comes from the disk once however large it is. What a column's name means is `columns`' affair.
+Only the mapped columns are read, and the shard's digest is over them and the footer (`extents`), row group by row group
+just behind the decoder, so that they come from the disk, or from afar, once. What a column's name means is `columns`'
+affair.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from vetset.dataset.columns import (
     unhex_column,
     url_strings,
 )
+from vetset.dataset.extents import Extents
 from vetset.dataset.identity import row_identities
 from vetset.dataset.places import (
-    CHUNK,
     belongs_to_embeddings,
     copy_file,
     new_file,
@@ -42,6 +43,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, Reason
+from vetset.storage.remote import Place
 
 BATCH_ROWS = 1 << 16
 
@@ -51,7 +53,7 @@ class ParquetFormat:
 
     name = Format.PARQUET
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """One shard for every `.parquet` below the root, sorted by uri.
 
         Raises:
@@ -64,17 +66,17 @@ class ParquetFormat:
             if not belongs_to_embeddings(root, found)
         )
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard; a cleaned copy does not have them."""
         claimed = {shard.uri for shard in self.discover(root)}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def read(self, root: Path, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
+    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
         """Keys, addresses and stated digests in batches of at most 65,536 rows."""
         return Reading(_batches(place(root, shard.uri), shard, mapping))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some rows with all their columns; there is never a picture (`metadata_only`).
 
@@ -93,7 +95,7 @@ class ParquetFormat:
 
     def identities(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> Iterator[bytes]:
@@ -108,7 +110,7 @@ class ParquetFormat:
 
     def siblings(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> NDArray[np.int64]:
@@ -118,7 +120,7 @@ class ParquetFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -169,30 +171,21 @@ def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
     return roles
 
 
-def _batches(path: Path, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
-    digest = hashlib.sha256(b"parquet\0")
+def _batches(path: Place, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
+    digest = hashlib.sha256(b"parquet columns\0")
     first = 0
     with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri) as table:
         roles = _roles(table, mapping, shard.uri)
-        groups = table.metadata.num_row_groups
-        for group in range(groups):
-            # Groups are about equally long: what the decoder asks for next is in memory, or nearly so.
-            _digest_to(stream, size * (group + 1) // groups, digest.update)
-            chosen = sorted(set(roles.values()))
+        chosen = sorted(set(roles.values()))
+        extents = Extents(path, stream, size, table, columns=chosen, where=shard.uri)
+        digest.update(extents.footer())
+        for group in range(table.metadata.num_row_groups):
             for batch in table.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=chosen):
                 yield _column_batch(batch, roles, first, shard.uri)
                 first += len(batch)
-        _digest_to(stream, size, digest.update)
+            digest.update(extents.group(group))
         check_rows(first, table.metadata.num_rows, shard.uri)
     return Outcome(digest.hexdigest(), first)
-
-
-def _digest_to(stream: Any, end: int, update: Callable[[bytes], None]) -> None:
-    while (left := end - stream.tell()) > 0:
-        chunk = stream.read(min(left, CHUNK))
-        if not chunk:
-            raise DatasetError("the file became shorter while it was read", todo="Run again.")
-        update(chunk)
 
 
 def _keys(batch: Any, column: Any | None, first: int, where: str) -> Any:

@@ -28,6 +28,8 @@ from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
 from vetset.stage.space import Space, computed_space, precomputed_space
+from vetset.storage.address import place_of
+from vetset.storage.remote import Place
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Scanned, Store
 
@@ -48,7 +50,7 @@ class Job:
     """
 
     request: Request
-    root: Path | None
+    root: Place | None
     shards: Sequence[Shard]
     mapping: ColumnMapping
     lists: Sequence[HashList]
@@ -82,7 +84,7 @@ def record_table(store: Store, manifest: Manifest) -> RecordTable:
 def space_of(request: Request, embeddings: Path | None, store: Store, table: RecordTable) -> Space | None:
     """Where neighbours are searched, or None if the audit has no embeddings."""
     if embeddings is not None:
-        return precomputed_space(embeddings, table, Path(request.root))
+        return precomputed_space(embeddings, table, place_of(request.root))
     return computed_space(store, table) if request.embedder else None
 
 
@@ -244,7 +246,7 @@ def run_audit(job: Job, manifest: Manifest, *, engine: Engine, embedder_id: str,
         embedder_id: id of the model, or empty.
         reporter: told of each finished shard.
     """
-    root = Path(job.request.root)
+    root = Path(job.request.root) if job.root is None else job.root
     with Store(Path(job.request.store)) as store:
         result = scan(
             root,

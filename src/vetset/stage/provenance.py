@@ -6,7 +6,6 @@ have changed since, or whose shard is gone, is sealed all the same and says so.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from vetset.case.findings import Provenance
 from vetset.dataset.columns import ColumnMapping
@@ -16,6 +15,7 @@ from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
+from vetset.storage.remote import Place
 from vetset.store.part import Part
 from vetset.store.records import RecordTable
 
@@ -53,7 +53,7 @@ def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record |
 def provenance(
     records: Collection[RecordId],
     table: RecordTable,
-    root: Path | None,
+    root: Place | None,
     shards: Sequence[Shard],
     mapping: ColumnMapping,
 ) -> tuple[Provenance, ...]:

@@ -14,11 +14,13 @@ from vetset.case.manifest import ListUse, Manifest, RecheckNote, Request, write_
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, ListError, UsageError
+from vetset.model.errors import DatasetError, ListError, MissingExtraError, UsageError
 from vetset.model.hashlist import UNKNOWN, HashList
 from vetset.stage.audit import ledger_of, match_store, record_table
 from vetset.stage.provenance import provenance
 from vetset.stage.request import list_uses
+from vetset.storage.address import root_of
+from vetset.storage.remote import Place
 from vetset.store.store import Store
 
 
@@ -81,12 +83,12 @@ def news(manifest: Manifest, lists: Sequence[HashList]) -> list[HashList]:
     return fresh
 
 
-def _dataset(request: Request) -> tuple[Path | None, list[Shard]]:
-    """The dataset if it is still there; what is found without it is sealed unchecked."""
-    root = Path(request.root)
+def dataset_if_there(request: Request) -> tuple[Place | None, list[Shard]]:
+    """The dataset if it is still there and can be read from here; what is found without it is sealed unchecked."""
     try:
+        root = root_of(request.root)
         return (root, discover(root, Format(request.format))) if root.exists() else (None, [])
-    except DatasetError:
+    except (DatasetError, MissingExtraError):
         return None, []
 
 
@@ -102,7 +104,7 @@ def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Sto
     request = manifest.request
     table = record_table(store, manifest)
     matched = match_store(table, lists, request.policy)
-    root, shards = _dataset(request)
+    root, shards = dataset_if_there(request)
     records = {match.record for match in matched.matches}
     found = provenance(records, table, root, shards, ColumnMapping(**request.mapping))
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"

@@ -23,6 +23,7 @@ from vetset.signal.fingerprint import SIGNAL_VERSIONS
 from vetset.stage.pictured import Asked, append_records
 from vetset.stage.progress import Reporter
 from vetset.stage.tabled import append_columns
+from vetset.storage.remote import Place
 from vetset.store.part import PartWriter
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 
@@ -31,7 +32,7 @@ from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 class ScanTask:
     """Everything a worker needs to scan one shard; plain values, so that it can travel."""
 
-    root: Path
+    root: Place
     shard: Shard
     mapping: ColumnMapping
     policy: ScanPolicy
@@ -93,7 +94,7 @@ class ScanResult:
     reused: int
 
     def note(  # noqa: PLR0917  two callers
-        self, root: Path, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
+        self, root: Place, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
     ) -> ScanNote:
         """What the store remembers of this scan."""
         failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
@@ -101,7 +102,7 @@ class ScanResult:
 
 
 def scan(
-    root: Path,
+    root: Place,
     shards: Sequence[Shard],
     *,
     store: Store,

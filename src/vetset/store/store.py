@@ -33,7 +33,7 @@ from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
 from vetset.store.whole import are_whole
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 LIFETIME_DAYS = 90
 """How long a store should be kept at most; stated in it, so that whoever finds one knows."""
 
