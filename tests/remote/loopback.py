@@ -77,7 +77,8 @@ class S3Between:
         fault = self.faults.of(method, path) if environ.get("HTTP_USER_AGENT", "").find("test-writer") < 0 else ""
         if fault.startswith("error"):
             start_response(f"{fault.split()[1]} Trouble", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>Trouble</Code><Message>secret place /inside</Message></Error>"]
+            text = b"<Error><Code>Trouble</Code><Message>secret place /inside</Message></Error>"
+            return [] if method == "HEAD" else [text]
         body = b"".join(self.application(environ, start_response))
         if fault == "slow":
             time.sleep(1.5)

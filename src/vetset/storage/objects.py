@@ -41,7 +41,8 @@ def _status(error: BaseException | None) -> int | None:
             told = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
             told = getattr(response, "status_code", None) or getattr(error, "status_code", None)
-        told = told or getattr(error, "status", None) or getattr(error, "code", None)
+        if type(error).__module__.startswith("gcsfs"):  # elsewhere a `code` may be a parser's own
+            told = told or getattr(error, "code", None)
         if isinstance(told, int) and 100 <= told < 600:
             return told
         error = error.__cause__ or error.__context__

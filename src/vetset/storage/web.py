@@ -219,7 +219,10 @@ class Web:
                 )
             _check_same(answer, seen, start, end, partial_=answer.status == 206)
             with _passing():
-                return bytes(answer.read(end - start))
+                data = bytes(answer.read(end - start))
+            if len(data) != end - start:
+                raise TransientError(errno.EIO, "the connection ended before the object did")
+            return data
         finally:
             answer.close() if answer.length_remaining else answer.release_conn()
 
