@@ -6,8 +6,8 @@ import pytest
 import small
 import vetset
 from vetset.engine.local import LocalEngine
-from vetset.model.errors import DatasetError
 from vetset.model.dataset import Format
+from vetset.model.errors import DatasetError
 from vetset.storage import transfer
 from vetset.store.store import Store
 
@@ -17,7 +17,6 @@ PASSING = pytest.mark.parametrize("fault", ["error 500", "error 503", "drop"])
 def stored(root, store, **options):
     note = vetset.scan(root, store=store, engine=small.HERE, **options)
     return Store(store).digest(), dict(note.failed)
-
 
 
 def failures(root, out, custodian):
@@ -32,7 +31,9 @@ def local(roots, tmp_path):
 
 @PASSING
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_passes_is_tried_again_on_s3(roots, bucket, tmp_path, local, fault, method):
+def test_what_passes_is_tried_again_on_s3(  # noqa: PLR0917  fixtures
+    roots, bucket, tmp_path, local, fault, method
+):
     address = bucket.upload(roots / "webdataset")
     bucket.plan(loopback.first_times(fault, times=2, method=method))
     assert stored(address, tmp_path / "s3") == local
@@ -59,8 +60,8 @@ def test_what_does_not_pass_costs_the_shard_and_no_other(roots, bucket, custodia
     assert not errors
 
 
-def test_a_pass_that_broke_off_goes_on_from_there(roots, on_the_web, tmp_path, local, monkeypatch):
-    monkeypatch.setattr(transfer, "BLOCK", 20_000)
+@pytest.mark.usefixtures("short_blocks")
+def test_a_pass_that_broke_off_goes_on_from_there(roots, on_the_web, tmp_path, local):
     site = on_the_web(roots / "webdataset")
     site.faults = loopback.Faults(loopback.first_times("drop", ending=".tar"))
     assert stored(f"{site.address}/data/files.txt", tmp_path / "web") == local
@@ -127,9 +128,15 @@ def test_a_server_that_states_no_version_is_refused(roots, on_the_web, tmp_path)
         stored(f"{site.address}/data/files.txt", tmp_path / "web")
 
 
-@pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
-def test_an_object_that_is_replaced_on_s3_is_never_mixed(roots, bucket, custodian, tmp_path, monkeypatch, form):
+@pytest.fixture
+def short_blocks(monkeypatch):
+    """Several requests for each object of the small dataset."""
     monkeypatch.setattr(transfer, "BLOCK", 20_000)
+
+
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
+def test_an_object_that_is_replaced_on_s3_is_never_mixed(roots, bucket, custodian, tmp_path, form):
     address = bucket.upload(roots / form.value)
     name = min(path.name for path in (roots / form.value).iterdir())
     data = (roots / form.value / name).read_bytes()
@@ -147,11 +154,9 @@ def test_an_object_that_is_replaced_on_s3_is_never_mixed(roots, bucket, custodia
     assert "changed while it was read" in errors[0]
 
 
+@pytest.mark.usefixtures("short_blocks")
 @pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
-def test_an_object_that_is_replaced_on_the_web_is_never_mixed(
-    roots, on_the_web, custodian, tmp_path, monkeypatch, form
-):
-    monkeypatch.setattr(transfer, "BLOCK", 20_000)
+def test_an_object_that_is_replaced_on_the_web_is_never_mixed(roots, on_the_web, custodian, tmp_path, form):
     site = on_the_web(roots / form.value)
     name = min(path.name for path in (roots / form.value).iterdir())
     site.faults = loopback.Faults(loopback.first_times("drop" if form is Format.WEBDATASET else "", ending=name))

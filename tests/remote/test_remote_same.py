@@ -97,12 +97,41 @@ def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):
 @FORMS
 def test_an_audit_of_s3_finds_what_an_audit_of_the_local_dataset_finds(roots, bucket, audit, form):
     here = audit(form=form)
-    there = audit(bucket.upload(roots / form.value), form=form, out="remote", embeddings=False)
+    there = audit(bucket.upload(roots / form.value), form=form, out="remote", embeddings=False, read_again=True)
     assert small.found(there.findings) == small.found(here.findings)
     assert all(entry.checked for entry in there.findings.provenance)
     told = {entry.record: (entry.url, entry.columns) for entry in here.findings.provenance}
     for entry in there.findings.provenance:
         assert told[entry.record] == (entry.url, entry.columns)
+
+
+@FORMS
+def test_requests_do_not_tell_what_was_found(roots, bucket, audit, form):
+    address = bucket.upload(roots / form.value)
+    asked = []
+    for number, known in enumerate((small.known(), small.stranger())):
+        bucket.log.requests.clear()
+        done = audit(address, form=form, out=f"audit{number}", embeddings=False, lists=[known])
+        asked.append(sorted(bucket.log.requests))
+        assert bool(done.findings.matches) == (number == 0)
+        assert not any(entry.checked or entry.url for entry in done.findings.provenance)
+        vetset.recheck(done.out, lists=[small.second()])
+        assert sorted(bucket.log.requests) == asked[-1]
+    assert asked[0] == asked[1]
+
+
+def test_what_is_read_again_is_read_as_whole_shards(roots, bucket, audit):
+    address = bucket.upload(roots / "webdataset")
+    sizes = {f"/{bucket.name}/data/{path.name}": path.stat().st_size for path in (roots / "webdataset").iterdir()}
+    audit(address, embeddings=False, out="first")
+    bucket.log.requests.clear()
+    audit(address, embeddings=False, store=roots.parent / "first" / "store", out="second", read_again=True)
+    fetched = {}
+    for method, path, asked in bucket.log.requests:
+        if method == "GET" and asked:
+            start, _, end = asked.removeprefix("bytes=").partition("-")
+            fetched.setdefault(path, set()).update(range(int(start), int(end) + 1))
+    assert {path: len(numbers) for path, numbers in fetched.items()} == sizes
 
 
 @FORMS

@@ -223,6 +223,7 @@ def audit(
     store: Path | str | None = None,
     embeddings: Path | str | None = None,
     embedder: str = "",
+    read_again: bool = False,
     engine: Engine | None = None,
     reporter: Reporter | None = None,
 ) -> AuditResult:
@@ -239,6 +240,8 @@ def audit(
         store: where signals are kept; `out`/store if not given.
         embeddings: folder in the layout of clip-retrieval.
         embedder: name or file of a model that computes embeddings instead.
+        read_again: of a remote dataset, fetch the shards with findings once more, so that findings carry address and
+            columns. Whoever keeps the dataset can then see which shards these are.
         engine: where shards are scanned; a process per core if not given.
         reporter: hears of progress.
 
@@ -268,7 +271,7 @@ def audit(
     manifest = begun(Path(out), request, len(format_of(chosen).unclaimed(root)))
     if manifest.state == "sealed":
         return AuditResult(manifest, len(manifest.shards), manifest.problems)
-    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
+    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
     with alone_in(job.out):
         return run_audit(
             job, manifest, engine=engine or LocalEngine(), embedder_id=embedder_id, reporter=reporter or Silent()

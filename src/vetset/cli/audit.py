@@ -89,6 +89,14 @@ def command(
         typer.Option("--embeddings", help="Folder with img_emb/ and metadata/, as clip-retrieval.", show_default=False),
     ] = None,
     embedder: Embedder = "",
+    read_again: Annotated[
+        bool,
+        typer.Option(
+            "--read-again",
+            help="Of a remote dataset, fetch shards with findings once more for their addresses and columns. Whoever "
+            "keeps the dataset can then see which shards these are.",
+        ),
+    ] = False,
     policy: PolicyFile = None,
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
@@ -121,6 +129,7 @@ def command(
         store=store,
         embeddings=embeddings,
         embedder=embedder,
+        read_again=read_again,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
         reporter=progress(as_json=as_json),
     )

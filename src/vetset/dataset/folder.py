@@ -29,6 +29,7 @@ from vetset.dataset.places import (
     Found,
     base_of,
     copy_file,
+    in_order,
     list_folder,
     open_plain,
     place,
@@ -66,6 +67,11 @@ class _Group:
     def files(self) -> list[Found]:
         """Every file of the group, in the order in which they are digested."""
         return [*self.pictures, *self.shared, *(found for own in self.own for found in own)]
+
+    @property
+    def files_to_read(self) -> list[Found]:
+        """The same with the pictures last: what lies beside them is known when a picture is read."""
+        return [*self.files[len(self.pictures) :], *self.pictures]
 
     def files_of(self, picture: int) -> list[Found]:
         """One picture, its own sidecars and the shared ones."""
@@ -333,13 +339,16 @@ def _record(
 def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     whole = hashlib.sha256(b"folder\0")
     row = 0
-    for group in _groups_of(root, shard):
-        beside = {file.uri: _content(root, file, shard.uri) for file in group.files[len(group.pictures) :]}
+    groups = _groups_of(root, shard)
+    files = (file for group in groups for file in group.files_to_read)
+    contents = in_order(root, files, lambda file: _content(root, file, shard.uri))
+    for group in groups:
+        beside = {file.uri: next(contents) for file in group.files_to_read[: -len(group.pictures)]}
         for picture, file in enumerate(group.pictures):
-            image, digest = _content(root, file, shard.uri)
+            image, digest = next(contents)
             whole.update(framed(os.fsencode(file.uri)) + digest)
-            contents = {file.uri: image, **{uri: content for uri, (content, _) in beside.items()}}
-            yield _record(row, group, picture, contents, _fields(group, picture, contents, mapping))
+            held = {file.uri: image, **{uri: content for uri, (content, _) in beside.items()}}
+            yield _record(row, group, picture, held, _fields(group, picture, held, mapping))
             row += 1
         for uri, (_, digest) in beside.items():
             whole.update(framed(os.fsencode(uri)) + digest)

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
@@ -45,6 +46,7 @@ class Found:
     version: str = ""
 
 
+T = TypeVar("T")
 AnyPlace = TypeVar("AnyPlace", Path, Remote, Place)
 
 
@@ -262,6 +264,16 @@ def open_hashed(path: Place, where: str) -> Iterator[tuple[BinaryIO, int, Callab
     with readable(where), _open_pass(path) as (raw, size):
         stream = io.BufferedReader(_Hashing(raw, digest.update), CHUNK)
         yield stream, size, digest.hexdigest
+
+
+def in_order(root: Place, files: Iterable[Found], read: Callable[[Found], T]) -> Iterator[T]:
+    """What `read` gives for each of these files, in their order; remote ones are read some ahead, within a bound."""
+    if not isinstance(root, Remote):
+        yield from map(read, files)
+        return
+    from vetset.storage.transfer import together  # noqa: PLC0415 - its packages are extras
+
+    yield from together((found.size, partial(read, found)) for found in files)
 
 
 @contextmanager

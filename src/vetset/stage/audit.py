@@ -47,6 +47,7 @@ class Job:
         embeddings: folder of precomputed embeddings, or None.
         embedder: name or file of a model, or empty.
         out: the audit's folder.
+        read_again: whether shards of a remote dataset may be fetched once more for what findings carry.
     """
 
     request: Request
@@ -57,6 +58,7 @@ class Job:
     embeddings: Path | None
     embedder: str
     out: Path
+    read_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,8 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
     ledger = ledger_of(job.out, manifest)
-    read = partial(provenance, table=table, root=job.root, shards=job.shards, mapping=job.mapping)
+    asked = job.root if job.read_again or isinstance(job.root, Path) else None
+    read = partial(provenance, table=table, root=asked, shards=job.shards, mapping=job.mapping)
     found = read({match.record for match in matched.matches})
     if job.embeddings is not None or job.request.embedder:
         # Whatever becomes of the search for neighbours, what the lists found is sealed by now.

@@ -14,12 +14,12 @@ from vetset.case.manifest import ListUse, Manifest, RecheckNote, Request, write_
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, ListError, MissingExtraError, UsageError
+from vetset.model.errors import DatasetError, ListError, UsageError
 from vetset.model.hashlist import UNKNOWN, HashList
 from vetset.stage.audit import ledger_of, match_store, record_table
 from vetset.stage.provenance import provenance
 from vetset.stage.request import list_uses
-from vetset.storage.address import root_of
+from vetset.storage.address import place_of
 from vetset.storage.remote import Place
 from vetset.store.store import Store
 
@@ -84,11 +84,12 @@ def news(manifest: Manifest, lists: Sequence[HashList]) -> list[HashList]:
 
 
 def dataset_if_there(request: Request) -> tuple[Place | None, list[Shard]]:
-    """The dataset if it is still there and can be read from here; what is found without it is sealed unchecked."""
+    """The dataset if it is still there; what is found without it is sealed unchecked, as is all of a remote one."""
+    root = place_of(request.root)
     try:
-        root = root_of(request.root)
-        return (root, discover(root, Format(request.format))) if root.exists() else (None, [])
-    except (DatasetError, MissingExtraError):
+        there = isinstance(root, Path) and root.exists()
+        return (root, discover(root, Format(request.format))) if there else (None, [])
+    except DatasetError:
         return None, []
 
 

@@ -228,15 +228,15 @@ class Hub(ObjectStore):
 
     def _range(self, path: str, seen: Seen, start: int, end: int) -> bytes:
         from huggingface_hub import get_session  # noqa: PLC0415 - an extra
-        from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415 - an extra
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415 - an extra
 
         form = _AT_COMMIT.fullmatch(path)
         if form is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such object")
         address = f"{self._files.endpoint}/datasets/{form[1]}/resolve/{form[2]}/{quote(form[3])}"
         headers = {**build_hf_headers(), "Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-        limits = {"timeout": READ_SECONDS, "follow_redirects": True}
-        with get_session().stream("GET", address, headers=headers, **limits) as answer:
+        session = get_session()
+        with session.stream("GET", address, headers=headers, timeout=READ_SECONDS, follow_redirects=True) as answer:
             answer.raise_for_status()
             whole = (start, end) == (0, seen.size)
             told = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-{end - 1}/")
@@ -244,7 +244,12 @@ class Hub(ObjectStore):
                 told if answer.status_code == 206 else whole
             ):  # before the body is read: it may be the whole object
                 raise RemoteError(errno.EPROTO, "the Hub answered with another range than it was asked for")
-            return bytes(answer.read())
+            data = bytearray()
+            for piece in answer.iter_raw():
+                data += piece
+                if len(data) > end - start:
+                    raise RemoteError(errno.EPROTO, "the Hub sends more than it was asked for")
+            return bytes(data)
 
 
 _PLAIN = {"skip_instance_cache": True, "use_listings_cache": False}

@@ -3,17 +3,21 @@
 Every answer is held against the version that was seen first; bytes of two versions of an object are never mixed.
 """
 
+import errno
 import hashlib
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from vetset.storage.remote import Backend, ChangedError, Remote, Seen, TransientError
+from vetset.storage.remote import Backend, ChangedError, Remote, RemoteError, Seen, TransientError
+
+T = TypeVar("T")
 
 BLOCK = 8 << 20
 """Bytes of one request of a pass."""
@@ -21,6 +25,12 @@ AHEAD = 3
 """Blocks that are on their way or waiting while one is used: a pass holds at most (AHEAD + 1) × BLOCK = 32 MiB."""
 NEAR = 1 << 18
 """Bytes that are fetched at least where a file is read here and there; doubled as long as reading goes forward."""
+MAX_EXTENT = 4 << 30
+"""Bytes that one read may ask for: a chunk of a column, or a table beside a tar."""
+TOGETHER = 8
+"""Small objects that are on their way at once."""
+MAX_TOGETHER = 32 << 20
+"""Bytes that they may have together; one alone may have more."""
 ATTEMPTS = 5
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
@@ -37,7 +47,7 @@ def retrying() -> Retrying:
 
 
 def _lost() -> TransientError:
-    return TransientError(5, "the connection ended before the object did")
+    return TransientError(errno.EIO, "the connection ended before the object did")
 
 
 def fetched(place: Remote, start: int, end: int) -> bytes:
@@ -205,6 +215,8 @@ class Ranged(io.RawIOBase):
         return self.read(-1)
 
     def _in_parts(self, start: int, end: int) -> bytes:
+        if end - start > MAX_EXTENT:
+            raise RemoteError(errno.EFBIG, f"more than {MAX_EXTENT} bytes would be held at once")
         cuts = range(start, end, BLOCK)
         if len(cuts) <= 1:
             data = fetched(self._place, start, end)
@@ -228,6 +240,29 @@ class Ranged(io.RawIOBase):
         held = self._in_parts(start, min(start + self._step, self.size))
         self._held = (start, held)
         return held[: end - start]
+
+
+def together(jobs: Iterable[tuple[int, Callable[[], T]]]) -> Iterator[T]:
+    """Results of many small reads in their order, some of them being made ahead.
+
+    Args:
+        jobs: how many bytes each will hold, and the read.
+    """
+    waiting: deque[tuple[int, Future[T]]] = deque()
+    pool = ThreadPoolExecutor(TOGETHER, "vetset-together")
+    try:
+        held = 0
+        for size, job in jobs:
+            while waiting and (len(waiting) >= TOGETHER or held + size > MAX_TOGETHER):
+                done, future = waiting.popleft()
+                held -= done
+                yield future.result()
+            waiting.append((size, pool.submit(job)))
+            held += size
+        while waiting:
+            yield waiting.popleft()[1].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def require_unchanged(place: Remote) -> None:

@@ -155,11 +155,20 @@ class Web:
     conditional = True
     streams = True
 
+    def __init__(self) -> None:
+        self._seen: dict[str, Seen] = {}
+        """What was seen of the files of a list since its root was looked up: one HEAD for each."""
+
     def stat(self, place: Remote) -> Seen | None:
         """Size and entity tag by HEAD; None where the list or the server does not know the object."""
         if place.listing and place.path not in self._names(place):
             return None
-        return retrying()(partial(self._head, place.path))
+        if place.path not in self._seen or not place.listing:
+            seen = retrying()(partial(self._head, place.path))
+            if seen is None or not place.listing:
+                return seen
+            self._seen[place.path] = seen
+        return self._seen[place.path]
 
     def _head(self, path: str) -> Seen | None:
         answer = _asked("HEAD", path, {})
@@ -178,7 +187,8 @@ class Web:
     def is_folder(self, place: Remote) -> bool:
         """Whether the list names something below a place."""
         if place.single is False:
-            _listed.cache_clear()  # a root is looked up: what was read for an earlier one may have changed
+            _listed.cache_clear()  # a root is looked up: what was seen for an earlier one may have changed
+            self._seen.clear()
         return any(path.startswith(f"{place.path}/") for path in self._names(place)) if place.listing else False
 
     def entries(self, place: Remote) -> tuple[dict[str, Seen], list[str]]:
