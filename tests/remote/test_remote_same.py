@@ -120,18 +120,25 @@ def test_requests_do_not_tell_what_was_found(roots, bucket, audit, form):
     assert asked[0] == asked[1]
 
 
-def test_what_is_read_again_is_read_as_whole_shards(roots, bucket, audit):
+def test_what_is_read_again_is_read_as_whole_shards(roots, bucket, audit, tmp_path):
     address = bucket.upload(roots / "webdataset")
     sizes = {f"/{bucket.name}/data/{path.name}": path.stat().st_size for path in (roots / "webdataset").iterdir()}
     audit(address, embeddings=False, out="first")
     bucket.log.requests.clear()
-    audit(address, embeddings=False, store=roots.parent / "first" / "store", out="second", read_again=True)
+    audit(address, embeddings=False, store=tmp_path / "first" / "store", out="second", read_again=True)
     fetched = {}
     for method, path, asked in bucket.log.requests:
         if method == "GET" and asked:
             start, _, end = asked.removeprefix("bytes=").partition("-")
             fetched.setdefault(path, set()).update(range(int(start), int(end) + 1))
     assert {path: len(numbers) for path, numbers in fetched.items()} == sizes
+
+
+def test_without_room_in_memory_findings_are_sealed_unchecked(roots, bucket, audit, tmp_path, monkeypatch):
+    monkeypatch.setattr("vetset.stage.provenance._MEMORY", tmp_path / "nowhere")
+    there = audit(bucket.upload(roots / "webdataset"), embeddings=False, read_again=True)
+    assert set(small.found(there.findings)) == small.MATCHED
+    assert not any(entry.checked for entry in there.findings.provenance)
 
 
 @FORMS

@@ -108,9 +108,9 @@ def command(
 ) -> None:
     """Audit a dataset: scan, match, one round of neighbours, seal.
 
-    One pass over the bytes; nothing of the dataset is shown, and no address of it is ever opened. Run the same command
-    again to continue an interrupted audit; on a finished one it does nothing. What is printed, and the exit code, are
-    the same with and without findings.
+    One pass over the bytes; nothing of the dataset is shown, and no address that stands in it is ever opened. Run the
+    same command again to continue an interrupted audit; on a finished one it does nothing. What is printed, and the
+    exit code, are the same with and without findings.
     """
     from vetset.api.auditing import audit
     from vetset.dataset.columns import ColumnMapping

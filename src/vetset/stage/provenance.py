@@ -8,6 +8,7 @@ whole shards, as the scan read them: a request for one record would point at it.
 """
 
 import hashlib
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,12 +20,15 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
-from vetset.model.errors import AlignmentError, DatasetError
+from vetset.model.errors import AlignmentError, DatasetError, OutputError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
 from vetset.storage.remote import Place
 from vetset.store.part import Part
 from vetset.store.records import RecordTable
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made there
+"""Where a remote shard is held while rows are picked: pictures do not touch a disk."""
 
 
 def _scanned_contents(part: Part, rows: Sequence[int]) -> dict[int, ContentId]:
@@ -63,7 +67,9 @@ def _rows_again(
     form = format_of(shard.format)
     if isinstance(root, Path):
         return form.read_rows(root, shard, rows, mapping)
-    with TemporaryDirectory(prefix="vetset-") as folder:
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < 2 * shard.size:
+        raise DatasetError("there is no room in memory for the shard", where=shard.uri)
+    with TemporaryDirectory(prefix="vetset-", dir=_MEMORY) as folder:
         form.write(root, shard, np.ones(records, np.bool_), Path(folder), mapping)
         return form.read_rows(Path(folder), shard, rows, mapping)
 
@@ -101,7 +107,7 @@ def provenance(
         if root is not None and shard is not None:
             try:
                 items = _rows_again(root, shard, rows, stored.records, mapping)
-            except (AlignmentError, DatasetError):
+            except (AlignmentError, DatasetError, OutputError):
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
         entries += [_entry(record, stored.uri, scanned.get(record.row), items.get(record.row)) for record in asked]
     return tuple(sorted(entries))
