@@ -11,8 +11,8 @@ from dataset_cases import laion_table, md5_of, url
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.dataset.column_digest import ColumnDigest
 from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.extents import Extents
 from vetset.dataset.formats import discover, format_of
 from vetset.dataset.identity import row_identities
 from vetset.model.dataset import Format
@@ -210,39 +210,6 @@ def test_a_key_column_of_addresses_is_refused_without_naming_one(tmp_path):
     assert "secret" not in str(caught.value)
 
 
-def digest_of(folder, shard, **mapped):
-    reading = PARQUET.read(folder, shard, ColumnMapping(**mapped))
-    assert sum(len(batch) for batch in reading) == 40
-    return reading.digest
-
-
-def read_digest(path, metadata, columns):
-    with path.open("rb") as stream:
-        read = ColumnDigest(stream, path.stat().st_size, metadata, columns, "x.parquet")
-        for number in range(metadata.num_row_groups):
-            read.group(number)
-    return read.digest()
-
-
-def test_the_digest_covers_the_footer_and_the_mapped_columns_and_no_other(tmp_path):
-    shard = written(tmp_path, laion_table(40), row_group_size=9)
-    path, metadata = tmp_path / shard.uri, pq.ParquetFile(tmp_path / shard.uri).metadata
-    assert digest_of(tmp_path, shard) == digest_of(tmp_path, shard) != digest_of(tmp_path, shard, md5="")
-    names = {pq.read_schema(path).names[0], pq.read_schema(path).names[-1]}
-    data, before = path.read_bytes(), read_digest(path, metadata, names)
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(index)
-            damaged = bytearray(data)
-            damaged[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
-            path.write_bytes(damaged)
-            assert (read_digest(path, metadata, names) == before) == (chunk.path_in_schema not in names)
-    damaged = bytearray(data)
-    damaged[-20] ^= 1
-    path.write_bytes(damaged)
-    assert read_digest(path, metadata, names) != before
-
-
 def test_what_is_not_asked_for_is_not_decoded_and_the_digest_is_the_same(tmp_path):
     shard = written(tmp_path, laion_table(40))
     some, every = (PARQUET.read(tmp_path, shard, MAPPING, kinds) for kinds in ((Kind.URL_MD5,), tuple(Kind)))
@@ -253,13 +220,13 @@ def test_what_is_not_asked_for_is_not_decoded_and_the_digest_is_the_same(tmp_pat
 
 def test_a_footer_that_claims_the_same_bytes_again_and_again_is_refused(tmp_path):
     shard = written(tmp_path, laion_table(40), row_group_size=40)
-    metadata = pq.ParquetFile(tmp_path / shard.uri).metadata
-    with (tmp_path / shard.uri).open("rb") as stream:
-        read = ColumnDigest(stream, shard.size, metadata, {"URL"}, shard.uri)
+    path = tmp_path / shard.uri
+    with path.open("rb") as stream, pq.ParquetFile(path) as table:
+        extents = Extents(path, stream, shard.size, table, columns={"URL"}, where=shard.uri)
         for _ in range(2):
-            read.group(0)
+            extents.group(0)
         with pytest.raises(DatasetError, match="not in each other"):
-            [read.group(0) for _ in range(1000)]
+            [extents.group(0) for _ in range(1000)]
 
 
 def test_a_table_without_rows_is_a_shard_without_records(tmp_path):

@@ -40,7 +40,7 @@ from vetset.store.store import ScanNote, Store
 
 
 def _request(
-    dataset: tuple[Path, Format, list[Shard]],
+    dataset: tuple[str, Format, list[Shard]],
     *,
     policy: Policy,
     mapping: ColumnMapping,
@@ -52,7 +52,7 @@ def _request(
 ) -> Request:
     root, chosen, shards = dataset
     return Request(
-        root=str(root),
+        root=root,
         format=chosen.value,
         dataset_stamp=stamp_of_shards(shards),
         mapping=asdict(mapping),
@@ -99,7 +99,7 @@ def scan(
     """Bring the signals of every record into a store. Needs no list and no key.
 
     Args:
-        dataset: a folder, a .tar or a .parquet file.
+        dataset: a folder, a .tar or a .parquet file, or the address of one (docs/remote.md).
         store: where signals are kept.
         policy: what is computed, or a TOML file of it.
         columns: which columns mean what, where their names do not say it.
@@ -218,7 +218,7 @@ def match(
         checked = _policy_of_scan(load_policy(policy), note)
         request = replace(
             _request(
-                (Path(note.root), Format(note.format), []),
+                (note.root, Format(note.format), []),
                 policy=checked,
                 mapping=ColumnMapping(**note.mapping),
                 lists=opened,
@@ -250,6 +250,7 @@ def audit(
     store: Path | str | None = None,
     embeddings: Path | str | None = None,
     embedder: str = "",
+    read_again: bool = False,
     engine: Engine | None = None,
     record_seconds: float | None = None,
     reporter: Reporter | None = None,
@@ -257,7 +258,7 @@ def audit(
     """Scan, match, look for neighbours of what is confirmed, seal. Running it again goes on, or finds it done.
 
     Args:
-        dataset: a folder, a .tar or a .parquet file.
+        dataset: a folder, a .tar or a .parquet file, or the address of one (docs/remote.md).
         lists: names of lists in the vault, or lists.
         seal_to: public keys (or their files) of those who may open the findings.
         out: the audit's folder.
@@ -267,6 +268,8 @@ def audit(
         store: where signals are kept; `out`/store if not given.
         embeddings: folder in the layout of clip-retrieval.
         embedder: name or file of a model that computes embeddings instead.
+        read_again: of a remote dataset, fetch the shards with findings once more, so that findings carry address and
+            columns. Whoever keeps the dataset can then see which shards these are.
         engine: where shards are scanned; a process per core if not given.
         record_seconds: longest time for one record, which is passed over if it takes longer; 60 if not given.
         reporter: hears of progress.
@@ -286,7 +289,7 @@ def audit(
     require_outside(root, Path(out), place)
     embedder_id = load_embedder(embedder).id if embedder else ""
     request = _request(
-        (root, chosen, shards),
+        (str(root), chosen, shards),
         policy=load_policy(policy),
         mapping=mapping,
         lists=opened,
@@ -298,7 +301,7 @@ def audit(
     manifest = begun(Path(out), request, len(format_of(chosen).unclaimed(root)))
     if manifest.state == "sealed":
         return AuditResult(manifest, len(manifest.shards), manifest.problems)
-    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out))
+    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
     with alone_in(job.out):
         return run_audit(
             job,

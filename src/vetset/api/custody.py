@@ -9,8 +9,6 @@ from vetset.case.findings import RoundPart, lists_now
 from vetset.case.ledger import OpenedCase
 from vetset.case.manifest import Manifest, read_manifest
 from vetset.dataset.columns import ColumnMapping
-from vetset.dataset.formats import discover
-from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError, SealError, UsageError
 from vetset.model.finding import Seeds, is_confirmed
 from vetset.model.hashlist import HashList
@@ -20,6 +18,7 @@ from vetset.stage.expand import expand as run_expand
 from vetset.stage.expand import require_same_space
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
+from vetset.stage.recheck import dataset_if_there
 from vetset.stage.summary import summary
 from vetset.stage.verify import verify_with_list
 
@@ -114,8 +113,7 @@ def expand(
             settled=settled,
         )
         mapping = ColumnMapping(**request.mapping)
-        root = Path(request.root)
-        shards = discover(root, Format(request.format)) if root.exists() else []
+        root, shards = dataset_if_there(request)
         found = provenance([candidate.record for candidate in candidates], table, root, shards, mapping)
     ledger_of(Path(path), manifest).append(RoundPart(told, candidates, found))
     return open_audit(path, key).summary()

@@ -16,7 +16,9 @@ from vetset.model.errors import DatasetError, OutputError, PolicyError, SealErro
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
+from vetset.storage.address import is_address, root_of
 from vetset.storage.commit import PARTIAL, write_atomic
+from vetset.storage.remote import Place
 from vetset.store.store import Store
 
 Key = Path | str | PrivateKey
@@ -62,32 +64,38 @@ def load_policy(policy: Policy | Path | str | None) -> Policy:
         ) from error
 
 
-def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tuple[Path, Format, list[Shard]]:
+def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tuple[Place, Format, list[Shard]]:
     """Where a dataset lies, what format it has, and its shards.
 
     Raises:
         DatasetError: there is none, or not of a known format.
-        UsageError: there is no format of the stated name.
+        UsageError: there is no format of the stated name, or the address is refused.
+        MissingExtraError: the package that reads from such an address is not installed.
     """
-    root = Path(dataset).resolve()
-    if not root.exists():
-        raise DatasetError(
-            "there is no dataset", expected="a folder, a .tar, a .parquet or an .arrow file", where=str(dataset)
-        )
+    root = root_of(dataset)
+    if isinstance(root, Path) and not root.exists():
+        expected = "a folder, a .tar, a .parquet or an .arrow file, or the address of one"
+        raise DatasetError("there is no dataset", expected=expected, where=str(dataset))
     if dataset_format is not None and dataset_format not in list(Format):
         raise UsageError("there is no such format", expected=f"one of {', '.join(Format)}", seen=str(dataset_format))
     chosen = detect(root) if dataset_format is None else Format(dataset_format)
     return root, chosen, discover(root, chosen)
 
 
-def require_outside(root: Path, *places: Path) -> None:
+def require_outside(root: Place, *places: Path) -> None:
     """Refuse to write into the dataset: what is written there would be taken for a part of it the next time.
+
+    What is written is local, so that a dataset behind an address is never meant.
 
     Raises:
         UsageError: a place lies inside the dataset.
     """
     for place in places:
-        if place.resolve().is_relative_to(root):
+        if is_address(str(place).replace(":/", "://", 1)):
+            raise UsageError(
+                "an output place is an address", expected="a local folder", todo="Write there, then copy it yourself."
+            )
+        if isinstance(root, Path) and place.resolve().is_relative_to(root):
             raise UsageError(
                 "the output place lies inside the dataset",
                 expected="a place outside the dataset",

@@ -29,7 +29,7 @@ def check_command(
     statement: Annotated[Path, typer.Argument(help="A statement that `vetset attest` wrote.")],
     signer: Signer,
     dataset: Annotated[
-        Path | None, typer.Option("--dataset", help="Also compare every shard with the statement.", show_default=False)
+        str | None, typer.Option("--dataset", help="Also compare every shard with the statement.", show_default=False)
     ] = None,
     key: Annotated[
         Path | None, typer.Option("--key", help="A recipient's key: also open the sealed claims.", show_default=False)

@@ -7,6 +7,7 @@ import typer
 
 from vetset.cli.options import (
     Columns,
+    Dataset,
     Embedder,
     Format,
     Json,
@@ -84,7 +85,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
 
 
 def command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar, .parquet or .arrow file.")],
+    dataset: Dataset,
     lists: Lists,
     seal_to: SealTo,
     out: Annotated[Path, typer.Option("--out", help="The audit's folder; the same one goes on.", show_default=False)],
@@ -96,6 +97,14 @@ def command(
         typer.Option("--embeddings", help="Folder with img_emb/ and metadata/, as clip-retrieval.", show_default=False),
     ] = None,
     embedder: Embedder = "",
+    read_again: Annotated[
+        bool,
+        typer.Option(
+            "--read-again",
+            help="Of a remote dataset, fetch shards with findings once more for their addresses and columns. Whoever "
+            "keeps the dataset can then see which shards these are.",
+        ),
+    ] = False,
     policy: PolicyFile = None,
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
@@ -108,9 +117,9 @@ def command(
 ) -> None:
     """Audit a dataset: scan, match, one round of neighbours, seal.
 
-    One pass over the bytes; nothing of the dataset is shown, and no address of it is ever opened. Run the same command
-    again to continue an interrupted audit; on a finished one it does nothing. What is printed, and the exit code, are
-    the same with and without findings.
+    One pass over the bytes; nothing of the dataset is shown, and no address that stands in it is ever opened. Run the
+    same command again to continue an interrupted audit; on a finished one it does nothing. What is printed, and the
+    exit code, are the same with and without findings.
     """
     from vetset.api.auditing import audit
     from vetset.dataset.columns import ColumnMapping
@@ -130,6 +139,7 @@ def command(
         store=store,
         embeddings=embeddings,
         embedder=embedder,
+        read_again=read_again,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),

@@ -10,7 +10,7 @@ from vetset.cli.output import emit, progress
 
 
 def command(
-    dataset: Annotated[Path, typer.Argument(help="The revision that was audited.")],
+    dataset: Annotated[str, typer.Argument(help="The revision that was audited; its place or its address.")],
     order: Annotated[Path, typer.Argument(help="The signed removal order.")],
     signer: Signer,
     out: Annotated[Path, typer.Option("--out", help="Where the new revision will lie.", show_default=False)],

@@ -38,6 +38,14 @@ Columns = Annotated[
         show_default=False,
     ),
 ]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, a .tar or a .parquet file; or the address of one, read-only: s3://, gs://, abfs://, "
+        "hf://datasets/, https:// (docs/remote.md).",
+        show_default=False,
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option(

@@ -8,6 +8,7 @@ import typer
 from vetset.cli.audit import conclude
 from vetset.cli.options import (
     Columns,
+    Dataset,
     Embedder,
     Format,
     Json,
@@ -27,7 +28,7 @@ from vetset.model.errors import CountError
 
 
 def scan_command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar, .parquet or .arrow file.")],
+    dataset: Dataset,
     store: Annotated[Path, typer.Option("--store", help="Where signals are kept.", show_default=False)],
     part: Annotated[
         str | None,

@@ -24,6 +24,7 @@ from vetset.dataset.columns import key_strings, listed
 from vetset.dataset.places import CHUNK, IMAGE_SUFFIXES, copy_file, new_file, open_plain, read_range, suffix_of
 from vetset.dataset.tables import check_length, column_names, filter_table, open_table, table_rows
 from vetset.model.errors import AlignmentError
+from vetset.storage.remote import Place
 
 _TYPES: Mapping[str, np.dtype[Any]] = {name: np.dtype(name) for name in ("<f2", "<f4")}
 MAX_DIMENSION = 1 << 16
@@ -160,7 +161,7 @@ def _part(number: int, vectors: Path, metadata: Path, text: Path | None) -> Embe
     return EmbeddingPart(number, vectors, metadata, text, rows, dimension)
 
 
-def read_keys(part: EmbeddingPart, column: str | None = None, *, base: Path | None = None) -> Any:
+def read_keys(part: EmbeddingPart, column: str | None = None, *, base: Place | None = None) -> Any:
     """The dataset's key of every row, as a `pyarrow.StringArray` (rows,).
 
     Taken from `column`, else from `key`, else from `image_path`. A path with a picture's suffix becomes its path below
@@ -195,14 +196,21 @@ def read_keys(part: EmbeddingPart, column: str | None = None, *, base: Path | No
     return pa.array([_key_of_path(path, base) for path in keys.to_pylist()], pa.string())
 
 
-def _key_of_path(path: str, base: Path | None) -> str:
+def _written(base: Place) -> tuple[PurePosixPath, PurePosixPath]:
+    """The ways in which a path below a place may have been written down."""
+    if isinstance(base, Path):
+        return PurePosixPath(base.as_posix()), PurePosixPath(base.resolve().as_posix())
+    return PurePosixPath(str(base)), PurePosixPath(str(base).partition("://")[2])
+
+
+def _key_of_path(path: str, base: Place | None) -> str:
     if suffix_of(path) not in IMAGE_SUFFIXES:
         return path
     pure = PurePosixPath(path)
     if base is not None:
-        for root in (base, base.resolve()):
-            if pure.is_relative_to(root.as_posix()):
-                return pure.relative_to(root.as_posix()).as_posix()
+        for root in _written(base):
+            if pure.is_relative_to(root):
+                return pure.relative_to(root).as_posix()
     return pure.stem
 
 

@@ -29,9 +29,11 @@ from vetset.dataset.places import (
     Found,
     base_of,
     copy_file,
+    in_order,
     list_folder,
     open_plain,
     place,
+    place_found,
     read_range,
     readable,
     stamp_of,
@@ -44,6 +46,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import LIST_KINDS, Kind, Reason
+from vetset.storage.remote import Place, Remote
 
 SHARD_RECORDS = 1000
 _URI = re.compile(r"(.+)#(\d{1,9})(?:of(\d{1,9}))?", re.DOTALL)
@@ -64,6 +67,11 @@ class _Group:
     def files(self) -> list[Found]:
         """Every file of the group, in the order in which they are digested."""
         return [*self.pictures, *self.shared, *(found for own in self.own for found in own)]
+
+    @property
+    def files_to_read(self) -> list[Found]:
+        """The same with the pictures last: what lies beside them is known when a picture is read."""
+        return [*self.files[len(self.pictures) :], *self.pictures]
 
     def files_of(self, picture: int) -> list[Found]:
         """One picture, its own sidecars and the shared ones."""
@@ -124,20 +132,23 @@ def _shard_count(groups: list[_Group]) -> int:
 
 
 @lru_cache(maxsize=2)
-def _listed(base: Path, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
+def _listed(base: Place, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
     # A folder of many shards is listed once, not once for each; its time is part of the key.
     return _dealt(_grouped(list_folder(base, folder)[0]), shards)
 
 
-def _groups_of(root: Path, shard: Shard) -> list[_Group]:
+def _groups_of(root: Place, shard: Shard) -> list[_Group]:
     form = _URI.fullmatch(shard.uri)
     number, shards = (int(form[2]), int(form[3] or 1)) if form else (1, 1)
     if form is None or number >= shards:
         raise DatasetError("a shard's uri names no part of a folder", todo="Scan the dataset again.")
     path = place(root, form[1])
+    folder = "" if form[1] == "." else form[1]
+    if isinstance(path, Remote):  # a store says of a folder nothing by which a listing could be kept
+        return _dealt(_grouped(list_folder(base_of(root), folder)[0]), shards)[number]
     with readable(shard.uri):
         mtime = path.stat().st_mtime_ns
-    return _listed(base_of(root), "" if form[1] == "." else form[1], shards, mtime)[number]
+    return _listed(base_of(root), folder, shards, mtime)[number]
 
 
 def _printable(uri: str) -> str:
@@ -150,7 +161,7 @@ class FolderFormat:
 
     name = Format.FOLDER
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """Shards of every folder that has pictures, sorted by uri.
 
         Raises:
@@ -158,12 +169,12 @@ class FolderFormat:
         """
         return sorted(shard for shard, _ in self._claims(root))
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard; a cleaned copy does not have them."""
         claimed = {found.uri for _, files in self._claims(root) for found in files}
         return sorted(_printable(found.uri) for found in walk_files(root) if found.uri not in claimed)
 
-    def _claims(self, root: Path) -> Iterator[tuple[Shard, list[Found]]]:
+    def _claims(self, root: Place) -> Iterator[tuple[Shard, list[Found]]]:
         if not root.is_dir():
             raise DatasetError("there is no folder of pictures at this place", where=root.name, todo="Check the path.")
         waiting = [""]
@@ -181,7 +192,7 @@ class FolderFormat:
 
     def read(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping,
         kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
@@ -190,7 +201,7 @@ class FolderFormat:
         return Reading(_pass(root, shard, mapping))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records, with JSON values and captions in `fields.columns`.
 
@@ -207,7 +218,7 @@ class FolderFormat:
 
     def identities(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> Iterator[bytes]:
@@ -221,7 +232,7 @@ class FolderFormat:
 
     def siblings(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> NDArray[np.int64]:
@@ -231,7 +242,7 @@ class FolderFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -258,8 +269,8 @@ class FolderFormat:
             if kept:
                 staying.update((found.uri, found) for found in group.files_of(picture))
         place(out, shard.uri.rpartition("#")[0]).mkdir(parents=True, exist_ok=True)
-        for uri in staying:
-            copy_file(place(root, uri), out, uri, where=shard.uri)
+        for uri, found in staying.items():
+            copy_file(place_found(root, found), out, uri, where=shard.uri)
 
 
 def _numbered(groups: list[_Group]) -> Iterator[tuple[int, _Group, int]]:
@@ -274,10 +285,10 @@ def _limit(uri: str) -> int:
     return MAX_TEXT if suffix_of(uri) == "json" else MAX_COLUMN
 
 
-def _content(root: Path, file: Found, where: str) -> tuple[bytes | None, bytes]:
+def _content(root: Place, file: Found, where: str) -> tuple[bytes | None, bytes]:
     """Content (None if it is more than is held) and SHA-256 of it, in one pass."""
     digest = hashlib.sha256()
-    with open_plain(place(root, file.uri), where) as (stream, size):
+    with open_plain(place_found(root, file), where) as (stream, size):
         held: list[bytes] | None = [] if size <= _limit(file.uri) else None
         for chunk in read_range(stream, 0, size, where):
             digest.update(chunk)
@@ -286,7 +297,7 @@ def _content(root: Path, file: Found, where: str) -> tuple[bytes | None, bytes]:
     return None if held is None else b"".join(held), digest.digest()
 
 
-def _stored(root: Path, file: Found, where: str) -> bytes:
+def _stored(root: Place, file: Found, where: str) -> bytes:
     return framed(os.fsencode(file.uri)) + _content(root, file, where)[1]
 
 
@@ -331,16 +342,19 @@ def _record(
     return Record(row, _printable(uri), image, fields)
 
 
-def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
+def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     whole = hashlib.sha256(b"folder\0")
     row = 0
-    for group in _groups_of(root, shard):
-        beside = {file.uri: _content(root, file, shard.uri) for file in group.files[len(group.pictures) :]}
+    groups = _groups_of(root, shard)
+    files = (file for group in groups for file in group.files_to_read)
+    contents = in_order(root, files, lambda file: _content(root, file, shard.uri))
+    for group in groups:
+        beside = {file.uri: next(contents) for file in group.files_to_read[: -len(group.pictures)]}
         for picture, file in enumerate(group.pictures):
-            image, digest = _content(root, file, shard.uri)
+            image, digest = next(contents)
             whole.update(framed(os.fsencode(file.uri)) + digest)
-            contents = {file.uri: image, **{uri: content for uri, (content, _) in beside.items()}}
-            yield _record(row, group, picture, contents, _fields(group, picture, contents, mapping))
+            held = {file.uri: image, **{uri: content for uri, (content, _) in beside.items()}}
+            yield _record(row, group, picture, held, _fields(group, picture, held, mapping))
             row += 1
         for uri, (_, digest) in beside.items():
             whole.update(framed(os.fsencode(uri)) + digest)

@@ -12,54 +12,55 @@ from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
 from vetset.dataset.folder import FolderFormat
 from vetset.dataset.hf import HuggingfaceFormat, holds_pictures
 from vetset.dataset.parquet import ParquetFormat
-from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, suffix_of, walk_files
+from vetset.dataset.places import IMAGE_SUFFIXES, belongs_to_embeddings, readable, suffix_of, walk_files
 from vetset.dataset.reading import ColumnBatch, Reading
 from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import LIST_KINDS, Kind
+from vetset.storage.remote import Place
 
 
 class DatasetFormat(Protocol):
-    """What every format can do. Roots are local folders, or one `.tar`, `.parquet` or `.arrow` file."""
+    """What every format can do. Roots are folders, local or behind an address, or one file of the format."""
 
     @property
     def name(self) -> Format:
         """Which format it is."""
         ...
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """The shards below a root, sorted by uri."""
         ...
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files below a root that belong to no shard: they are neither audited nor copied."""
         ...
 
     def read(
-        self, root: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
         """One pass over a shard; rows count from 0 without a gap. A table decodes only what these kinds need."""
         ...
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records with all their columns; rows that do not exist are absent."""
         ...
 
-    def identities(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
+    def identities(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
         """SHA-256 (32 bytes) over everything that is stored of each record, in order."""
         ...
 
-    def siblings(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
+    def siblings(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
         """int64 (records,): records with equal numbers share sidecars, which go only when the last of them goes."""
         ...
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -87,7 +88,7 @@ def format_of(name: Format) -> DatasetFormat:
     return _FORMATS[name]
 
 
-def complete(name: Format, root: Path, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
+def complete(name: Format, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
     """Write to a new revision, once all its shards are there, what belongs to none of them but is needed to load it.
 
     Args:
@@ -105,7 +106,7 @@ def complete(name: Format, root: Path, shards: Sequence[Shard], out: Path, chang
         _HUGGINGFACE.complete(root, shards, out, changed)
 
 
-def _of_tables(root: Path, tables: list[str], streams: int) -> Format:
+def _of_tables(root: Place, tables: list[str], streams: int) -> Format:
     """The format of a place that holds parquet tables, Arrow streams, and nothing else.
 
     Raises:
@@ -125,12 +126,13 @@ def _of_tables(root: Path, tables: list[str], streams: int) -> Format:
     return Format.HUGGINGFACE if held[True] or streams else Format.PARQUET
 
 
-def _is_files_mode(root: Path, tables: list[str]) -> bool:
+def _is_files_mode(root: Place, tables: list[str]) -> bool:
     """Whether every table lies beside a folder of its name, as img2dataset's files mode writes them."""
-    return all((root / uri).with_suffix("").is_dir() for uri in tables)
+    with readable(root.name):
+        return all((root / uri).with_suffix("").is_dir() for uri in tables)
 
 
-def detect(root: Path) -> Format:
+def detect(root: Place) -> Format:
     """The format of what lies at a place, by the files' suffixes and, of tables, by what their columns are.
 
     Raises:
@@ -168,7 +170,7 @@ def detect(root: Path) -> Format:
     )
 
 
-def discover(root: Path, name: Format | None = None) -> list[Shard]:
+def discover(root: Place, name: Format | None = None) -> list[Shard]:
     """The shards of a dataset, sorted by uri.
 
     Args:

@@ -42,6 +42,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import LIST_KINDS, URL_KINDS, Kind, Reason
+from vetset.storage.remote import Place
 
 MAX_COLUMN = 1 << 16
 """Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
@@ -132,7 +133,7 @@ class HuggingfaceFormat:
 
     name = Format.HUGGINGFACE
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """One shard for every `.parquet` and `.arrow` below the root, sorted by uri; not for a cache's by-products.
 
         Raises:
@@ -142,7 +143,7 @@ class HuggingfaceFormat:
             Shard(found.uri, Format.HUGGINGFACE, found.size, stamp_of([found])) for found in _files_of_rows(root)
         )
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard and are not needed to load one; a cleaned copy does not have them."""
         claimed = {shard.uri for shard in self.discover(root)}
         claimed.update(companions(root, [uri for uri in claimed if is_stream(uri)]))
@@ -150,7 +151,7 @@ class HuggingfaceFormat:
 
     def read(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping,
         kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
@@ -159,7 +160,7 @@ class HuggingfaceFormat:
         return Reading(_pass(root, shard, mapping))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records, with the columns of their rows and their own paths in `fields.columns`; never another picture.
 
@@ -187,7 +188,7 @@ class HuggingfaceFormat:
 
     def identities(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> Iterator[bytes]:
@@ -216,7 +217,7 @@ class HuggingfaceFormat:
 
     def siblings(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,
     ) -> NDArray[np.int64]:
@@ -235,7 +236,7 @@ class HuggingfaceFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -276,7 +277,7 @@ class HuggingfaceFormat:
                         append(kept.replace_schema_metadata(schema.metadata), file.stretch)
                     before = next(batches, None)
 
-    def complete(self, root: Path, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
+    def complete(self, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
         """Write to `out` what `datasets` needs beside its streams, once all of them were written there.
 
         Args:
@@ -292,7 +293,7 @@ class HuggingfaceFormat:
         write_companions(root, [shard.uri for shard in shards if is_stream(shard.uri)], out, changed)
 
 
-def _files_of_rows(root: Path) -> Iterator[Found]:
+def _files_of_rows(root: Place) -> Iterator[Found]:
     for found in walk_files(root):
         if is_stream(found.uri):
             passed_over = _BY_PRODUCT.fullmatch(found.uri) is not None
@@ -302,7 +303,7 @@ def _files_of_rows(root: Path) -> Iterator[Found]:
             yield found
 
 
-def holds_pictures(root: Path, uri: str) -> bool | None:
+def holds_pictures(root: Place, uri: str) -> bool | None:
     """Whether a table has columns of pictures, by its schema; None if it cannot be opened.
 
     True also where pictures lie in columns that are not read, or their description is damaged: whoever reads the table
@@ -322,7 +323,7 @@ def _may_hold(file: RowFile, where: str) -> bool:
         return True
 
 
-def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
+def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     digest = hashlib.sha256(b"huggingface\0")
     records = 0
     with open_rows(place(root, shard.uri), shard.uri, digest.update) as file:
@@ -339,7 +340,7 @@ def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record 
     return Outcome(digest.hexdigest(), records)
 
 
-def _located(path: Path, where: str, rows: Collection[int], mapping: ColumnMapping) -> dict[int, int]:
+def _located(path: Place, where: str, rows: Collection[int], mapping: ColumnMapping) -> dict[int, int]:
     """Rows of the file that hold these records: row → its first record."""
     with open_rows(path, where) as file:
         plan = _plan(file, mapping, where)

@@ -16,6 +16,7 @@ from vetset.dataset.hf_schema import METADATA
 from vetset.dataset.hf_tables import open_rows
 from vetset.dataset.places import MAX_TEXT, copy_file, new_file, place, read_whole, walk_files
 from vetset.model.errors import DatasetError
+from vetset.storage.remote import Place
 
 STATE, INFO, DICT = "state.json", "dataset_info.json", "dataset_dict.json"
 _NUMBERS = frozenset({
@@ -25,7 +26,7 @@ _NUMBERS = frozenset({
 """Fields of a description that count or digest rows that may be gone."""
 
 
-def companions(root: Path, streams: Collection[str]) -> list[str]:
+def companions(root: Place, streams: Collection[str]) -> list[str]:
     """Uris of the files that go with these Arrow streams, sorted."""
     folders = {uri.rpartition("/")[0] for uri in streams}
     above = {folder.rpartition("/")[0] for folder in folders if folder}
@@ -120,7 +121,7 @@ def schema_of_survivors(schema: Any) -> Any:
     return schema.with_metadata({**metadata, METADATA: json.dumps(kept).encode()})
 
 
-def _measured(path: Path, uri: str) -> tuple[str, int]:
+def _measured(path: Place, uri: str) -> tuple[str, int]:
     """Hex SHA-256 of a stream and its rows."""
     digest = hashlib.sha256()
     with open_rows(path, uri, digest.update) as file:
@@ -128,7 +129,7 @@ def _measured(path: Path, uri: str) -> tuple[str, int]:
     return digest.hexdigest(), rows
 
 
-def _written(root: Path, out: Path, uri: str, streams: Sequence[str], *, cached: bool) -> bytes:
+def _written(root: Place, out: Path, uri: str, streams: Sequence[str], *, cached: bool) -> bytes:
     data = read_whole(place(root, uri), uri, MAX_TEXT)
     if uri.endswith(STATE):
         return state_of_survivors(data, [_measured(place(out, stream), stream)[0] for stream in streams], uri)
@@ -136,7 +137,7 @@ def _written(root: Path, out: Path, uri: str, streams: Sequence[str], *, cached:
     return info_of_survivors(data, rows, uri, cached=cached)
 
 
-def write_companions(root: Path, streams: Sequence[str], out: Path, changed: Collection[str]) -> None:
+def write_companions(root: Place, streams: Sequence[str], out: Path, changed: Collection[str]) -> None:
     """Write to `out` what belongs to the streams that lie there.
 
     Args:

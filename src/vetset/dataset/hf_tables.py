@@ -18,6 +18,7 @@ from vetset.dataset.arrays import compacted
 from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
 from vetset.model.errors import DatasetError
+from vetset.storage.remote import Place
 
 MAX_ROWS = 128
 """Rows of a batch, at most."""
@@ -268,7 +269,7 @@ def _with_columns(file: RowFile, where: str) -> RowFile:
 
 
 @contextmanager
-def open_rows(path: Path, where: str, update: Update | None = None) -> Iterator[RowFile]:
+def open_rows(path: Place, where: str, update: Update | None = None) -> Iterator[RowFile]:
     """Open a parquet file or an Arrow stream for one pass over its rows.
 
     Args:

@@ -1,8 +1,8 @@
 """Metadata tables without pictures (LAION, Re-LAION, DataComp, COYO): one parquet file is one shard.
 
-Only the mapped columns are read. A shard's digest covers its footer and these columns as they are stored, row group by
-row group just behind the decoder, so that what is read comes from its place once. What a column's name means is
-`columns`' affair.
+Only the mapped columns are read, and the shard's digest is over them and the footer (`extents`), row group by row group
+just behind the decoder, so that they come from the disk, or from afar, once. What a column's name means is `columns`'
+affair.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vetset.dataset.column_digest import ColumnDigest
 from vetset.dataset.columns import (
     DEFAULT_MAPPING,
     ColumnMapping,
@@ -25,6 +24,7 @@ from vetset.dataset.columns import (
     unhex_column,
     url_strings,
 )
+from vetset.dataset.extents import Extents
 from vetset.dataset.identity import row_identities
 from vetset.dataset.places import (
     belongs_to_embeddings,
@@ -42,6 +42,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, LIST_KINDS, Kind, Reason
+from vetset.storage.remote import Place
 
 BATCH_ROWS = 1 << 16
 
@@ -51,7 +52,7 @@ class ParquetFormat:
 
     name = Format.PARQUET
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """One shard for every `.parquet` below the root, sorted by uri.
 
         Raises:
@@ -64,19 +65,19 @@ class ParquetFormat:
             if not belongs_to_embeddings(root, found)
         )
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard; a cleaned copy does not have them."""
         claimed = {shard.uri for shard in self.discover(root)}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
     def read(
-        self, root: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
     ) -> Reading[ColumnBatch]:
         """Keys, addresses and stated digests in batches of at most 65,536 rows; only what these kinds are taken of."""
         return Reading(_batches(place(root, shard.uri), shard, mapping, kinds))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some rows with all their columns; there is never a picture (`metadata_only`).
 
@@ -95,7 +96,7 @@ class ParquetFormat:
 
     def identities(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> Iterator[bytes]:
@@ -110,7 +111,7 @@ class ParquetFormat:
 
     def siblings(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping = DEFAULT_MAPPING,  # noqa: ARG002  one protocol
     ) -> NDArray[np.int64]:
@@ -120,7 +121,7 @@ class ParquetFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -178,26 +179,26 @@ def _needed(roles: Mapping[str, str], kinds: Collection[Kind]) -> dict[str, str]
 
 
 def _batches(
-    path: Path, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind]
+    path: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind]
 ) -> Generator[ColumnBatch, None, Outcome]:
-    digest = hashlib.sha256(b"parquet\0")
+    digest = hashlib.sha256(b"parquet columns\0")
     first = 0
     with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri) as table:
         roles = _roles(table, mapping, shard.uri)
-        read = ColumnDigest(stream, size, table.metadata, set(roles.values()), shard.uri)
         needed = _needed(roles, kinds)
         chosen, others = sorted(set(needed.values())), sorted(set(roles.values()) - set(needed.values()))
+        extents = Extents(path, stream, size, table, columns=set(roles.values()), where=shard.uri)
+        digest.update(extents.footer())
         if not table.metadata.num_rows:  # it still says which columns it has
             yield _column_batch(table.schema_arrow.empty_table(), needed, 0, shard.uri)
         for group in range(table.metadata.num_row_groups):
             for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=chosen, use_threads=False):
                 yield _column_batch(batch, needed, first, shard.uri)
                 first += len(batch)
-            # Arrow's reader refuses damaged column metadata; asking for it directly ends the process
-            next(table.iter_batches(1, row_groups=[group], columns=others, use_threads=False), None)
-            read.group(group)
+            if others:  # so that Arrow has checked what is asked of them
+                next(table.iter_batches(1, row_groups=[group], columns=others, use_threads=False), None)
+            digest.update(extents.group(group))
         check_rows(first, table.metadata.num_rows, shard.uri)
-        digest.update(read.digest())
     return Outcome(digest.hexdigest(), first)
 
 

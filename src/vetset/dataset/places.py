@@ -1,7 +1,8 @@
 """Where a dataset's files are opened, listed and copied; every file of this room is opened through here.
 
-Paths come from data that may be hostile: a shard's uri may not leave its root, and a symbolic link that leads out of
-the root, or to a folder, is refused instead of followed.
+A place is a local path, or a folder or object behind an address (`storage.remote`); what differs between the two is
+decided here. Paths come from data that may be hostile: a shard's uri may not leave its root, and a symbolic
+link that leads out of the root, or to a folder, is refused instead of followed.
 """
 
 import hashlib
@@ -12,11 +13,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from vetset.model.errors import DatasetError, OutputError
 from vetset.storage.commit import PARTIAL
+from vetset.storage.remote import ChangedError, Place, Remote, Seen
 
 CHUNK = 1 << 20
 MAX_PICTURE = 1 << 30
@@ -32,20 +35,28 @@ IMAGE_SUFFIXES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One regular file below a root: path relative to it, with forward slashes, and what `stat` says."""
+    """One regular file below a root: path relative to it, with forward slashes, and what `stat` says.
+
+    `version` is what a store says of a remote object instead of a time: entity tag, generation or digest.
+    """
 
     uri: str
     size: int
     mtime_ns: int
+    version: str = ""
 
 
-def base_of(root: Path) -> Path:
+T = TypeVar("T")
+AnyPlace = TypeVar("AnyPlace", Path, Remote, Place)
+
+
+def base_of(root: AnyPlace) -> AnyPlace:
     """The folder that uris are relative to: the root itself, or the folder of a root that is one file."""
     return root.parent if root.is_file() else root
 
 
-def place(root: Path, uri: str) -> Path:
-    """The path of a uri below a root.
+def place(root: AnyPlace, uri: str) -> AnyPlace:
+    """The place of a uri below a root.
 
     Raises:
         DatasetError: the uri is absolute or climbs out of the root.
@@ -60,16 +71,31 @@ def place(root: Path, uri: str) -> Path:
     return base_of(root).joinpath(*parts)
 
 
+def place_found(root: Place, found: Found) -> Place:
+    """The place of a file that was listed; of a remote one, the version that was listed is the one that is meant."""
+    there = place(root, found.uri)
+    if isinstance(there, Remote):
+        there.seen = Seen(found.size, found.version)
+    return there
+
+
 @contextmanager
 def readable(where: str) -> Iterator[None]:
     """Turn the operating system's refusals into a `DatasetError` that names the shard and no file below it."""
     try:
         yield
+    except ChangedError:
+        raise DatasetError(
+            "changed while it was read",
+            expected="one version from the first byte to the last",
+            where=where,
+            todo="Run again when nobody writes there any more.",
+        ) from None
     except OSError as error:
         raise DatasetError(
             f"cannot be read ({error.strerror or type(error).__name__})",
             where=where,
-            todo="Check that the file is still there and may be read.",
+            todo=getattr(error, "todo", None) or "Check that the file is still there and may be read.",
         ) from None
 
 
@@ -84,12 +110,27 @@ def _kept_link(entry: os.DirEntry[str], base: Path, folder_uri: str) -> None:
         )
 
 
-def list_folder(base: Path, folder_uri: str) -> tuple[list[Found], list[str]]:
+def _found(uri: str, seen: Seen) -> Found:
+    return Found(uri, seen.size, 0, seen.version)
+
+
+def _list_remote(base: Remote, folder_uri: str) -> tuple[list[Found], list[str]]:
+    there = place(base, folder_uri) if folder_uri else base
+    with readable(folder_uri or str(base)):
+        files, folders = there.backend.entries(there)
+    before = f"{folder_uri}/" if folder_uri else ""
+    found = sorted((_found(before + name, seen) for name, seen in files.items()), key=lambda file: file.uri)
+    return found, sorted(before + name for name in folders)
+
+
+def list_folder(base: Place, folder_uri: str) -> tuple[list[Found], list[str]]:
     """Regular files of one folder and uris of its subfolders, both sorted.
 
     Raises:
         DatasetError: the folder cannot be read, or holds a link that is refused.
     """
+    if isinstance(base, Remote):
+        return _list_remote(base, folder_uri)
     files, folders = [], []
     with readable(folder_uri or "."), os.scandir(base / folder_uri) as entries:
         for entry in entries:
@@ -104,12 +145,28 @@ def list_folder(base: Path, folder_uri: str) -> tuple[list[Found], list[str]]:
     return sorted(files, key=lambda found: found.uri), sorted(folders)
 
 
-def walk_files(root: Path) -> Iterator[Found]:
+def _walk_remote(root: Remote) -> Iterator[Found]:
+    with readable(str(root)):
+        if root.is_file():
+            yield _found(root.name, root.require())
+            return
+        below = root.backend.below(root)
+    if not below:
+        raise DatasetError("there is no dataset at this place", where=str(root), todo="Check the address.")
+    # as local folders are walked: a folder's files come before those of its subfolders
+    for uri in sorted(below, key=lambda uri: (uri.split("/")[:-1], uri)):
+        yield _found(uri, below[uri])
+
+
+def walk_files(root: Place) -> Iterator[Found]:
     """Every regular file below a root (or the root, if it is one), folder by folder.
 
     Raises:
         DatasetError: nothing is there, a folder cannot be read, or a link is refused.
     """
+    if isinstance(root, Remote):
+        yield from _walk_remote(root)
+        return
     if root.is_file():
         status = root.stat()
         yield Found(root.name, status.st_size, status.st_mtime_ns)
@@ -123,23 +180,36 @@ def walk_files(root: Path) -> Iterator[Found]:
         waiting.extend(reversed(folders))
 
 
-def one_file(base: Path, uri: str) -> Found:
+def one_file(base: Place, uri: str) -> Found:
     """What `stat` says of one file.
 
     Raises:
         DatasetError: it is not there.
     """
     with readable(uri):
+        if isinstance(base, Remote):
+            return _found(uri, base.joinpath(uri).require())
         status = base.joinpath(uri).stat()
     return Found(uri, status.st_size, status.st_mtime_ns)
 
 
-def belongs_to_embeddings(root: Path, found: Found) -> bool:
+def belongs_to_embeddings(root: Place, found: Found) -> bool:
     """Whether a table is the metadata of clip-retrieval embeddings that lie inside the dataset."""
     parts = found.uri.split("/")
     if len(parts) < 2 or parts[-2] != "metadata" or suffix_of(found.uri) != "parquet":
         return False
-    return root.joinpath(*parts[:-2], "img_emb").is_dir()
+    with readable(found.uri):
+        return root.joinpath(*parts[:-2], "img_emb").is_dir()
+
+
+def is_there(root: Place, uri: str) -> bool:
+    """Whether there is a file of this uri.
+
+    Raises:
+        DatasetError: the uri leaves the root, or the store does not say.
+    """
+    with readable(uri):
+        return place(root, uri).is_file()
 
 
 def suffix_of(uri: str) -> str:
@@ -148,10 +218,11 @@ def suffix_of(uri: str) -> str:
 
 
 def stamp_of(files: Iterable[Found]) -> str:
-    """A short digest of names, sizes and times: it changes when files change, without reading them."""
+    """A short digest of names, sizes and times (or versions): it changes when files change, without reading them."""
     digest = hashlib.sha256()
     for found in files:
-        digest.update(f"{found.size} {found.mtime_ns} ".encode() + os.fsencode(found.uri) + b"\n")
+        stamp = found.version or found.mtime_ns
+        digest.update(f"{found.size} {stamp} ".encode() + os.fsencode(found.uri) + b"\n")
     return digest.hexdigest()[:32]
 
 
@@ -173,31 +244,55 @@ class _Hashing(io.RawIOBase):
 
 
 @contextmanager
-def open_hashed(path: Path, where: str) -> Iterator[tuple[BinaryIO, int, Callable[[], str]]]:
+def _open_pass(path: Place) -> Iterator[tuple[io.RawIOBase, int]]:
+    if isinstance(path, Remote):
+        with path.open_pass() as opened:
+            yield opened
+    else:
+        with path.open("rb", buffering=0) as raw:
+            yield raw, os.fstat(raw.fileno()).st_size
+
+
+@contextmanager
+def open_hashed(path: Place, where: str) -> Iterator[tuple[BinaryIO, int, Callable[[], str]]]:
     """Open a file for one pass: stream (not seekable), size, and a function that gives the digest of what was read.
 
     Raises:
-        DatasetError: the file cannot be opened or read.
+        DatasetError: the file cannot be opened or read, or changed meanwhile.
     """
     digest = hashlib.sha256()
-    with readable(where), path.open("rb", buffering=0) as raw:
-        size = os.fstat(raw.fileno()).st_size
+    with readable(where), _open_pass(path) as (raw, size):
         stream = io.BufferedReader(_Hashing(raw, digest.update), CHUNK)
         yield stream, size, digest.hexdigest
 
 
+def in_order(root: Place, files: Iterable[Found], read: Callable[[Found], T]) -> Iterator[T]:
+    """What `read` gives for each of these files, in their order; remote ones are read some ahead, within a bound."""
+    if not isinstance(root, Remote):
+        yield from map(read, files)
+        return
+    from vetset.storage.transfer import together  # noqa: PLC0415 - its packages are extras
+
+    yield from together((found.size, partial(read, found)) for found in files)
+
+
 @contextmanager
-def open_plain(path: Path, where: str) -> Iterator[tuple[BinaryIO, int]]:
+def open_plain(path: Place, where: str) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file for ranged reading: stream (seekable) and size.
 
     Raises:
-        DatasetError: the file cannot be opened or read.
+        DatasetError: the file cannot be opened or read, or changed meanwhile.
     """
-    with readable(where), path.open("rb") as stream:
-        yield stream, os.fstat(stream.fileno()).st_size
+    with readable(where):
+        if isinstance(path, Remote):
+            with path.open_ranged() as opened:
+                yield opened
+        else:
+            with path.open("rb") as stream:
+                yield stream, os.fstat(stream.fileno()).st_size
 
 
-def read_whole(path: Path, where: str, limit: int) -> bytes:
+def read_whole(path: Place, where: str, limit: int) -> bytes:
     """All bytes of a file that is no longer than `limit`.
 
     Raises:
@@ -278,7 +373,7 @@ def copy_ranges(source: BinaryIO, ranges: Iterable[tuple[int, int]], sink: Binar
     return copied
 
 
-def copy_file(source: Path, out: Path, uri: str, *, where: str | None = None) -> None:
+def copy_file(source: Place, out: Path, uri: str, *, where: str | None = None) -> None:
     """Copy one file verbatim to `out/uri`; `where` stands for it in errors, if its own name should not.
 
     Raises:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
-    """What is known when a shard was read to its end: hex SHA-256 of all it consists of, and its records."""
+    """What is known when a shard was read to its end: hex SHA-256 of what it is known by, and its records."""
 
     digest: str
     records: int

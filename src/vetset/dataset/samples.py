@@ -8,20 +8,20 @@ is a record too, `no_image`.
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vetset.dataset.columns import ColumnMapping, fields_of_json
-from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, copy_ranges, open_plain, place
+from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, copy_ranges, is_there, open_plain, place
 from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import Member, TarWalk
 from vetset.model.dataset import Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import Reason
+from vetset.storage.remote import Place
 
 MAX_COLUMN = 1 << 16
 """Bytes of a caption or class file that become a column of a sealed match."""
@@ -137,16 +137,16 @@ def beside(uri: str, ending: str) -> str:
     return uri.rpartition(".")[0] + ending
 
 
-def sidecar_of(root: Path, uri: str, mapping: ColumnMapping) -> Sidecar | None:
+def sidecar_of(root: Place, uri: str, mapping: ColumnMapping) -> Sidecar | None:
     """The table beside a tar, if there is one."""
-    path = place(root, beside(uri, ".parquet"))
-    return Sidecar(path, beside(uri, ".parquet"), mapping) if path.is_file() else None
+    table = beside(uri, ".parquet")
+    return Sidecar(place(root, table), table, mapping) if is_there(root, table) else None
 
 
 class ShardIndex:
     """Where everything of one shard lies, by its headers alone."""
 
-    def __init__(self, root: Path, shard: Shard, mapping: ColumnMapping) -> None:
+    def __init__(self, root: Place, shard: Shard, mapping: ColumnMapping) -> None:
         self.uri = shard.uri
         self.tar = place(root, shard.uri)
         with open_plain(self.tar, shard.uri) as (stream, size):

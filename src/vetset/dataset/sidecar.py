@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from vetset.dataset.places import MAX_TEXT, read_whole
 from vetset.dataset.tables import check_rows, column_names, decoded, open_table, picked_rows
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
+from vetset.storage.remote import Place
 
 MAX_SIDECAR = 1 << 31
 _FAILURES = ("failed_to_download", "failed_to_resize")
@@ -44,7 +44,7 @@ class Sidecar:
         DatasetError: the file is damaged, or has no key column.
     """
 
-    def __init__(self, path: Path, where: str, mapping: ColumnMapping) -> None:
+    def __init__(self, path: Place, where: str, mapping: ColumnMapping) -> None:
         self.data = read_whole(path, where, MAX_SIDECAR)
         self.digest = hashlib.sha256(self.data).hexdigest()
         self._where = where
@@ -167,7 +167,7 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
     return document
 
 
-def read_stats(path: Path, where: str) -> bytes:
+def read_stats(path: Place, where: str) -> bytes:
     """The bytes of a `_stats.json`.
 
     Raises:

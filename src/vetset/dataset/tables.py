@@ -14,6 +14,7 @@ from vetset.dataset.arrays import compacted, is_list
 from vetset.dataset.columns import python_values
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
+from vetset.storage.remote import Place, Remote
 
 WRITE_ROWS = 1 << 20
 """Greatest row group that is held at once when a table is filtered."""
@@ -41,8 +42,18 @@ def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
 
 
 @contextmanager
-def open_table(source: Path | bytes, where: str, *, buffer: int = 0) -> Iterator[Any]:
-    """Open a parquet file, or the bytes of one.
+def _opened(source: Place | bytes) -> Iterator[Any]:
+    if isinstance(source, Remote):
+        with source.open_ranged(exact=True) as (stream, _), pa.PythonFile(stream, "r") as place:
+            yield place
+    else:
+        with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb") as place:
+            yield place
+
+
+@contextmanager
+def open_table(source: Place | bytes, where: str, *, buffer: int = 0) -> Iterator[Any]:
+    """Open a parquet file, or the bytes of one. Of a remote one only the footer and the chunks of columns are fetched.
 
     Args:
         source: where it lies, or what it holds.
@@ -52,13 +63,15 @@ def open_table(source: Path | bytes, where: str, *, buffer: int = 0) -> Iterator
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
-    with decoded(where):
-        place = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb")
-        with place, pq.ParquetFile(place, page_checksum_verification=True, buffer_size=buffer) as table:
-            yield table
+    with (
+        decoded(where),
+        _opened(source) as place,
+        pq.ParquetFile(place, page_checksum_verification=True, buffer_size=buffer) as table,
+    ):
+        yield table
 
 
-def table_rows(source: Path, where: str) -> int:
+def table_rows(source: Place, where: str) -> int:
     """Rows of a parquet file, by its footer.
 
     Raises:
@@ -167,7 +180,7 @@ def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
             yield from table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group])
 
 
-def filter_table(source: Path | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
+def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
     """Write the rows that are kept: same schema, metadata and compression, in order, row group by row group.
 
     Args:

@@ -21,6 +21,7 @@ from vetset.dataset.places import (
     Found,
     copy_file,
     copy_ranges,
+    is_there,
     new_file,
     one_file,
     open_hashed,
@@ -49,6 +50,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import LIST_KINDS, Kind, Reason
 from vetset.storage.commit import atomic_file
+from vetset.storage.remote import Place
 
 
 class WebdatasetFormat:
@@ -56,7 +58,7 @@ class WebdatasetFormat:
 
     name = Format.WEBDATASET
 
-    def discover(self, root: Path) -> list[Shard]:
+    def discover(self, root: Place) -> list[Shard]:
         """One shard for every `.tar` below the root, sorted by uri; size and stamp cover the files beside it.
 
         Raises:
@@ -64,16 +66,16 @@ class WebdatasetFormat:
         """
         return sorted(shard for shard, _ in self._claims(root))
 
-    def unclaimed(self, root: Path) -> list[str]:
+    def unclaimed(self, root: Place) -> list[str]:
         """Uris of files that belong to no shard; a cleaned copy does not have them."""
         claimed = {found.uri for _, files in self._claims(root) for found in files}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def _claims(self, root: Path) -> Iterator[tuple[Shard, list[Found]]]:
+    def _claims(self, root: Place) -> Iterator[tuple[Shard, list[Found]]]:
         found_by_uri = {found.uri: found for found in walk_files(root)}
         if root.is_file():
             others = (beside(root.name, ending) for ending in (".parquet", "_stats.json"))
-            found_by_uri |= {uri: one_file(root.parent, uri) for uri in others if (root.parent / uri).is_file()}
+            found_by_uri |= {uri: one_file(root.parent, uri) for uri in others if is_there(root, uri)}
         for uri in list(found_by_uri):
             if suffix_of(uri) == "tar":
                 names = (uri, beside(uri, ".parquet"), beside(uri, "_stats.json"))
@@ -82,7 +84,7 @@ class WebdatasetFormat:
 
     def read(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         mapping: ColumnMapping,
         kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
@@ -91,7 +93,7 @@ class WebdatasetFormat:
         return Reading(_pass(root, shard, mapping))
 
     def read_rows(
-        self, root: Path, shard: Shard, rows: Collection[int], mapping: ColumnMapping
+        self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
         """Some records, with everything that the dataset says of them in `fields.columns`.
 
@@ -117,7 +119,7 @@ class WebdatasetFormat:
                 found[row] = Unreadable(row, key, Reason.NOT_DOWNLOADED, full[table_row])
         return found
 
-    def identities(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
+    def identities(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
         """SHA-256 (32 bytes) of every record: its picture, what shares its sample, and its rows of the table.
 
         Raises:
@@ -133,7 +135,7 @@ class WebdatasetFormat:
                     yield digest_of([own, *shared])
         yield from (digest_of([None, table[row]]) for row in index.extra)
 
-    def siblings(self, root: Path, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
+    def siblings(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> NDArray[np.int64]:
         """int64 (records,): the number of the sample that each record belongs to; equal numbers share JSON and caption.
 
         Raises:
@@ -145,7 +147,7 @@ class WebdatasetFormat:
 
     def write(
         self,
-        root: Path,
+        root: Place,
         shard: Shard,
         keep: NDArray[np.bool_],
         out: Path,
@@ -170,7 +172,7 @@ class WebdatasetFormat:
         index = ShardIndex(root, shard, mapping)
         check_length(keep, index.records, shard.uri)
         stats_uri = beside(shard.uri, "_stats.json")
-        has_stats = place(root, stats_uri).is_file()
+        has_stats = is_there(root, stats_uri)
         if keep.all():
             others = [beside(shard.uri, ".parquet")] * (index.sidecar is not None) + [stats_uri] * has_stats
             for uri in (shard.uri, *others):
@@ -199,7 +201,7 @@ class WebdatasetFormat:
                 target.write_bytes(stats_of_survivors(before, index.sidecar, rows, lost, stats_uri))
 
 
-def _pass(root: Path, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
+def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     sidecar = sidecar_of(root, shard.uri, mapping)
     keys: set[str] = set()
     row = 0

@@ -21,8 +21,9 @@ class Shard:
     Attributes:
         uri: place relative to the dataset's root, with forward slashes; unique within the dataset.
         format: which reader understands it.
-        size: bytes on disk of everything that the shard consists of.
-        stamp: changes when the shard's files change without being read (names, sizes and mtimes, or etags).
+        size: bytes of everything that the shard consists of.
+        stamp: changes when the shard's files change without being read (names, sizes and mtimes; of remote ones what
+            the store states as their version).
     """
 
     uri: str
@@ -32,7 +33,8 @@ class Shard:
 
 
 ShardDigest = NewType("ShardDigest", str)
-"""Hex SHA-256 over everything a shard consists of: what a shard is called once it was read.
+"""Hex SHA-256 over everything a shard consists of (of a metadata table over its footer and the columns that are read):
+what a shard is called once it was read.
 
 A second shard of the same content in one dataset is called `<digest>+1`, a third `<digest>+2`, in the order of their
 uris, so that every record of a revision has an identity of its own (see `shard_names`).

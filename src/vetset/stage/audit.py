@@ -28,6 +28,8 @@ from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
 from vetset.stage.space import Space, computed_space, precomputed_space
 from vetset.stage.watch import RECORD_SECONDS
+from vetset.storage.address import place_of
+from vetset.storage.remote import Place
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Scanned, Store
 
@@ -45,16 +47,18 @@ class Job:
         embeddings: folder of precomputed embeddings, or None.
         embedder: name or file of a model, or empty.
         out: the audit's folder.
+        read_again: whether shards of a remote dataset may be fetched once more for what findings carry.
     """
 
     request: Request
-    root: Path | None
+    root: Place | None
     shards: Sequence[Shard]
     mapping: ColumnMapping
     lists: Sequence[HashList]
     embeddings: Path | None
     embedder: str
     out: Path
+    read_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def record_table(store: Store, manifest: Manifest) -> RecordTable:
 def space_of(request: Request, embeddings: Path | None, store: Store, table: RecordTable) -> Space | None:
     """Where neighbours are searched, or None if the audit has no embeddings."""
     if embeddings is not None:
-        return precomputed_space(embeddings, table, Path(request.root))
+        return precomputed_space(embeddings, table, place_of(request.root))
     return computed_space(store, table) if request.embedder else None
 
 
@@ -141,7 +145,8 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
     ledger = ledger_of(job.out, manifest)
-    read = partial(provenance, table=table, root=job.root, shards=job.shards, mapping=job.mapping)
+    asked = job.root if job.read_again or isinstance(job.root, Path) else None
+    read = partial(provenance, table=table, root=asked, shards=job.shards, mapping=job.mapping)
     found = read({match.record for match in matched.matches})
     if job.embeddings is not None or job.request.embedder:
         # Whatever becomes of the search for neighbours, what the lists found is sealed by now.
@@ -177,7 +182,7 @@ def run_audit(
         reporter: told of each finished shard.
         record_seconds: longest time for one record.
     """
-    root = Path(job.request.root)
+    root = Path(job.request.root) if job.root is None else job.root
     with Store(Path(job.request.store)) as store:
         result = scan(
             root,

@@ -30,6 +30,7 @@ from vetset.seal.keys import PublicKey
 from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
 from vetset.storage.commit import fresh_folder
+from vetset.storage.remote import Place
 
 MARKER = "vetset-revision.json"
 KEEP_LIST = "keep.parquet"
@@ -44,7 +45,7 @@ PRIVATE = (
 class ReadTask:
     """Read one shard to learn what it is."""
 
-    root: Path
+    root: Place
     shard: Shard
     mapping: ColumnMapping
 
@@ -70,7 +71,7 @@ def read_shard(task: ReadTask) -> ShardRead:
     return ShardRead(task.shard.uri, reading.digest, reading.records)
 
 
-def read_shards(root: Path, shards: Sequence[Shard], mapping: ColumnMapping, engine: Engine) -> list[ShardRead]:
+def read_shards(root: Place, shards: Sequence[Shard], mapping: ColumnMapping, engine: Engine) -> list[ShardRead]:
     """Digest every shard, in order of their uris.
 
     Raises:
@@ -88,7 +89,7 @@ def read_shards(root: Path, shards: Sequence[Shard], mapping: ColumnMapping, eng
 class CleanTask:
     """Clean one shard."""
 
-    root: Path
+    root: Place
     shard: Shard
     mapping: ColumnMapping
     name: ShardDigest
@@ -181,7 +182,7 @@ def _differs(where: str) -> OutputError:
     )
 
 
-def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Path) -> None:
+def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Place) -> None:
     """Move rows of vectors, of metadata and of captions together, then read them again.
 
     Raises:
@@ -236,7 +237,7 @@ class CleanJob:
         keep_list: write what stays as a table instead of a new revision.
     """
 
-    root: Path
+    root: Place
     shards: Sequence[Shard]
     order: bytes = field(repr=False)
     signer: PublicKey
@@ -294,11 +295,15 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
     return Path(order.embeddings) if order.embeddings else None
 
 
+def _lies_in(root: Place, uri: str, folder: Path | None) -> bool:
+    return isinstance(root, Path) and folder is not None and (root / uri).is_relative_to(folder.resolve())
+
+
 def _write_marker(job: CleanJob, order: RemovalOrder, folder: Path) -> None:
     """Say in the new revision that it is private, and how many files belong to no shard and were not carried along."""
     moved = _embeddings_of(job, order)
     inside = [] if job.keep_list else format_of(job.shards[0].format).unclaimed(job.root)
-    left = sum(moved is None or not (job.root / uri).is_relative_to(moved.resolve()) for uri in inside)
+    left = sum(not _lies_in(job.root, uri, moved) for uri in inside)
     marker = {
         "format": "vetset-revision",
         "version": 1,

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind, Reason
 from vetset.stage.estimate import Frame, Part, makespan
 from vetset.stage.sampled import ROLES_OF_RECORDS, Seen, Start
+from vetset.storage.remote import Place
 
 Floats = NDArray[np.float64]
 _NOTE = len(canonical_json({"digest": "0" * 64, "part": "0" * 64, "records": 10_000, "uri": ""})) + 1
@@ -43,7 +43,7 @@ class Question:
         seed: of the random choice.
     """
 
-    root: Path
+    root: Place
     shards: Sequence[Shard]
     unclaimed: int
     listing: float

@@ -2,22 +2,33 @@
 
 The store holds neither, so that it is no map. What is read now is compared with what was scanned; a finding whose bytes
 have changed since, or whose shard is gone, is sealed all the same and says so.
+
+Who keeps a remote dataset sees what is asked for. So nothing of it is read again unless that was asked for, and then
+whole shards, as the scan read them: a request for one record would point at it.
 """
 
 import hashlib
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from vetset.case.findings import Provenance
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
-from vetset.model.errors import DatasetError
+from vetset.model.errors import AlignmentError, DatasetError, OutputError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
+from vetset.storage.remote import Place
 from vetset.store.part import Part
 from vetset.store.records import RecordTable
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made there
+"""Where a remote shard is held while rows are picked: pictures do not touch a disk."""
 
 
 def _scanned_contents(part: Part, rows: Sequence[int]) -> dict[int, ContentId]:
@@ -45,10 +56,23 @@ def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record |
     return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
 
 
+def _rows_again(
+    root: Place, shard: Shard, rows: Sequence[int], records: int, mapping: ColumnMapping
+) -> Mapping[int, Record | Unreadable]:
+    form = format_of(shard.format)
+    if isinstance(root, Path):
+        return form.read_rows(root, shard, rows, mapping)
+    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < 2 * shard.size:
+        raise DatasetError("there is no room in memory for the shard", where=shard.uri)
+    with TemporaryDirectory(prefix="vetset-", dir=_MEMORY) as folder:
+        form.write(root, shard, np.ones(records, np.bool_), Path(folder), mapping)
+        return form.read_rows(Path(folder), shard, rows, mapping)
+
+
 def provenance(
     records: Collection[RecordId],
     table: RecordTable,
-    root: Path | None,
+    root: Place | None,
     shards: Sequence[Shard],
     mapping: ColumnMapping,
 ) -> tuple[Provenance, ...]:
@@ -57,7 +81,7 @@ def provenance(
     Args:
         records: records of findings.
         table: the store's numbering.
-        root: the dataset's place, or None where it is not at hand; nothing is read then.
+        root: the dataset's place, or None where it is not at hand or not to be asked again; nothing is read then.
         shards: its shards as they were discovered.
         mapping: which columns mean what.
     """
@@ -77,8 +101,8 @@ def provenance(
         items: Mapping[int, Record | Unreadable] = {}
         if root is not None and shard is not None:
             try:
-                items = format_of(shard.format).read_rows(root, shard, rows, mapping)
-            except DatasetError:
+                items = _rows_again(root, shard, rows, stored.records, mapping)
+            except (AlignmentError, DatasetError, OutputError):
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
         entries += [_entry(record, stored.uri, scanned.get(record.row), items.get(record.row)) for record in asked]
     return tuple(sorted(entries))

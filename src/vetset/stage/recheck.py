@@ -20,6 +20,8 @@ from vetset.stage.audit import ledger_of, record_table
 from vetset.stage.matched import match_store
 from vetset.stage.provenance import provenance
 from vetset.stage.request import list_uses
+from vetset.storage.address import place_of
+from vetset.storage.remote import Place
 from vetset.store.store import Store
 
 
@@ -82,11 +84,12 @@ def news(manifest: Manifest, lists: Sequence[HashList]) -> list[HashList]:
     return fresh
 
 
-def _dataset(request: Request) -> tuple[Path | None, list[Shard]]:
-    """The dataset if it is still there; what is found without it is sealed unchecked."""
-    root = Path(request.root)
+def dataset_if_there(request: Request) -> tuple[Place | None, list[Shard]]:
+    """The dataset if it is still there; what is found without it is sealed unchecked, as is all of a remote one."""
+    root = place_of(request.root)
     try:
-        return (root, discover(root, Format(request.format))) if root.exists() else (None, [])
+        there = isinstance(root, Path) and root.exists()
+        return (root, discover(root, Format(request.format))) if there else (None, [])
     except DatasetError:
         return None, []
 
@@ -103,7 +106,7 @@ def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Sto
     request = manifest.request
     table = record_table(store, manifest)
     matched = match_store(table, lists, request.policy)
-    root, shards = _dataset(request)
+    root, shards = dataset_if_there(request)
     records = {match.record for match in matched.matches}
     found = provenance(records, table, root, shards, ColumnMapping(**request.mapping))
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"

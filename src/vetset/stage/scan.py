@@ -32,6 +32,7 @@ from vetset.stage.progress import Reporter
 from vetset.stage.suspect import Trial, judge, require_few
 from vetset.stage.tabled import append_columns, table_writer
 from vetset.stage.watch import RECORD_SECONDS, Watch
+from vetset.storage.remote import Place
 from vetset.store.part import PartWriter
 from vetset.store.passed import PassedOver, still
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
@@ -45,7 +46,7 @@ MOST_IDLE = 1
 class ScanTask:
     """Everything a worker needs to scan one shard; plain values, so that it can travel."""
 
-    root: Path
+    root: Place
     shard: Shard
     mapping: ColumnMapping
     policy: ScanPolicy
@@ -178,7 +179,7 @@ class ScanResult:
     reused: int
 
     def note(  # noqa: PLR0917  two callers
-        self, root: Path, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
+        self, root: Place, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
     ) -> ScanNote:
         """What the store remembers of this scan."""
         failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
@@ -186,7 +187,7 @@ class ScanResult:
 
 
 def scan(
-    root: Path,
+    root: Place,
     shards: Sequence[Shard],
     *,
     store: Store,

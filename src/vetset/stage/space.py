@@ -16,6 +16,7 @@ from vetset.dataset.embeddings import EmbeddingPart, discover_embeddings, open_v
 from vetset.model.coverage import Coverage
 from vetset.model.errors import AlignmentError
 from vetset.model.signal import Kind, Reason
+from vetset.storage.remote import Place
 from vetset.store.alignment import align
 from vetset.store.records import RecordTable
 from vetset.store.store import Store
@@ -89,7 +90,7 @@ def aligned_space(blocks: Sequence[NDArray[Any]], numbers: Sequence[NDArray[np.i
     return Space(blocks, numbers, usable, coverage)
 
 
-def precomputed_space(folder: Path, table: RecordTable, root: Path | None) -> Space:
+def precomputed_space(folder: Path, table: RecordTable, root: Place | None) -> Space:
     """Embeddings in the layout of clip-retrieval, joined by key.
 
     Args:

@@ -16,6 +16,7 @@ from vetset.model.signal import Reason
 from vetset.signal.fingerprint import screen
 from vetset.signal.warm import warm_up
 from vetset.stage.pictured import Asked, embedder_of
+from vetset.storage.remote import Place
 from vetset.store.passed import MOST_PASSED, PassedOver
 from vetset.store.trail import Suspect, Trail
 
@@ -38,7 +39,7 @@ class Trial:
         trail: the shard's trail, where the record in hand is noted.
     """
 
-    root: Path
+    root: Place
     shard: Shard
     mapping: ColumnMapping
     asked: Asked

@@ -1,0 +1,154 @@
+"""The same dataset gives the same store wherever it lies, and only what is needed comes over the wire."""
+
+import loopback
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import small
+import vetset
+from vetset.model.dataset import Format
+from vetset.store.store import Store
+
+FORMS = pytest.mark.parametrize("form", list(Format))
+
+
+def scanned(root, store, **options):
+    note = vetset.scan(root, store=store, engine=small.HERE, **options)
+    return Store(store).digest(), sum(shard.records for shard in note.shards), dict(note.failed)
+
+
+@FORMS
+def test_s3_gives_the_store_of_the_local_dataset(roots, bucket, tmp_path, form):
+    address = bucket.upload(roots / form.value)
+    assert scanned(address, tmp_path / "s3") == scanned(roots / form.value, tmp_path / "local")
+
+
+@FORMS
+def test_http_gives_the_store_of_the_local_dataset(roots, on_the_web, tmp_path, form):
+    site = on_the_web(roots / form.value)
+    assert scanned(f"{site.address}/data/files.txt", tmp_path / "web") == scanned(
+        roots / form.value, tmp_path / "local"
+    )
+
+
+@FORMS
+def test_the_hub_gives_the_store_of_the_local_dataset(roots, on_the_hub, tmp_path, form):
+    site = on_the_hub(roots / form.value)
+    address = f"hf://datasets/{site.name}@main/data"
+    assert scanned(address, tmp_path / "hub") == scanned(roots / form.value, tmp_path / "local")
+    assert any(loopback.COMMIT in path for _, path, _ in site.log.requests)
+
+
+@pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
+def test_one_file_is_a_dataset_of_its_own(roots, bucket, on_the_web, tmp_path, form):
+    name = min(path.name for path in (roots / form.value).iterdir())
+    site = on_the_web(roots / form.value)
+    expected = scanned(roots / form.value / name, tmp_path / "local")
+    assert scanned(f"{bucket.upload(roots / form.value)}/{name}", tmp_path / "s3") == expected
+    assert scanned(f"{site.address}/data/{name}", tmp_path / "web") == expected
+
+
+def test_what_img2dataset_writes_beside_a_tar_is_found_by_its_name(fixture_root, on_the_web, tmp_path):
+    site = on_the_web(fixture_root)
+    expected = scanned(fixture_root / "00000.tar", tmp_path / "local")
+    assert scanned(f"{site.address}/data/00000.tar", tmp_path / "web") == expected
+    asked = {path for _, path, _ in site.log.requests}
+    assert asked == {"/data/00000.tar", "/data/00000.parquet", "/data/00000_stats.json"}
+
+
+def wide_table(path, rows=20_000):
+    """A small column of digests beside a large one of noise, in several row groups."""
+    random = np.random.default_rng(1)
+    table = pa.table({
+        "md5": [random.bytes(16).hex() for _ in range(rows)],
+        "noise": [random.bytes(400) for _ in range(rows)],
+    })  # fmt: skip
+    path.parent.mkdir()
+    pq.write_table(table, path, row_group_size=6_000)
+
+
+def test_a_table_is_not_fetched_whole_for_one_column(bucket, on_the_web, tmp_path):
+    wide_table(tmp_path / "wide" / "part.parquet")
+    size = (tmp_path / "wide" / "part.parquet").stat().st_size
+    address = bucket.upload(tmp_path / "wide")
+    site = on_the_web(tmp_path / "wide")
+    expected = scanned(tmp_path / "wide", tmp_path / "local")
+    bucket.log.sent = 0
+    assert scanned(address, tmp_path / "s3") == expected
+    assert size > 8_000_000
+    assert bucket.log.sent < size // 7
+    assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == expected
+    assert site.log.sent < size // 7
+
+
+def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):
+    size = sum(path.stat().st_size for path in (roots / "webdataset").iterdir())
+    address = bucket.upload(roots / "webdataset")
+    bucket.log.sent = 0
+    scanned(address, tmp_path / "s3")
+    assert size <= bucket.log.sent < size + 20_000
+    site = on_the_web(roots / "webdataset")
+    scanned(f"{site.address}/data/files.txt", tmp_path / "web")
+    assert size <= site.log.sent < size + 1000
+
+
+@FORMS
+def test_an_audit_of_s3_finds_what_an_audit_of_the_local_dataset_finds(roots, bucket, audit, form):
+    here = audit(form=form)
+    there = audit(bucket.upload(roots / form.value), form=form, out="remote", embeddings=False, read_again=True)
+    assert small.found(there.findings) == small.found(here.findings)
+    assert all(entry.checked for entry in there.findings.provenance)
+    told = {entry.record: (entry.url, entry.columns) for entry in here.findings.provenance}
+    for entry in there.findings.provenance:
+        assert told[entry.record] == (entry.url, entry.columns)
+
+
+@FORMS
+def test_requests_do_not_tell_what_was_found(roots, bucket, audit, form):
+    address = bucket.upload(roots / form.value)
+    asked = []
+    for number, known in enumerate((small.known(), small.stranger())):
+        bucket.log.requests.clear()
+        done = audit(address, form=form, out=f"audit{number}", embeddings=False, lists=[known])
+        asked.append(sorted(bucket.log.requests))
+        assert bool(done.findings.matches) == (number == 0)
+        assert not any(entry.checked or entry.url for entry in done.findings.provenance)
+        vetset.recheck(done.out, lists=[small.second()])
+        assert sorted(bucket.log.requests) == asked[-1]
+    assert asked[0] == asked[1]
+
+
+def test_what_is_read_again_is_read_as_whole_shards(roots, bucket, audit, tmp_path):
+    address = bucket.upload(roots / "webdataset")
+    sizes = {f"/{bucket.name}/data/{path.name}": path.stat().st_size for path in (roots / "webdataset").iterdir()}
+    audit(address, embeddings=False, out="first")
+    bucket.log.requests.clear()
+    audit(address, embeddings=False, store=tmp_path / "first" / "store", out="second", read_again=True)
+    fetched = {}
+    for method, path, asked in bucket.log.requests:
+        if method == "GET" and asked:
+            start, _, end = asked.removeprefix("bytes=").partition("-")
+            fetched.setdefault(path, set()).update(range(int(start), int(end) + 1))
+    assert {path: len(numbers) for path, numbers in fetched.items()} == sizes
+
+
+def test_without_room_in_memory_findings_are_sealed_unchecked(roots, bucket, audit, tmp_path, monkeypatch):
+    monkeypatch.setattr("vetset.stage.provenance._MEMORY", tmp_path / "nowhere")
+    there = audit(bucket.upload(roots / "webdataset"), embeddings=False, read_again=True)
+    assert set(small.found(there.findings)) == small.MATCHED
+    assert not any(entry.checked for entry in there.findings.provenance)
+
+
+@FORMS
+def test_a_remote_dataset_is_cleaned_into_a_local_copy(roots, bucket, audit, tmp_path, form):
+    address = bucket.upload(roots / form.value)
+    there = audit(address, form=form, embeddings=False)
+    vetset.order(there.out, there.key, out=tmp_path / "order.json")
+    vetset.clean(address, tmp_path / "order.json", signer=there.pub, out=tmp_path / "remote", engine=small.HERE)
+    vetset.clean(
+        roots / form.value, tmp_path / "order.json", signer=there.pub, out=tmp_path / "local", engine=small.HERE
+    )
+    assert small.tree(tmp_path / "remote") == small.tree(tmp_path / "local")
+    assert small.tree(tmp_path / "remote") != small.tree(roots / form.value)
