@@ -15,8 +15,8 @@ from vetset.storage import remote, transfer, web
 sys.path.insert(0, str(Path(__file__).parent))
 
 import loopback
+from loopback import KEY, SECRET
 
-KEY, SECRET = "AKIAPLANTEDKEYPLANTED", "planted/secret/of/the/environment/0123456789"
 _BUCKETS = count()
 
 
@@ -141,3 +141,22 @@ def on_the_hub(monkeypatch):
 def fixture_root():
     """What the real img2dataset wrote."""
     return Path(__file__).parents[1] / "fixtures" / "img2dataset" / "sha256"
+
+
+@pytest.fixture
+def on_google(monkeypatch):
+    """Serve a folder as Google Cloud Storage does, below `data/` of the bucket `box`; gives the site."""
+    open_sites = []
+
+    def serve(root):
+        files = {path.removeprefix("/"): data for path, data in listed(root, []).items()}
+        del files["data/files.txt"]
+        site = loopback.google(files)
+        open_sites.append(site)
+        found = site.__enter__()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", found.address)
+        return found
+
+    yield serve
+    for site in open_sites:
+        site.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Servers on loopback: S3 (moto's), plain HTTP with every bad habit, and the Hub's documented API.
+"""Servers on loopback: S3 (moto's), plain HTTP with every bad habit, the APIs of the Hub and of Google as documented.
 
 All of them count the bytes of bodies that they send, and can be told to misbehave at chosen requests.
 """
@@ -11,7 +11,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+KEY, SECRET = "AKIAPLANTEDKEYPLANTED", "planted/secret/of/the/environment/0123456789"
+"""The credentials with which vetset reaches S3 here; they are looked for in everything that it writes."""
 
 
 @dataclass
@@ -268,6 +271,55 @@ def hub(name, files):
     server = _Server(("127.0.0.1", 0), _Hub)
     server.site = Files(files)
     server.site.name = name
+    server.site.address = f"http://127.0.0.1:{server.server_port}"
+    with served(server):
+        yield server.site
+
+
+class _Google(_Handler):
+    """GET of objects' lists, metadata and media, as the JSON API of Google Cloud Storage documents them."""
+
+    def _json(self, document, status=200):
+        self._answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+    def _resource(self, name):
+        data = self.site.files[name]
+        generation = str(int.from_bytes(hashlib.md5(data).digest()[:4], "big"))
+        told = {"kind": "storage#object", "bucket": "box", "name": name, "size": str(len(data))}
+        return {**told, "generation": generation, "etag": generation, "updated": "2026-01-01T00:00:00Z"}
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        site, asked = self.site, {name: values[0] for name, values in parse_qs(parts.query).items()}
+        site.log.requests.append(("GET", unquote(parts.path), self.headers.get("Range", "")))
+        bucket, _, name = unquote(parts.path.partition("/b/")[2]).partition("/o")
+        name = name.removeprefix("/")
+        if site.before_get is not None:
+            site.before_get(name)
+        if bucket != "box" or (name and name not in site.files):
+            self._json({"error": {"code": 404, "message": "secret place"}}, 404)
+        elif not name:
+            self._list(asked.get("prefix", ""), asked.get("delimiter"))
+        elif asked.get("alt") != "media":
+            self._json(self._resource(name))
+        elif asked["generation"] != self._resource(name)["generation"]:
+            self._json({"error": {"code": 404, "message": "no such generation"}}, 404)
+        else:
+            self._answer(*self._part(site.files[name]))
+
+    def _list(self, prefix, delimiter):
+        names = [name for name in sorted(self.site.files) if name.startswith(prefix)]
+        inner = [name for name in names if delimiter and delimiter in name[len(prefix) :]]
+        folders = {prefix + name[len(prefix) :].partition("/")[0] + "/" for name in inner}
+        items = [self._resource(name) for name in names if name not in inner]
+        self._json({"kind": "storage#objects", "items": items, "prefixes": sorted(folders)})
+
+
+@contextmanager
+def google(files):
+    """Serve the bucket `box` as Google Cloud Storage does."""
+    server = _Server(("127.0.0.1", 0), _Google)
+    server.site = Files(files)
     server.site.address = f"http://127.0.0.1:{server.server_port}"
     with served(server):
         yield server.site

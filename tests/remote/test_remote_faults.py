@@ -1,5 +1,11 @@
 """What goes wrong on the way is tried again where that helps, and otherwise costs the shard, with a reason."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import loopback
 import pytest
 
@@ -174,6 +180,23 @@ def test_an_object_that_is_replaced_on_the_web_is_never_mixed(roots, on_the_web,
     assert "changed while it was read" in errors[0]
 
 
+@pytest.mark.usefixtures("short_blocks")
+def test_an_object_that_is_replaced_on_google_is_never_mixed(roots, on_google, custodian, tmp_path):
+    site = on_google(roots / "webdataset")
+    asked = []
+
+    def replace(name):
+        if name.endswith("00000.tar"):
+            asked.append(name)
+            if len(asked) == 3:
+                site.files[name] = site.files[name][::-1]
+
+    site.before_get = replace
+    failed, errors = failures("gs://box/data", tmp_path / "audit", custodian)
+    assert [shard.uri for shard in failed] == ["00000.tar"]
+    assert "changed while it was read" in errors[0]
+
+
 def test_an_object_that_disappears_costs_its_shard(roots, bucket, custodian, tmp_path):
     address = bucket.upload(roots / "webdataset")
     bucket.plan(loopback.first_times("error 404", times=1000, ending="00001.tar"))
@@ -190,7 +213,25 @@ def test_access_denied_is_told_and_not_tried_again(roots, bucket, custodian, tmp
         vetset.scan(f"{address}/00000.tar" if method == "HEAD" else address, store=tmp_path / "s3", engine=small.HERE)
 
 
-def test_a_killed_remote_scan_goes_on(roots, bucket, tmp_path, local):
+def test_a_remote_scan_whose_process_was_killed_goes_on(roots, bucket, tmp_path, local):
+    address = bucket.upload(roots / "webdataset")
+    bucket.plan(lambda method, path, _before: "slow" if method == "GET" and path.endswith("00001.tar") else "")
+    command = [sys.executable, "-c", "from vetset.cli import main; main()", "scan", address, "--store"]
+    parts = tmp_path / "s3" / "parts"
+    with subprocess.Popen([*command, str(tmp_path / "s3"), "--workers", "1"], start_new_session=True) as process:
+        patience = time.monotonic() + 60
+        while not (parts.is_dir() and any(parts.glob("*.parquet"))) and time.monotonic() < patience:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert len(list(parts.glob("*.parquet"))) == 1
+    bucket.plan(loopback.first_times(""))
+    before = bucket.log.count("GET", "00000.tar")
+    assert before > 0
+    assert stored(address, tmp_path / "s3") == local
+    assert bucket.log.count("GET", "00000.tar") == before
+
+
+def test_a_scan_that_lost_a_shard_reads_only_that_again(roots, bucket, tmp_path, local):
     address = bucket.upload(roots / "webdataset")
     bucket.plan(loopback.first_times("error 404", times=1, ending="00001.tar"))
     _, failed = stored(address, tmp_path / "s3")

@@ -6,11 +6,10 @@ from pathlib import Path
 import loopback
 import pytest
 
-from conftest import KEY, SECRET
-
 sys.path.append(str(Path(__file__).parents[1] / "leak"))
 
 from leak_search import Search, Secret
+from loopback import KEY, SECRET
 
 import small
 import vetset

@@ -41,6 +41,12 @@ def test_the_hub_gives_the_store_of_the_local_dataset(roots, on_the_hub, tmp_pat
     assert any(loopback.COMMIT in path for _, path, _ in site.log.requests)
 
 
+@FORMS
+def test_google_gives_the_store_of_the_local_dataset(roots, on_google, tmp_path, form):
+    on_google(roots / form.value)
+    assert scanned("gs://box/data", tmp_path / "google") == scanned(roots / form.value, tmp_path / "local")
+
+
 @pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
 def test_one_file_is_a_dataset_of_its_own(roots, bucket, on_the_web, tmp_path, form):
     name = min(path.name for path in (roots / form.value).iterdir())

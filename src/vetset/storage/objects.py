@@ -23,12 +23,20 @@ from vetset.storage.transfer import retrying
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 _AT_COMMIT = re.compile(r"datasets/([^/@]+/[^/@]+)@([0-9a-f]+)/(.+)")
-_TALKERS = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "httpx", "huggingface_hub", "s3fs")
+_TALKERS = (
+    "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "httpcore", "httpcore2",
+    "httpx", "httpx2", "huggingface_hub", "s3fs", "urllib3",
+)  # fmt: skip
 """Loggers that write down which object was asked for, and why that failed."""
 _VERSIONS = ("generation", "ETag", "etag", "blob_id", "md5Hash", "LastModified", "last_modified")
 _DENIED = "access denied, or no such place for these credentials"
 _CREDENTIALS = "Check the credentials and what they may read (docs/remote.md)."
 _OWN_MISTAKES = (TypeError, AttributeError, NameError, KeyError, IndexError, AssertionError, MemoryError)
+
+
+def _silence() -> None:
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _status(error: BaseException | None) -> int | None:
@@ -118,8 +126,7 @@ class ObjectStore:
     def __init__(self, make: Callable[[], Any]) -> None:
         with _told():
             self._files = make()
-        for name in _TALKERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _silence()
 
     def _info(self, place: Remote) -> dict[str, Any] | None:
         try:
@@ -313,8 +320,7 @@ def commit_of(dataset: str, revision: str | None) -> str:
         with _told():
             return str(HfApi(endpoint=_endpoint()).dataset_info(dataset, revision=revision).sha)
 
-    for name in _TALKERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    _silence()
     try:
         return retrying()(once)
     except OSError as error:
