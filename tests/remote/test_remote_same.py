@@ -47,13 +47,28 @@ def test_google_gives_the_store_of_the_local_dataset(roots, on_google, tmp_path,
     assert scanned("gs://box/data", tmp_path / "google") == scanned(roots / form.value, tmp_path / "local")
 
 
+def test_a_whole_bucket_and_a_whole_repository_are_datasets(roots, bucket, on_the_hub, on_google, tmp_path):
+    on_the_hub(roots / "parquet")
+    on_google(roots / "parquet")
+    bucket.upload(roots / "parquet")
+    expected = scanned(roots / "parquet", tmp_path / "local")
+    for number, address in enumerate((f"s3://{bucket.name}", "gs://box", "hf://datasets/owner/small")):
+        assert scanned(address, tmp_path / f"store{number}") == expected
+
+
 @pytest.mark.parametrize("form", [Format.WEBDATASET, Format.PARQUET])
-def test_one_file_is_a_dataset_of_its_own(roots, bucket, on_the_web, tmp_path, form):
+def test_one_file_is_a_dataset_of_its_own(  # noqa: PLR0917  fixtures
+    roots, bucket, on_the_web, on_the_hub, on_google, tmp_path, form
+):
     name = min(path.name for path in (roots / form.value).iterdir())
     site = on_the_web(roots / form.value)
     expected = scanned(roots / form.value / name, tmp_path / "local")
     assert scanned(f"{bucket.upload(roots / form.value)}/{name}", tmp_path / "s3") == expected
     assert scanned(f"{site.address}/data/{name}", tmp_path / "web") == expected
+    on_the_hub(roots / form.value)
+    assert scanned(f"hf://datasets/owner/small/data/{name}", tmp_path / "hub") == expected
+    on_google(roots / form.value)
+    assert scanned(f"gs://box/data/{name}", tmp_path / "google") == expected
 
 
 def test_what_img2dataset_writes_beside_a_tar_is_found_by_its_name(fixture_root, on_the_web, tmp_path):
