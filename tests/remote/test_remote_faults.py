@@ -220,10 +220,10 @@ def test_a_remote_scan_whose_process_was_killed_goes_on(roots, bucket, tmp_path,
     parts = tmp_path / "s3" / "parts"
     with subprocess.Popen([*command, str(tmp_path / "s3"), "--workers", "1"], start_new_session=True) as process:
         patience = time.monotonic() + 60
-        while not (parts.is_dir() and any(parts.glob("*.parquet"))) and time.monotonic() < patience:
+        while not (parts.is_dir() and any(parts.glob("*.arrow"))) and time.monotonic() < patience:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
-    assert len(list(parts.glob("*.parquet"))) == 1
+    assert len(list(parts.glob("*.arrow"))) == 1
     bucket.plan(loopback.first_times(""))
     before = bucket.log.count("GET", "00000.tar")
     assert before > 0

@@ -44,7 +44,7 @@ def plan(
     sample: not of another machine, of a slower disk, or of what else runs meanwhile.
 
     Args:
-        dataset: a folder, a .tar or a .parquet file.
+        dataset: a folder, a .tar, .parquet or .arrow file, or the address of one (docs/remote.md).
         policy: what is computed, or a TOML file of it.
         columns: which columns mean what, where their names do not say it.
         dataset_format: which format, where it cannot be told.

@@ -41,7 +41,7 @@ Columns = Annotated[
 Dataset = Annotated[
     str,
     typer.Argument(
-        help="A folder, a .tar or a .parquet file; or the address of one, read-only: s3://, gs://, abfs://, "
+        help="A folder, a .tar, .parquet or .arrow file; or the address of one, read-only: s3://, gs://, abfs://, "
         "hf://datasets/, https:// (docs/remote.md).",
         show_default=False,
     ),

@@ -1,12 +1,11 @@
 """vetset plan: what a run will cost, from a sample that is read now."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vetset.cli.options import Columns, Embedder, Format, Json, PolicyFile, Workers, mapping_of
+from vetset.cli.options import Columns, Dataset, Embedder, Format, Json, PolicyFile, Workers, mapping_of
 from vetset.cli.output import SamplingLines, emit, size_text, time_text
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def _sample(plan: "Plan") -> Iterator[str]:
 
 
 def plan_command(
-    dataset: Annotated[Path, typer.Argument(help="A folder, a .tar or a .parquet file.")],
+    dataset: Dataset,
     seconds: Annotated[float, typer.Option("--seconds", help="Time for the sample.")] = 60.0,
     sample_shards: Annotated[
         int | None,
