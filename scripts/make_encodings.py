@@ -33,12 +33,15 @@ from vetset.model.signal import Form  # noqa: E402
 from vetset.signal.decode import decode  # noqa: E402
 from vetset.signal.fingerprint import fingerprint  # noqa: E402
 from vetset.signal.heif import LEAST_LIBHEIF  # noqa: E402
-from vetset.signal.pdq import pdq  # noqa: E402
+from vetset.signal.orientation import turned  # noqa: E402
+from vetset.signal.pdq import pdq, pdq_dihedral, transform_plain  # noqa: E402
 
 PAGE = ROOT / "docs" / "encodings.md"
 PICTURES = 8
 SIDE = 240
 ROUNDS = 7
+MIRRORED = 60
+MIRRORED_SIZES = ((256, 256), (300, 200), (512, 512), (640, 480), (1024, 768))
 
 _PEER = """
 import json, sys
@@ -121,8 +124,11 @@ same pixels, as that tool's source describes it; no test compiles the tool to co
 without the step differ, a few of them by more than 31 bits. Turn it on where a list was made by that tool and the
 dataset stores large pictures.
 
-`dihedral` hashes seven more pictures, each from its own pixels and not from one transform: that is slower, and
-exact.
+`dihedral` gives the hashes that the seven mirrored and turned pictures would have, by mirrored weights and four
+transforms ([why](adr/0013-dihedral.md)). The signs of one transform, which the reference's `compute_dihedral` takes,
+are nearly free, but where PDQ's samples do not lie symmetrically they are the hash of no picture:
+
+{mirrored}
 
 µs a picture, one thread, all digests and PDQ, median of {rounds} rounds; *without* has no variants on. A picture to
 which a variant does not apply is not hashed again: the first rows are what the defaults cost on ordinary
@@ -195,8 +201,8 @@ def microseconds(files: Sequence[bytes], forms: Sequence[Form]) -> tuple[float, 
 
 def prices() -> list[str]:
     """Rows of the table of prices."""
-    small = pictures([(256, 256), (384, 384), (512, 512), (512, 384)], 10, seed=1)
-    large = pictures([(800, 600), (1000, 750), (1024, 768)], 10, seed=2)
+    small = pictures([(256, 256), (384, 384), (512, 512), (512, 384)], 25, seed=1)
+    large = pictures([(800, 600), (1000, 750), (1024, 768)], 25, seed=2)
     opened = [Image.open(io.BytesIO(data)).convert("RGB") for data in small]
     faded = []
     for picture in opened:
@@ -235,6 +241,36 @@ def prices() -> list[str]:
     return rows
 
 
+def mirrored() -> list[str]:
+    """A table: how far a mirrored copy's hashes by both ways are from the hash of the original."""
+    rows = [
+        f"A mirrored JPEG copy (quality 75) against its original: distances in bits, {MIRRORED} crops of photographs.",
+        "",
+        "| size | `dihedral`: median | greatest | over 31 | signs of one transform: median | greatest | over 31 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for width, height in MIRRORED_SIZES:
+        exact, signed = [], []
+        for data in pictures([(width, height)], MIRRORED, seed=width):
+            original = _pixels(data)
+            wanted = pdq(original)[0]
+            copy = _pixels(encoded(Image.fromarray(turned(original, 2)), "JPEG", quality=75))
+            exact.append(distance(pdq_dihedral(copy)[2][0], wanted))
+            signed.append(distance(_signed(copy), wanted))
+        told = " | ".join(
+            f"{median(far):.0f} | {max(far)} | {sum(bits > 31 for bits in far)}" for far in (exact, signed)
+        )
+        rows.append(f"| {width} × {height} | {told} |")
+    return rows
+
+
+def _signed(pixels: np.ndarray) -> bytes:
+    """The mirrored form as the reference derives it: the signs of the stored picture's own transform."""
+    coefficients = transform_plain(pixels) * np.where(np.arange(16) % 2, 1, -1)
+    above = coefficients > np.sort(coefficients, axis=None)[127]
+    return np.packbits(above.ravel()[::-1]).tobytes()
+
+
 def _cut(data: bytes) -> bytes:
     whole = encoded(Image.open(io.BytesIO(data)).convert("RGB"), "PNG")
     return whole[: len(whole) * 19 // 20]
@@ -246,7 +282,7 @@ def main() -> None:
     parser.add_argument("--peer", help="a Python that has threatexchange")
     rows, said = table(list(cases()), parser.parse_args().peer)
     head = HEAD.format(pictures=PICTURES, side=SIDE, versions=f"Pillow {PIL.__version__} wrote the files.", peer=said)
-    body = VARIANTS.format(rounds=ROUNDS) + "\n".join(prices())
+    body = VARIANTS.format(rounds=ROUNDS, mirrored="\n".join(mirrored())) + "\n".join(prices())
     heic = HEIC.format(least=".".join(map(str, LEAST_LIBHEIF)))
     PAGE.write_text(f"{head}\n" + "\n".join(rows) + f"\n\n{heic}{body}\n", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")

@@ -127,17 +127,27 @@ def pdq_plain(rgb: NDArray[np.uint8]) -> tuple[bytes, int]:
     height, width = _shape(rgb)
     if height < MIN_DIMENSION or width < MIN_DIMENSION:
         return bytes(32), 0
-    luma = (rgb[:, :, 0] * 0.299 + rgb[:, :, 1] * 0.587 + rgb[:, :, 2] * 0.114).astype(np.float32)
-    if (height, width) != (SIDE, SIDE):
-        for _ in range(2):
-            luma = _box_plain(luma.T, _window(width)).T
-            luma = _box_plain(luma, _window(height))
-        luma = luma[np.ix_(_picks(height), _picks(width))]
-    coefficients = _product_plain(_COSINES, luma)
-    coefficients = _product_plain(coefficients, _COSINES.T)
+    samples = _samples_plain(rgb)
+    coefficients = _product_plain(_product_plain(_COSINES, samples), _COSINES.T)
     median = np.sort(coefficients, axis=None)[_HALF - 1]
     # bit k = 16 i + j of the coefficients has the value 2^k of the printed number
-    return np.packbits((coefficients > median).ravel()[::-1]).tobytes(), _quality_plain(luma)
+    return np.packbits((coefficients > median).ravel()[::-1]).tobytes(), _quality_plain(samples)
+
+
+def transform_plain(rgb: NDArray[np.uint8]) -> Array32:
+    """The 256 coefficients, float32 (16, 16), that `pdq_plain` compares; the shorter side must have 5 pixels."""
+    return _product_plain(_product_plain(_COSINES, _samples_plain(rgb)), _COSINES.T)
+
+
+def _samples_plain(rgb: NDArray[np.uint8]) -> Array32:
+    height, width = rgb.shape[:2]
+    luma: Array32 = (rgb[:, :, 0] * 0.299 + rgb[:, :, 1] * 0.587 + rgb[:, :, 2] * 0.114).astype(np.float32)
+    if (height, width) == (SIDE, SIDE):
+        return luma
+    for _ in range(2):
+        luma = _box_plain(luma.T, _window(width)).T
+        luma = _box_plain(luma, _window(height))
+    return luma[np.ix_(_picks(height), _picks(width))]
 
 
 def _box_plain(values: Array32, window: int) -> Array32:
