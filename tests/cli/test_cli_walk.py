@@ -89,7 +89,7 @@ def test_a_recheck_tells_which_lists_are_in_force_and_whether_anything_was_held(
 
 
 def test_a_recheck_of_a_damaged_store_ends_with_30_whatever_was_found(vetset, audited, ready):
-    for path in (ready / "audit" / "store" / "parts").glob("*.parquet"):
+    for path in (ready / "audit" / "store" / "parts").glob("*.arrow"):
         path.write_bytes(path.read_bytes()[:-100])
     ended = vetset("recheck", ready / "audit", "--list", "second")
     assert ended.code == 30
