@@ -24,7 +24,7 @@ from vetset.stage.match import ListMatcher
 from vetset.store.part import Part
 from vetset.store.store import Store
 
-_HIT_EVERY = 1_000
+_HIT_EVERY = 100_000
 _GROUP = 1 << 20
 _POLICY = Policy(scan=ScanPolicy(kinds=(Kind.MD5,)), remove=RemovePolicy(copies=False))
 _SCANNED = "vetset: scan into a store, join the store with the list"

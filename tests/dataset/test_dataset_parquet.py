@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from blake3 import blake3
 from dataset_cases import laion_table, md5_of, url
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.extents import Extents
 from vetset.dataset.formats import discover, format_of
 from vetset.dataset.identity import row_identities
+from vetset.dataset.tables import open_table
 from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.model.signal import Kind, Reason
@@ -210,19 +212,38 @@ def test_a_key_column_of_addresses_is_refused_without_naming_one(tmp_path):
     assert "secret" not in str(caught.value)
 
 
-def test_what_is_not_asked_for_is_not_decoded_and_the_digest_is_the_same(tmp_path):
+def test_a_mapping_is_narrowed_to_what_kinds_are_taken_of():
+    mapping = ColumnMapping(url="address", sha1="sum")
+    assert mapping.narrowed((Kind.URL_MD5,)) == ColumnMapping("address", None, "", "", "")
+    assert mapping.narrowed((Kind.MD5, Kind.SHA1)) == ColumnMapping("", None, None, "sum", "")
+    assert mapping.narrowed((Kind.PDQ,)) == mapping
+    assert mapping.narrowed(tuple(Kind)) == mapping
+
+
+def test_what_is_not_mapped_is_neither_decoded_nor_part_of_the_digest(tmp_path):
     shard = written(tmp_path, laion_table(40))
-    some, every = (PARQUET.read(tmp_path, shard, MAPPING, kinds) for kinds in ((Kind.URL_MD5,), tuple(Kind)))
+    some, every = (PARQUET.read(tmp_path, shard, MAPPING.narrowed(kinds)) for kinds in ((Kind.URL_MD5,), tuple(Kind)))
     assert [(batch.declared, batch.urls is None) for batch in some] == [({}, False)]
     assert [list(batch.declared) for batch in every] == [[Kind.MD5]]
-    assert some.digest == every.digest
+    assert some.digest != every.digest
+
+
+@pytest.mark.parametrize("group", [7, 1000])
+def test_extents_that_the_decoder_has_read_have_the_digest_of_the_file(tmp_path, group):
+    shard = written(tmp_path, laion_table(40), row_group_size=group)
+    path, known = tmp_path / shard.uri, {}
+    with open_table(path, shard.uri, known=known) as table:
+        table.read(columns=["URL"])
+    data = path.read_bytes()
+    assert known
+    assert all(blake3(data[start:end]).digest() == digest for (start, end), digest in known.items())
 
 
 def test_a_footer_that_claims_the_same_bytes_again_and_again_is_refused(tmp_path):
     shard = written(tmp_path, laion_table(40), row_group_size=40)
     path = tmp_path / shard.uri
     with path.open("rb") as stream, pq.ParquetFile(path) as table:
-        extents = Extents(path, stream, shard.size, table, columns={"URL"}, where=shard.uri)
+        extents = Extents(stream, shard.size, table, {}, columns={"URL"}, where=shard.uri)
         for _ in range(2):
             extents.group(0)
         with pytest.raises(DatasetError, match="not in each other"):

@@ -6,14 +6,14 @@ the same digest wherever it lies. The footer says where every chunk lies and how
 
 import struct
 from collections.abc import Collection
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from blake3 import blake3
 
 from vetset.dataset.places import read_range
 from vetset.model.errors import DatasetError
-from vetset.storage.remote import Place, Remote
 
+Known: TypeAlias = dict[tuple[int, int], bytes]
 _EXTENT = struct.Struct("<qq")
 _TAIL = 8
 """Bytes behind the footer: its length and the magic number."""
@@ -23,18 +23,18 @@ class Extents:
     """The extents of some columns of one table, and their digests.
 
     Args:
-        path: the table.
-        stream: it, opened for ranged reading.
+        stream: the table, opened for ranged reading.
         size: its bytes.
         table: it, opened as a `pyarrow.parquet.ParquetFile`.
+        known: BLAKE3 of extents [start, end) that the decoder has read; they are taken out, and need not be read again.
         columns: names of top-level columns.
         where: shard, for errors.
     """
 
     def __init__(
-        self, path: Place, stream: BinaryIO, size: int, table: Any, *, columns: Collection[str], where: str
+        self, stream: BinaryIO, size: int, table: Any, known: Known, *, columns: Collection[str], where: str
     ) -> None:
-        self._path = path
+        self._known = known
         self._stream = stream
         self._size = self._left = size
         self._table = table
@@ -82,10 +82,9 @@ class Extents:
         return _EXTENT.pack(start, end) + self._digest(start, end)
 
     def _digest(self, start: int, end: int) -> bytes:
-        if isinstance(self._path, Remote):
-            known = self._path.digests.pop((start, end), None)  # fetched by the decoder just now
-            if known is not None:
-                return known
+        known = self._known.pop((start, end), None)
+        if known is not None:
+            return known
         digest = blake3()
         for piece in read_range(self._stream, start, end, self._where):
             digest.update(piece)

@@ -18,7 +18,6 @@ from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import LIST_KINDS, Kind
 from vetset.storage.remote import Place
 
 
@@ -39,9 +38,9 @@ class DatasetFormat(Protocol):
         ...
 
     def read(
-        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+        self, root: Place, shard: Shard, mapping: ColumnMapping
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
-        """One pass over a shard; rows count from 0 without a gap. A table decodes only what these kinds need."""
+        """One pass over a shard; rows count from 0 without a gap."""
         ...
 
     def read_rows(

@@ -41,8 +41,8 @@ from vetset.dataset.tables import check_length, check_rows, column_names, filter
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, LIST_KINDS, Kind, Reason
-from vetset.storage.remote import Place
+from vetset.model.signal import BYTE_KINDS, Reason
+from vetset.storage.remote import Place, Remote
 
 BATCH_ROWS = 1 << 16
 
@@ -70,11 +70,9 @@ class ParquetFormat:
         claimed = {shard.uri for shard in self.discover(root)}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def read(
-        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
-    ) -> Reading[ColumnBatch]:
-        """Keys, addresses and stated digests in batches of at most 65,536 rows; only what these kinds are taken of."""
-        return Reading(_batches(place(root, shard.uri), shard, mapping, kinds))
+    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
+        """Keys, addresses and stated digests in batches of at most 65,536 rows."""
+        return Reading(_batches(place(root, shard.uri), shard, mapping))
 
     def read_rows(
         self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
@@ -172,31 +170,21 @@ def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
     return roles
 
 
-def _needed(roles: Mapping[str, str], kinds: Collection[Kind]) -> dict[str, str]:
-    """Role → column for the key and for what these kinds are taken of."""
-    wanted = {"key", *(kind.value for kind in kinds)} | ({"url"} if any(kind.is_url for kind in kinds) else set())
-    return {role: column for role, column in roles.items() if role in wanted}
-
-
-def _batches(
-    path: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind]
-) -> Generator[ColumnBatch, None, Outcome]:
+def _batches(path: Place, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
     digest = hashlib.sha256(b"parquet columns\0")
+    digests = path.digests if isinstance(path, Remote) else {}
     first = 0
-    with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri) as table:
+    with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri, known=digests) as table:
         roles = _roles(table, mapping, shard.uri)
-        needed = _needed(roles, kinds)
-        chosen, others = sorted(set(needed.values())), sorted(set(roles.values()) - set(needed.values()))
-        extents = Extents(path, stream, size, table, columns=set(roles.values()), where=shard.uri)
+        chosen = sorted(set(roles.values()))
+        extents = Extents(stream, size, table, digests, columns=chosen, where=shard.uri)
         digest.update(extents.footer())
         if not table.metadata.num_rows:  # it still says which columns it has
-            yield _column_batch(table.schema_arrow.empty_table(), needed, 0, shard.uri)
+            yield _column_batch(table.schema_arrow.empty_table(), roles, 0, shard.uri)
         for group in range(table.metadata.num_row_groups):
             for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=chosen, use_threads=False):
-                yield _column_batch(batch, needed, first, shard.uri)
+                yield _column_batch(batch, roles, first, shard.uri)
                 first += len(batch)
-            if others:  # so that Arrow has checked what is asked of them
-                next(table.iter_batches(1, row_groups=[group], columns=others, use_threads=False), None)
             digest.update(extents.group(group))
         check_rows(first, table.metadata.num_rows, shard.uri)
     return Outcome(digest.hexdigest(), first)

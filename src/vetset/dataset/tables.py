@@ -1,17 +1,21 @@
 """Parquet files as both the parquet format and the sidecars of a webdataset need them: open, count, pick, filter."""
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import compacted, is_list
 from vetset.dataset.columns import python_values
+from vetset.dataset.extents import Known
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
@@ -41,10 +45,40 @@ def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
         ) from None
 
 
+class _Noted:
+    """A local file as Arrow reads it, extent by extent; each is digested as it is read."""
+
+    closed = False
+
+    def __init__(self, file: FileIO, known: Known) -> None:
+        self._file = file
+        self._known = known
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, count: int = -1) -> bytes:
+        start = self._file.tell()
+        # Python makes room for all that is asked for, and a footer may ask for anything
+        left = max(0, os.fstat(self._file.fileno()).st_size - start)
+        data = self._file.read(left if count < 0 else min(count, left))
+        self._known[start, start + len(data)] = blake3(data).digest()
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+
+
 @contextmanager
-def _opened(source: Place | bytes) -> Iterator[Any]:
+def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
     if isinstance(source, Remote):
         with source.open_ranged(exact=True) as (stream, _), pa.PythonFile(stream, "r") as place:
+            yield place
+    elif isinstance(source, Path) and known is not None:
+        with source.open("rb", buffering=0) as file, pa.PythonFile(_Noted(file, known), "r") as place:
             yield place
     else:
         with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb") as place:
@@ -52,20 +86,21 @@ def _opened(source: Place | bytes) -> Iterator[Any]:
 
 
 @contextmanager
-def open_table(source: Place | bytes, where: str, *, buffer: int = 0) -> Iterator[Any]:
+def open_table(source: Place | bytes, where: str, *, buffer: int = 0, known: Known | None = None) -> Iterator[Any]:
     """Open a parquet file, or the bytes of one. Of a remote one only the footer and the chunks of columns are fetched.
 
     Args:
         source: where it lies, or what it holds.
         where: shard, for errors.
         buffer: bytes of a column that are read at a time; 0 reads a row group's column whole.
+        known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
     with (
         decoded(where),
-        _opened(source) as place,
+        _opened(source, known) as place,
         pq.ParquetFile(place, page_checksum_verification=True, buffer_size=buffer) as table,
     ):
         yield table

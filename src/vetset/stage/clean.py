@@ -65,7 +65,7 @@ def read_shard(task: ReadTask) -> ShardRead:
     Raises:
         DatasetError: it cannot be read to its end.
     """
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, ())
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
     for _ in reading:
         pass
     return ShardRead(task.shard.uri, reading.digest, reading.records)
@@ -122,7 +122,7 @@ def _tokens(order: bytes, signer: PublicKey) -> tuple[bytes, frozenset[str]]:
 
 
 def _keys(task: CleanTask) -> tuple[str, ...]:
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, ())
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
     keys: list[str] = []
     for item in reading:
         if isinstance(item, ColumnBatch):
