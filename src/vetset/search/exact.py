@@ -20,6 +20,7 @@ from vetset.model.errors import DataError, DatasetError, ListError
 _BITS_PER_ENTRY = 12
 _LEAST_WIDTH = 8
 _AT_ONCE = 512
+_PARTS = 512
 # Positions are held as uint32.
 _MOST_ENTRIES = 2**32 - 2
 
@@ -153,22 +154,62 @@ def _build(  # noqa: PLR0917  a kernel takes its arrays one by one
     order: NDArray[np.uint32],
     sorted_words: NDArray[np.uint32],
 ) -> None:
-    """Fill the filter; counting sort of the entries by bucket, stable, so that a bucket is in order of position."""
+    """Fill the filter; counting sort of the entries by bucket, stable, so that a bucket is in order of position.
+
+    Entries first go into parts of consecutive buckets, each of which then fits a near cache: one far jump an entry
+    instead of five.
+    """
     buckets = starts.size - 1
+    shift = 0
+    while buckets >> shift >= _PARTS:
+        shift += 1
+    begin = np.zeros((buckets >> shift) + 2, np.int64)
     for row in range(words.shape[0]):
-        digest_hash = _hash(words, row, keys)
-        bloom[_place(digest_hash, bloom.size)] |= _mask(digest_hash)
-        starts[_place(digest_hash, buckets) + 1] += np.uint32(1)
-    for bucket in range(buckets):
-        starts[bucket + 1] += starts[bucket]
-    cursor = starts[:-1].copy()
+        begin[(_place(_hash(words, row, keys), buckets) >> shift) + 1] += 1
+    for part in range(begin.size - 1):
+        begin[part + 1] += begin[part]
+    cursor = begin[:-1].copy()
     for row in range(words.shape[0]):
-        bucket = _place(_hash(words, row, keys), buckets)
-        slot = cursor[bucket]
-        cursor[bucket] += np.uint32(1)
+        part = _place(_hash(words, row, keys), buckets) >> shift
+        slot = cursor[part]
+        cursor[part] += 1
         order[slot] = row
         for i in range(words.shape[1]):
             sorted_words[slot, i] = words[row, i]
+    for part in range(begin.size - 1):
+        first, low = begin[part], part << shift
+        held, rows = sorted_words[first : begin[part + 1]].copy(), order[first : begin[part + 1]].copy()
+        _sort_part(held, rows, keys, bloom, starts, order, sorted_words, low, min(low + (1 << shift), buckets))
+
+
+@njit(cache=True, nogil=True)
+def _sort_part(  # noqa: PLR0917  a kernel takes its arrays one by one
+    held: NDArray[np.uint32],
+    rows: NDArray[np.uint32],
+    keys: NDArray[np.uint64],
+    bloom: NDArray[np.uint64],
+    starts: NDArray[np.uint32],
+    order: NDArray[np.uint32],
+    sorted_words: NDArray[np.uint32],
+    low: int,
+    high: int,
+) -> None:
+    """The entries of the buckets from `low` to `high`: into the filter, and each to its bucket."""
+    buckets = starts.size - 1
+    for i in range(rows.size):
+        digest_hash = _hash(held, i, keys)
+        bloom[_place(digest_hash, bloom.size)] |= _mask(digest_hash)
+        starts[_place(digest_hash, buckets) + 1] += np.uint32(1)
+    for bucket in range(low, high):
+        starts[bucket + 1] += starts[bucket]
+    cursor = starts[low:high].copy()
+    for i in range(rows.size):
+        bucket = _place(_hash(held, i, keys), buckets) - low
+        slot = cursor[bucket]
+        cursor[bucket] += np.uint32(1)
+        order[slot] = rows[i]
+        for word in range(held.shape[1]):
+            sorted_words[slot, word] = held[i, word]
 
 
 @njit(cache=True, nogil=True)

@@ -25,7 +25,9 @@ from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, Window
 
 SLAB_RECORDS = 1 << 18
-"""Records that are joined at once, about: more make a join faster, fewer keep memory small."""
+"""Records whose PDQ is joined at once, about: more make that join faster, fewer keep memory small."""
+DIGEST_RECORDS = 1 << 16
+"""Records whose digests are joined at once, about: those joins want what is in a near cache."""
 GROUP_SHARDS = 256
 """Shards whose parts are looked at together, at most."""
 _DECIDING = frozenset(Variant) - {Variant.PARTIAL}
@@ -129,7 +131,8 @@ class _Slab:
 
 
 def _slabs(group: Sequence[Given], kind: Kind) -> Iterator[_Slab]:
-    """The records of a group of shards, about `SLAB_RECORDS` at a time; never two sorts of parts in one."""
+    """The records of a group of shards, some at a time; never two sorts of parts in one."""
+    most = SLAB_RECORDS if kind is Kind.PDQ else min(SLAB_RECORDS, DIGEST_RECORDS)
     waiting: list[tuple[int, Window]] = []
     count = 0
     variants: tuple[Variant, ...] = ()
@@ -143,7 +146,7 @@ def _slabs(group: Sequence[Given], kind: Kind) -> Iterator[_Slab]:
         for window in given.part.windows(kind):
             waiting.append((shard, window))
             count += len(window.why)
-            if count >= SLAB_RECORDS:
+            if count >= most:
                 yield _slab(waiting, kind, variants)
                 waiting, count = [], 0
     if waiting:
