@@ -108,6 +108,20 @@ def _encoded(array: Any) -> list[bytes | None]:
     raise DatasetError("rows with a column of this type cannot be compared", seen=str(plain.type))
 
 
+def _told(kind: Any) -> str:
+    """A type as it is compared: with the names of fields, without those of a map's entries, which writers choose."""
+    if pa.types.is_dictionary(kind):
+        return _told(kind.value_type)
+    if pa.types.is_map(kind):
+        return f"map<{_told(kind.key_type)}, {_told(kind.item_type)}>"
+    if pa.types.is_struct(kind):
+        fields = (f"{field.name}: {_told(field.type)}{'' if field.nullable else ' not null'}" for field in kind)
+        return f"struct<{', '.join(fields)}>"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"{kind.id}<{kind.value_field.name}: {_told(kind.value_type)}>"
+    return str(kind)
+
+
 def row_identities(batch: Any) -> Iterator[bytes]:
     """SHA-256 (32 bytes) of every row of a record batch: names, types and values of all its columns, in order.
 
@@ -116,8 +130,7 @@ def row_identities(batch: Any) -> Iterator[bytes]:
     """
     seed = hashlib.sha256()
     for field in batch.schema:
-        value_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        seed.update(framed(field.name.encode()) + framed(str(value_type).encode()))
+        seed.update(framed(field.name.encode()) + framed(_told(field.type).encode()))
     for row in zip(*(_encoded(column) for column in batch.columns), strict=True):
         digest = seed.copy()
         digest.update(b"".join(map(framed, row)))
