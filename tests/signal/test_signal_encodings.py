@@ -13,7 +13,9 @@ from vetset.signal.pdq import pdq, pdq_plain
 
 CASES = {case.name: case for case in cases()}
 PICTURES = tiles(240, 3, 71)
-PAGE = Path(__file__).parents[2] / "docs" / "encodings.md"
+PAGE = (Path(__file__).parents[2] / "docs" / "encodings.md").read_text()
+TABLE = PAGE.partition("\n## Variants")[0]
+"""What comes before has a row for every encoding."""
 
 
 def distance(one, other):
@@ -36,11 +38,11 @@ def test_a_lossless_encoding_gives_back_its_own_pixels(name):
 
 
 def test_the_page_has_a_row_for_every_encoding_and_none_for_others():
-    rows = re.findall(r"^\| ([^|]+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \|", TABLE, re.MULTILINE)
     assert {name.strip(): int(bound) for name, bound in rows} == {name: case.bound for name, case in CASES.items()}
 
 
 def test_the_figures_on_the_page_keep_their_bounds():
-    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \|", TABLE, re.MULTILINE)
     assert len(rows) == len(CASES)
     assert all(int(seen) <= int(bound) for _, bound, seen in rows)
