@@ -290,6 +290,23 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     return pc.coalesce(keys, numbers)
 
 
+def own_keys(column: Any | None, first_row: int, count: int, where: str) -> Any:
+    """Keys as `key_strings` has them, none of which is an address.
+
+    Raises:
+        DatasetError: the type can be no key, or they are addresses, which nothing outside the dataset may hold.
+    """
+    keys = key_strings(column, first_row, count, where)
+    if pc.any(pc.match_substring(keys, "://")).as_py():
+        raise DatasetError(
+            "the key column holds addresses",
+            expected="keys that point nowhere by themselves",
+            where=where,
+            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
+        )
+    return keys
+
+
 @lru_cache(maxsize=64)
 def _roles_of(mapping: ColumnMapping, names: tuple[str, ...], where: str) -> Mapping[str, str]:
     return mapping.found_in(names, where, strict=False)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import compacted
-from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of, key_strings
+from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of, own_keys
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
 from vetset.dataset.hf_schema import Leaf, leaves_of
@@ -98,17 +98,8 @@ def _keys(batch: Any, column: str | None, first: int, where: str) -> list[str]:
     Raises:
         DatasetError: they are addresses, which nothing outside the dataset may hold.
     """
-    keys: list[str] = key_strings(
-        None if column is None else batch.column(column), first, len(batch), where
-    ).to_pylist()
-    if any("://" in key for key in keys):
-        raise DatasetError(
-            "the key column holds addresses",
-            expected="keys that point nowhere by themselves",
-            where=where,
-            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
-        )
-    return keys
+    own = None if column is None else batch.column(column)
+    return list(own_keys(own, first, len(batch), where).to_pylist())
 
 
 def _is_address(path: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vetset.dataset.columns import (
@@ -21,6 +20,7 @@ from vetset.dataset.columns import (
     fields_of,
     key_strings,
     listed,
+    own_keys,
     unhex_column,
     url_strings,
 )
@@ -190,29 +190,12 @@ def _batches(path: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Col
     return Outcome(digest.hexdigest(), first)
 
 
-def _keys(batch: Any, column: Any | None, first: int, where: str) -> Any:
-    """The keys of a batch.
-
-    Raises:
-        DatasetError: they are addresses, which nothing outside the dataset may hold.
-    """
-    keys = key_strings(column, first, len(batch), where)
-    if pc.any(pc.match_substring(keys, "://")).as_py():
-        raise DatasetError(
-            "the key column holds addresses",
-            expected="keys that point nowhere by themselves",
-            where=where,
-            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
-        )
-    return keys
-
-
 def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) -> ColumnBatch:
     columns = {role: batch.column(name) for role, name in roles.items()}
     return ColumnBatch(
         first,
         len(batch),
-        _keys(batch, columns["key"], first, where) if "key" in columns else None,
+        own_keys(columns["key"], first, len(batch), where) if "key" in columns else None,
         url_strings(columns["url"], where) if "url" in columns else None,
         {kind: unhex_column(columns[kind.value], kind.width, where) for kind in BYTE_KINDS if kind.value in columns},
     )
