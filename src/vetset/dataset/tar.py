@@ -237,10 +237,13 @@ class TarWalk:
         end = self._extent(size)
         if kind in _WITHOUT_CONTENT and size:
             raise self._refused("a link, folder or device claims to have content")
+        plain = not names and not header[345]
         name = names.pop() if names else self._short_name(header)
-        # Before POSIX a folder was a file whose name ends in a slash.
-        regular = kind in _REGULAR and not name.endswith(b"/")
-        return Member(name, start, data, size, end, regular)
+        folder = kind in _REGULAR and name.endswith(b"/")
+        # Before POSIX a folder was a file (NUL) whose name ends in a slash. Of any other such file readers differ.
+        if folder and (kind or size or not plain):
+            raise self._refused("a file's name ends in a slash, and some readers take it for a folder")
+        return Member(name, start, data, size, end, kind in _REGULAR and not folder)
 
     def _short_name(self, header: bytes) -> bytes:
         name = header[:100].split(b"\0", 1)[0]
