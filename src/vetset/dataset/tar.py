@@ -229,6 +229,8 @@ class TarWalk:
         if kind == _SPARSE:
             raise self._refused("sparse members are not read", "plain members")
         data = self._position
+        if kind == _PAX_GLOBAL and (names or sizes):
+            raise self._refused("an extended header describes a global one, where some readers take the next member")
         if kind == _PAX_GLOBAL:
             if self._pax(self._extended(header)).keys() & {b"path", b"size"}:
                 raise self._refused("a global header renames or resizes members")
