@@ -212,20 +212,17 @@ def test_a_key_column_of_addresses_is_refused_without_naming_one(tmp_path):
     assert "secret" not in str(caught.value)
 
 
-def test_a_mapping_is_narrowed_to_what_kinds_are_taken_of():
-    mapping = ColumnMapping(url="address", sha1="sum")
-    assert mapping.narrowed((Kind.URL_MD5,)) == ColumnMapping("address", None, "", "", "")
-    assert mapping.narrowed((Kind.MD5, Kind.SHA1)) == ColumnMapping("", None, None, "sum", "")
-    assert mapping.narrowed((Kind.PDQ,)) == mapping
-    assert mapping.narrowed(tuple(Kind)) == mapping
-
-
-def test_what_is_not_mapped_is_neither_decoded_nor_part_of_the_digest(tmp_path):
+def test_what_the_kinds_do_not_need_is_neither_decoded_nor_part_of_the_digest(tmp_path):
     shard = written(tmp_path, laion_table(40))
-    some, every = (PARQUET.read(tmp_path, shard, MAPPING.narrowed(kinds)) for kinds in ((Kind.URL_MD5,), tuple(Kind)))
+    some, every = (PARQUET.read(tmp_path, shard, MAPPING, kinds) for kinds in ((Kind.URL_MD5,), tuple(Kind)))
     assert [(batch.declared, batch.urls is None) for batch in some] == [({}, False)]
     assert [list(batch.declared) for batch in every] == [[Kind.MD5]]
     assert some.digest != every.digest
+
+
+def test_a_table_that_has_no_column_for_the_kinds_is_read_all_the_same(tmp_path):
+    shard = written(tmp_path, laion_table(40))
+    assert sum(len(batch) for batch in PARQUET.read(tmp_path, shard, MAPPING, (Kind.SHA1,))) == 40
 
 
 @pytest.mark.parametrize("group", [7, 1000])

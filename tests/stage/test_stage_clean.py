@@ -15,7 +15,7 @@ from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_ke
 from vetset.dataset.formats import format_of
 from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, DatasetError, OutputError, SignatureError, UsageError
-from vetset.model.policy import ExpandPolicy, Policy, RemovePolicy
+from vetset.model.policy import ExpandPolicy, Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import Kind
 from vetset.seal.signature import sign
 from vetset.stage.clean import same_survivors
@@ -201,6 +201,26 @@ def test_an_order_under_a_column_mapping_of_its_own_removes_what_the_audit_found
     order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
     out = vetset.clean(root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
     assert pq.read_table(out / "a.parquet")["name"].to_pylist() == ["y"]
+
+
+def test_an_audit_of_some_kinds_is_ordered_cleaned_attested_and_checked_by_what_they_need(audit, tmp_path):
+    root, policy = tmp_path / "some", Policy(scan=ScanPolicy(kinds=(Kind.MD5,)), remove=RemovePolicy(copies=False))
+    root.mkdir()
+    known, other = (small.md5(small.images()[number]).hex() for number in (1, 2))
+    table = pa.table({"url": ["https://a.example/1", "https://a.example/2"], "key": ["1", "2"], "md5": [known, other]})
+    pq.write_table(table, root / "a.parquet")
+    pq.write_table(table.select(["url", "key"]), root / "b.parquet")
+    audited = audit(root, embeddings=None, policy=policy)
+    assert audited.summary["coverage"]["md5"] == {"records": 4, "decided": 2, "undecided": {"absent_column": 2}}
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
+    statement = vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+    vetset.check(statement, signer=audited.pub, dataset=root, engine=small.HERE)
+    out = vetset.clean(root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)
+    assert pq.read_table(out / "a.parquet")["key"].to_pylist() == ["2"]
+    assert pq.read_table(out / "b.parquet")["key"].to_pylist() == ["1", "2"]
+    pq.write_table(table.slice(1), root / "a.parquet")
+    with pytest.raises(DatasetError, match="not the one that was attested"):
+        vetset.check(statement, signer=audited.pub, dataset=root, engine=small.HERE)
 
 
 def test_an_order_from_a_store_alone_removes_the_same(audit, roots, tmp_path, custodian):

@@ -10,6 +10,7 @@ from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
+from vetset.model.signal import Kind
 from vetset.stage.attest import Checked, checked_statement, differing_shards
 from vetset.stage.clean import MARKER, CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
@@ -96,7 +97,8 @@ def check(
     if dataset is not None:
         root, _, shards = dataset_of(dataset, found.predicate["format"])
         mapping = ColumnMapping(**found.predicate["mapping"])
-        read = read_shards(root, shards, mapping, engine or LocalEngine())
+        kinds = tuple(map(Kind, found.predicate["kinds"]))
+        read = read_shards(root, shards, mapping, kinds, engine or LocalEngine())
         differing = differing_shards(found.subjects, {shard.uri: shard.digest for shard in read})
         if differing:
             shown = ", ".join(differing[:5]) + (", …" if len(differing) > 5 else "")

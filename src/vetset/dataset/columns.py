@@ -6,8 +6,8 @@ neither is COYO's `image_phash`, which is no PDQ.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -51,13 +51,6 @@ class ColumnMapping:
     md5: str | None = None
     sha1: str | None = None
     sha256: str | None = None
-
-    def narrowed(self, kinds: Collection[Kind]) -> "ColumnMapping":
-        """The mapping without the roles that none of these kinds is taken of; all of it where none would be left."""
-        wanted = {"key", *(kind.value for kind in kinds)} | ({"url"} if any(kind.is_url for kind in kinds) else set())
-        if wanted.isdisjoint(set(ROLES) - {"key"}):
-            return self
-        return replace(self, **{role: "" for role in ROLES if role not in wanted})
 
     def found_in(self, names: Sequence[str], where: str, *, strict: bool = True) -> dict[str, str]:
         """Role → column for the roles that these columns fill.

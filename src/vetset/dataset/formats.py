@@ -18,6 +18,7 @@ from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
+from vetset.model.signal import LIST_KINDS, Kind
 from vetset.storage.remote import Place
 
 
@@ -38,9 +39,9 @@ class DatasetFormat(Protocol):
         ...
 
     def read(
-        self, root: Place, shard: Shard, mapping: ColumnMapping
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
-        """One pass over a shard; rows count from 0 without a gap."""
+        """One pass over a shard; rows count from 0 without a gap. Of a table only what these kinds need is read."""
         ...
 
     def read_rows(

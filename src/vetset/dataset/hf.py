@@ -41,7 +41,7 @@ from vetset.dataset.tables import check_length, row_values
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import URL_KINDS, Reason
+from vetset.model.signal import LIST_KINDS, URL_KINDS, Kind, Reason
 from vetset.storage.remote import Place
 
 MAX_COLUMN = 1 << 16
@@ -140,7 +140,13 @@ class HuggingfaceFormat:
         claimed.update(companions(root, [uri for uri in claimed if is_stream(uri)]))
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
+    def read(
+        self,
+        root: Place,
+        shard: Shard,
+        mapping: ColumnMapping,
+        kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
+    ) -> Reading[Record | Unreadable]:
         """The pictures of every row, by column and place in their list; other columns only where needed."""
         return Reading(_pass(root, shard, mapping))
 

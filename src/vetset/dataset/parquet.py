@@ -41,7 +41,7 @@ from vetset.dataset.tables import check_length, check_rows, column_names, filter
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, Reason
+from vetset.model.signal import BYTE_KINDS, LIST_KINDS, Kind, Reason
 from vetset.storage.remote import Place, Remote
 
 BATCH_ROWS = 1 << 16
@@ -70,9 +70,11 @@ class ParquetFormat:
         claimed = {shard.uri for shard in self.discover(root)}
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
-    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[ColumnBatch]:
-        """Keys, addresses and stated digests in batches of at most 65,536 rows."""
-        return Reading(_batches(place(root, shard.uri), shard, mapping))
+    def read(
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+    ) -> Reading[ColumnBatch]:
+        """Keys, addresses and stated digests, as far as these kinds need them, in batches of at most 65,536 rows."""
+        return Reading(_batches(place(root, shard.uri), shard, mapping, kinds))
 
     def read_rows(
         self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
@@ -170,12 +172,21 @@ def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
     return roles
 
 
-def _batches(path: Place, shard: Shard, mapping: ColumnMapping) -> Generator[ColumnBatch, None, Outcome]:
+def _needed(roles: Mapping[str, str], kinds: Collection[Kind]) -> Mapping[str, str]:
+    """Role → column for the key and for what these kinds are taken of; all of them where nothing would be left."""
+    wanted = {"key", *(kind.value for kind in kinds)} | ({"url"} if any(kind.is_url for kind in kinds) else set())
+    needed = {role: column for role, column in roles.items() if role in wanted}
+    return needed or roles
+
+
+def _batches(
+    path: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind]
+) -> Generator[ColumnBatch, None, Outcome]:
     digest = hashlib.sha256(b"parquet columns\0")
     digests = path.digests if isinstance(path, Remote) else {}
     first = 0
     with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri, known=digests) as table:
-        roles = _roles(table, mapping, shard.uri)
+        roles = _needed(_roles(table, mapping, shard.uri), kinds)
         chosen = sorted(set(roles.values()))
         extents = Extents(stream, size, table, digests, columns=chosen, where=shard.uri)
         digest.update(extents.footer())

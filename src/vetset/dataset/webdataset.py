@@ -48,7 +48,7 @@ from vetset.dataset.tables import check_length, filter_table
 from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
 from vetset.model.dataset import Format, Shard
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import Reason
+from vetset.model.signal import LIST_KINDS, Kind, Reason
 from vetset.storage.commit import atomic_file
 from vetset.storage.remote import Place
 
@@ -82,7 +82,13 @@ class WebdatasetFormat:
                 files = [found_by_uri[name] for name in names if name in found_by_uri]
                 yield Shard(uri, Format.WEBDATASET, sum(file.size for file in files), stamp_of(files)), files
 
-    def read(self, root: Place, shard: Shard, mapping: ColumnMapping) -> Reading[Record | Unreadable]:
+    def read(
+        self,
+        root: Place,
+        shard: Shard,
+        mapping: ColumnMapping,
+        kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
+    ) -> Reading[Record | Unreadable]:
         """Records of the tar, then the rows of the table beside it that are not in the tar."""
         return Reading(_pass(root, shard, mapping))
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vetset.model.signal import LIST_KINDS, Kind
+
 
 @dataclass(frozen=True, slots=True)
 class RemovalOrder:
@@ -18,6 +20,8 @@ class RemovalOrder:
         tokens: hex, sorted, distinct.
         mapping: the column mapping of the audit, by role. It decides what a record's key is, so that who cleans under
             another one would find no record of the order in the dataset.
+        kinds: what the audit took of each record. With the mapping it decides which columns of a table the digest of a
+            shard covers.
         embeddings: folder of the embeddings that the audit joined, which must lose the same records; empty if none.
         lists: name, date and version of every list that the order rests on.
         cover: whether records were added that are not findings; without cover the new revision must stay private.
@@ -27,6 +31,7 @@ class RemovalOrder:
     salt: str = field(repr=False)
     tokens: tuple[str, ...] = field(repr=False)
     mapping: Mapping[str, str | None] = field(default_factory=dict)
+    kinds: tuple[Kind, ...] = LIST_KINDS
     embeddings: str = ""
     lists: tuple[str, ...] = ()
     cover: bool = False

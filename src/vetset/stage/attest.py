@@ -14,7 +14,6 @@ from typing import Any
 from vetset.case.findings import Findings, Recheck, lists_now
 from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
 from vetset.case.manifest import Manifest
-from vetset.dataset.columns import ColumnMapping
 from vetset.model.coverage import Tally
 from vetset.model.errors import CountError, SignatureError
 from vetset.seal.envelope import seal, unseal
@@ -90,7 +89,8 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "policy": request.policy.digest,
         "scan_policy": request.policy.scan.digest,
         "lists": [asdict(used) for used in lists_now(opened.findings, manifest)],
-        "mapping": asdict(ColumnMapping(**request.mapping).narrowed(request.policy.scan.kinds)),
+        "mapping": dict(request.mapping),
+        "kinds": list(request.policy.scan.kinds),
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),

@@ -26,6 +26,7 @@ from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId, Shard, ShardDigest, shard_names
 from vetset.model.errors import DatasetError, OutputError, UsageError
 from vetset.model.removal import RemovalOrder
+from vetset.model.signal import Kind
 from vetset.seal.keys import PublicKey
 from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
@@ -48,6 +49,7 @@ class ReadTask:
     root: Place
     shard: Shard
     mapping: ColumnMapping
+    kinds: tuple[Kind, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +67,22 @@ def read_shard(task: ReadTask) -> ShardRead:
     Raises:
         DatasetError: it cannot be read to its end.
     """
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.kinds)
     for _ in reading:
         pass
     return ShardRead(task.shard.uri, reading.digest, reading.records)
 
 
-def read_shards(root: Place, shards: Sequence[Shard], mapping: ColumnMapping, engine: Engine) -> list[ShardRead]:
+def read_shards(
+    root: Place, shards: Sequence[Shard], mapping: ColumnMapping, kinds: tuple[Kind, ...], engine: Engine
+) -> list[ShardRead]:
     """Digest every shard, in order of their uris.
 
     Raises:
         VetsetError: of the first shard that cannot be read.
     """
     found = []
-    for outcome in engine.map(read_shard, [ReadTask(root, shard, mapping) for shard in shards]):
+    for outcome in engine.map(read_shard, [ReadTask(root, shard, mapping, kinds) for shard in shards]):
         if not isinstance(outcome, Done):
             raise outcome.error.at(shards[outcome.index].uri)
         found.append(outcome.value)
@@ -92,6 +96,7 @@ class CleanTask:
     root: Place
     shard: Shard
     mapping: ColumnMapping
+    kinds: tuple[Kind, ...]
     name: ShardDigest
     digest: str
     order: bytes = field(repr=False)
@@ -122,7 +127,7 @@ def _tokens(order: bytes, signer: PublicKey) -> tuple[bytes, frozenset[str]]:
 
 
 def _keys(task: CleanTask) -> tuple[str, ...]:
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.kinds)
     keys: list[str] = []
     for item in reading:
         if isinstance(item, ColumnBatch):
@@ -246,14 +251,15 @@ class CleanJob:
     keep_list: bool
 
 
-def _tasks(job: CleanJob, mapping: ColumnMapping, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
+def _tasks(job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
     names = shard_names([shard.digest for shard in read])
     by_uri = {shard.uri: shard for shard in job.shards}
     return [
         CleanTask(
             root=job.root,
             shard=by_uri[shard.uri],
-            mapping=mapping,
+            mapping=ColumnMapping(**order.mapping),
+            kinds=order.kinds,
             name=name,
             digest=shard.digest,
             order=job.order,
@@ -333,7 +339,7 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
     order = checked_order(job.order, job.signer)
     mapping = ColumnMapping(**order.mapping)
     with fresh_folder(job.out) as folder:
-        read = read_shards(job.root, job.shards, mapping, engine)
+        read = read_shards(job.root, job.shards, mapping, order.kinds, engine)
         if revision_digest({shard.uri: shard.digest for shard in read}) != order.dataset:
             raise DatasetError(
                 "this is not the revision that the order was made for",
@@ -341,7 +347,7 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
                 where=str(job.root),
                 todo="Audit this revision and have a new order made.",
             )
-        tasks = _tasks(job, mapping, read, folder)
+        tasks = _tasks(job, order, read, folder)
         reporter.started("clean", len(tasks), sum(task.shard.size for task in tasks))
         cleaned = _cleaned(tasks, engine, reporter)
         reporter.finished()

@@ -9,13 +9,11 @@ import hmac
 import json
 import re
 import secrets
-from dataclasses import asdict
 
 from pydantic import TypeAdapter, ValidationError
 
 from vetset.case.findings import Findings, lists_now
 from vetset.case.manifest import Manifest
-from vetset.dataset.columns import ColumnMapping
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId
 from vetset.model.errors import SignatureError
@@ -116,7 +114,8 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         dataset=manifest.dataset_digest,
         salt=salt.hex(),
         tokens=tuple(_filled(tokens, table.count, len(unseen))),
-        mapping=asdict(ColumnMapping(**request.mapping).narrowed(request.policy.scan.kinds)),
+        mapping=request.mapping,
+        kinds=request.policy.scan.kinds,
         embeddings=request.embeddings,
         lists=tuple(
             f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)

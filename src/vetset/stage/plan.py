@@ -86,8 +86,7 @@ class _Looking:
     def _task(self, index: int, *, whole: bool, first: bool, share: float) -> SampleTask:
         asked = self._question
         shard = asked.shards[index]
-        mapping = asked.mapping.narrowed(asked.policy.kinds)
-        scan = ScanTask(asked.root, shard, mapping, asked.policy, self._key, self._folder, asked.embedder)
+        scan = ScanTask(asked.root, shard, asked.mapping, asked.policy, self._key, self._folder, asked.embedder)
         reading = max(asked.seconds / LEAST_SHARDS, share)
         return SampleTask(scan, time.monotonic(), self._until, reading, share / 2, asked.seed, whole, first)
 

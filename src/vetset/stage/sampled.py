@@ -243,7 +243,9 @@ class _Look:
         self._measure(store)
 
     def _reading(self) -> Iterable[object]:
-        return format_of(self._scan.shard.format).read(self._scan.root, self._scan.shard, self._scan.mapping)
+        return format_of(self._scan.shard.format).read(
+            self._scan.root, self._scan.shard, self._scan.mapping, self._scan.key.kinds
+        )
 
     def _table(self) -> int:
         uri = self._scan.shard.uri

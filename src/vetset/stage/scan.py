@@ -65,9 +65,7 @@ def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") 
     """What decides, beside content, what a part of the store holds."""
     kinds = tuple(kind for kind in Kind if kind in policy.kinds or (kind is Kind.EMBEDDING and embedder_id))
     versions = {kind: SIGNAL_VERSIONS[kind] for kind in kinds if kind in SIGNAL_VERSIONS}
-    return ScanKey(
-        policy.digest, kinds, versions, document_digest(asdict(mapping.narrowed(kinds))), embedder_id, _at_hand(kinds)
-    )
+    return ScanKey(policy.digest, kinds, versions, document_digest(asdict(mapping)), embedder_id, _at_hand(kinds))
 
 
 def _at_hand(kinds: Sequence[Kind]) -> tuple[str, ...]:
@@ -123,7 +121,7 @@ def scan_shard(task: ScanTask) -> Scanned:
 
 
 def _scanned(task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail: Trail | None) -> Scanned:
-    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping)
+    reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.key.kinds)
     with ExitStack() as opened:
         if task.shard.format is Format.PARQUET:
             batches = cast("Iterator[ColumnBatch]", iter(reading))
@@ -218,7 +216,7 @@ def scan(
     Raises:
         OutputError: the store cannot be written; what was committed stays.
     """
-    key, narrow = scan_key(policy, mapping, embedder_id), mapping.narrowed(policy.kinds)
+    key = scan_key(policy, mapping, embedder_id)
     reporter.started("scan", len(shards), sum(shard.size for shard in shards))
     known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard, record_seconds))}
     for shard in shards:
@@ -226,7 +224,7 @@ def scan(
             reporter.advanced(shard, known[shard.uri].records)
     # the largest first, so that no worker begins it when the others have nothing left to do
     fresh = sorted((shard for shard in shards if shard.uri not in known), key=lambda shard: -shard.size)
-    waiting = [ScanTask(root, shard, narrow, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
+    waiting = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
     scanned, failed, deaths = list(known.values()), {}, _Deaths(store)
     while waiting:
         again = []
