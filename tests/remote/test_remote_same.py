@@ -1,5 +1,11 @@
 """The same dataset gives the same store wherever it lies, and only what is needed comes over the wire."""
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import loopback
 import numpy as np
 import pyarrow as pa
@@ -153,6 +159,33 @@ def test_what_is_read_again_is_read_as_whole_shards(roots, bucket, audit, tmp_pa
             start, _, end = asked.removeprefix("bytes=").partition("-")
             fetched.setdefault(path, set()).update(range(int(start), int(end) + 1))
     assert {path: len(numbers) for path, numbers in fetched.items()} == sizes
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_what_is_read_again_does_not_outlive_a_run_that_is_ended(roots, bucket, tmp_path, monkeypatch, how):
+    (tmp_path / "memory").mkdir()
+    child = f"""
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {str(Path(small.__file__).parent)!r})
+import small, vetset
+from vetset.dataset.webdataset import WebdatasetFormat
+from vetset.seal.keys import new_key
+from vetset.stage import provenance
+provenance._MEMORY = Path({str(tmp_path / "memory")!r})
+WebdatasetFormat.read_rows = lambda *_: print("held", flush=True) or time.sleep(60)
+vetset.audit({bucket.upload(roots / "webdataset")!r}, lists=[small.known()], seal_to=[new_key("x").public],
+             out={str(tmp_path / "audit")!r}, engine=small.HERE, read_again=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "held\n"
+        assert list((tmp_path / "memory").rglob("*.tar"))
+        running.send_signal(how)
+    for _ in range(200):
+        if not list((tmp_path / "memory").iterdir()):
+            break
+        time.sleep(0.05)
+    assert list((tmp_path / "memory").iterdir()) == []
 
 
 def test_without_room_in_memory_findings_are_sealed_unchecked(roots, bucket, audit, tmp_path, monkeypatch):

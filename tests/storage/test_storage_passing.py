@@ -38,6 +38,13 @@ def test_it_is_private_and_gone_afterwards(place):
     assert list(place.iterdir()) == []
 
 
+def test_it_is_made_where_it_is_wanted(place, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with passing_folder(elsewhere) as folder:
+        assert folder.parent == elsewhere
+    assert list(elsewhere.iterdir()) == list(place.iterdir()) == []
+
+
 def test_it_is_gone_after_an_error(place):
     def failing():
         with passing_folder() as folder:

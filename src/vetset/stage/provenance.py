@@ -10,6 +10,7 @@ whole shards, as the scan read them: a request for one record would point at it.
 import hashlib
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,11 +24,12 @@ from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
 from vetset.model.errors import AlignmentError, DatasetError, OutputError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
-from vetset.storage.remote import Place
+from vetset.storage.passing import passing_folder
+from vetset.storage.remote import Place, Remote
 from vetset.store.part import Part
 from vetset.store.records import RecordTable
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made there
+_MEMORY = Path("/dev/shm")  # noqa: S108  a passing folder is made there
 """Where a remote shard is held while rows are picked: pictures do not touch a disk."""
 
 
@@ -56,15 +58,15 @@ def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record |
     return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
 
 
-def _rows_again(
-    root: Place, shard: Shard, rows: Sequence[int], records: int, mapping: ColumnMapping
+def _rows_again(  # noqa: PLR0917  one caller
+    root: Place, shard: Shard, rows: Sequence[int], records: int, mapping: ColumnMapping, held: Path | None
 ) -> Mapping[int, Record | Unreadable]:
     form = format_of(shard.format)
     if isinstance(root, Path):
         return form.read_rows(root, shard, rows, mapping)
-    if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < 2 * shard.size:
+    if held is None or shutil.disk_usage(held).free < 2 * shard.size:
         raise DatasetError("there is no room in memory for the shard", where=shard.uri)
-    with TemporaryDirectory(prefix="vetset-", dir=_MEMORY) as folder:
+    with TemporaryDirectory(dir=held) as folder:
         form.write(root, shard, np.ones(records, np.bool_), Path(folder), mapping)
         return form.read_rows(Path(folder), shard, rows, mapping)
 
@@ -89,6 +91,21 @@ def provenance(
     wanted: dict[ShardDigest, list[RecordId]] = {}
     for record in records:
         wanted.setdefault(record.shard, []).append(record)
+    with ExitStack() as opened:
+        # shards that a killed run left here would be those with findings
+        remote = isinstance(root, Remote) and _MEMORY.is_dir()
+        held = opened.enter_context(passing_folder(_MEMORY)) if remote and wanted else None
+        return tuple(sorted(_entries(wanted, table, root, by_uri, mapping, held)))
+
+
+def _entries(  # noqa: PLR0917  one caller
+    wanted: Mapping[ShardDigest, Sequence[RecordId]],
+    table: RecordTable,
+    root: Place | None,
+    by_uri: Mapping[str, Shard],
+    mapping: ColumnMapping,
+    held: Path | None,
+) -> list[Provenance]:
     entries: list[Provenance] = []
     for index, stored in enumerate(table.shards):
         asked = wanted.get(stored.name)
@@ -101,8 +118,8 @@ def provenance(
         items: Mapping[int, Record | Unreadable] = {}
         if root is not None and shard is not None:
             try:
-                items = _rows_again(root, shard, rows, stored.records, mapping)
+                items = _rows_again(root, shard, rows, stored.records, mapping, held)
             except (AlignmentError, DatasetError, OutputError):
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
         entries += [_entry(record, stored.uri, scanned.get(record.row), items.get(record.row)) for record in asked]
-    return tuple(sorted(entries))
+    return entries

@@ -30,14 +30,17 @@ may live and write a moment longer, so it looks again."""
 
 
 @contextmanager
-def passing_folder() -> Iterator[Path]:
-    """Yield a new folder (0700) in the place for temporary files; it is removed on leaving, and if this process dies.
+def passing_folder(below: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder (0700); it is removed on leaving, and if this process dies.
+
+    Args:
+        below: where it is made; the place for temporary files if not given.
 
     Raises:
         OutputError: the folder cannot be made.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=below))
     except OSError as error:
         raise OutputError(
             f"no temporary folder can be made ({error.strerror or type(error).__name__})",
