@@ -183,7 +183,9 @@ def test_progress_says_what_is_left_of_the_time(monkeypatch, capsys):
 def test_a_plan_that_is_stopped_leaves_nothing(tmp_path, how, code):
     (tmp_path / "tmp").mkdir()
     small.write_webdataset(tmp_path / "data")
-    command = [sys.executable, "-c", "from vetset.cli import main; main()", "plan", str(tmp_path / "data")]
+    # a shell switches interrupts off for what it starts in the background, these tests perhaps: a terminal does not
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{begin}; from vetset.cli import main; main()", "plan", str(tmp_path / "data")]
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     with subprocess.Popen(
         [*command, "--workers", "1"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
