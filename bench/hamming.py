@@ -1,6 +1,7 @@
 """Topic: 256-bit codes within 31 bits of a list, against ThreatExchange's default PDQ index and faiss' linear scan."""
 
 import time
+import tracemalloc
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -65,11 +66,12 @@ def _table(
     ways: dict[str, Callable[[], object]] = {
         name: partial(ours.join, queries[:batch]) for name, batch in counts.items()
     }
-    fresh = f"the same, index built inside, batch of {batches[0]:,}"
-    counts[fresh] = batches[0]
-    ways[fresh] = lambda: HammingIndex(codes).join(queries[: batches[0]])
+    for batch in batches:
+        fresh = f"the same, index built inside, batch of {batch:,}"
+        counts[fresh] = batch
+        ways[fresh] = lambda batch=batch: HammingIndex(codes).join(queries[:batch])
     for name, (how, ask) in asks.items():
-        count = fitting(ask, batches[0], 1.5)
+        count = fitting(ask, batches[-1], 1.5)
         label = f"{name}, {how}, of {count:,} queries"
         peers[label] = name
         counts[label] = count
@@ -91,15 +93,17 @@ def _build(entries: list[tuple[str, int]], built: list[PDQIndex]) -> None:
 
 def measure(*, quick: bool) -> Topic:
     faiss.omp_set_num_threads(1)
-    large, batches = (50_000, [20_000]) if quick else (1_000_000, [100_000, 1_000_000])
+    large, huge = (50_000, 100_000) if quick else (1_000_000, 10_000_000)
+    batches = [large, large // 10]
     topic = Topic(
         "Codes within a Hamming distance",
         "Uniform random codes of 256 bits; queries are random too, so that hits are rare, as in an audit. Real PDQ"
-        " codes crowd more, which slows every index that uses buckets: one table compares vetset's join of both.",
+        " codes crowd more, which slows every index that uses buckets: one table compares vetset's join of both, and of"
+        " uniform ones that have as many pairs to report.",
     )
     rng = np.random.default_rng(1)
-    queries = rng.integers(256, size=(batches[-1], 32), dtype=np.uint8)
-    texts = [code.tobytes().hex() for code in queries[: batches[0]]]
+    queries = rng.integers(256, size=(large, 32), dtype=np.uint8)
+    texts = [code.tobytes().hex() for code in queries[: batches[-1]]]
     for size in (10_000, large):
         codes = rng.integers(256, size=(size, 32), dtype=np.uint8)
         entries = [(code.tobytes().hex(), position) for position, code in enumerate(codes)]
@@ -107,11 +111,15 @@ def measure(*, quick: bool) -> Topic:
         building = cpu_seconds(partial(_build, entries, built))
         ours, flat = HammingIndex(codes), faiss.IndexBinaryFlat(256)
         flat.add(codes)
-        some = batches if size == large else batches[:1]
+        some = batches if size == large else batches[-1:]
         topic.tables.append(_table(codes, some, queries, texts, (ours, built[0], flat)))
         _check(topic, codes, (ours, built[0], flat), rng)
         if size == large:
             topic.tables.append(_building(codes, building))
+            topic.checks.append(
+                (f"memory of an index of {size:,} codes, beside them", f"{_beside(codes) / 1e6:.0f} MB")
+            )
+    topic.tables.append(_huge(huge, queries[: batches[-1]], rng))
     topic.tables.append(_skew(rng, 3.0 if quick else 60.0))
     topic.tables.append(_small_batches(codes, ours, queries))
     return topic
@@ -136,13 +144,52 @@ def _real(rng: np.random.Generator, seconds: float) -> Codes:
     return codes[rng.permutation(len(codes))]
 
 
+def _beside(codes: Codes) -> int:
+    """Bytes that an index holds beside the codes, which it does not copy, once it has answered by its bands."""
+    tracemalloc.start()
+    index = HammingIndex(codes)
+    index.join(codes[:1], way="bands")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held if len(index) else 0
+
+
+def _huge(size: int, queries: Codes, rng: np.random.Generator) -> Table:
+    codes = rng.integers(256, size=(size, 32), dtype=np.uint8)
+    index, flat = HammingIndex(codes), faiss.IndexBinaryFlat(256)
+    flat.add(codes)
+    index.join(queries)
+    count = fitting(lambda n: _asked(flat, queries[:n]), len(queries), 1.5, probe=10)
+    ours, peer = f"vetset.HammingIndex.join, batch of {len(queries):,}", f"faiss Flat, one batch, of {count:,} queries"
+    ways: dict[str, Callable[[], object]] = {
+        ours: partial(index.join, queries),
+        peer: lambda: _asked(flat, queries[:count]),
+    }
+    seconds = in_turns(ways, 3, warm=False)
+    rows = [Row(ours, rate(seconds[ours], len(queries))), Row(peer, rate(seconds[peer], count), "faiss Flat")]
+    inside = "Inside: every pair, with distances. Outside: building the index. 1 thread, everything in memory."
+    return Table(f"Hamming distance ≤ 31 against {size:,} codes", inside, "queries/s", "more", rows)
+
+
+def _with_pairs_of(real: Codes, half: int, rng: np.random.Generator) -> tuple[Codes, int]:
+    """Uniform codes of which as many pairs lie within the radius, at the same distances, as of the real ones."""
+    query, entry, apart = HammingIndex(real[:half]).join(real[half : 2 * half])
+    uniform = rng.integers(256, size=(2 * half, 32), dtype=np.uint8)
+    rank = np.argsort(rng.random((len(query), 256)), axis=1).argsort(axis=1)
+    near = np.packbits(np.unpackbits(uniform[entry], axis=1) ^ (rank < apart[:, None]), axis=1)
+    uniform[half + np.arange(len(query)) % half] = near
+    return uniform, len(query)
+
+
 def _skew(rng: np.random.Generator, seconds: float) -> Table:
     real = _real(rng, seconds)
     half = len(real) // 2
+    paired, pairs = _with_pairs_of(real, half, rng)
     uniform = rng.integers(256, size=(2 * half, 32), dtype=np.uint8)
+    alike = f"uniform codes, with as many pairs at the same distances ({pairs:,})"
     ways: dict[str, Callable[[], object]] = {
-        f"{name} codes": partial(HammingIndex(codes[:half]).join, codes[half : 2 * half])
-        for name, codes in (("real", real), ("uniform", uniform))
+        name: partial(HammingIndex(codes[:half]).join, codes[half : 2 * half])
+        for name, codes in (("real codes", real), (alike, paired), ("uniform codes", uniform))
     }
     return Table(
         f"Hamming distance ≤ 31, {half:,} codes against {half:,}, real and uniform",
