@@ -6,6 +6,8 @@ Here sixteen texts lie in the lanes of vectors, and one step of the algorithm is
 longest member.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -29,10 +31,7 @@ def md5_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
     Returns:
         uint8 (n, 16).
     """
-    words = np.empty((len(starts), 4), np.uint32)
-    order = np.argsort(lengths, kind="stable")
-    _md5(data, starts, lengths, order, words, np.array(MD5_START, np.uint32))
-    return words.astype("<u4", copy=False).view(np.uint8)
+    return _of_each(data, starts, lengths, MD5_START).astype("<u4", copy=False).view(np.uint8)
 
 
 def sha256_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
@@ -41,10 +40,14 @@ def sha256_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
     Returns:
         uint8 (n, 32).
     """
-    words = np.empty((len(starts), 8), np.uint32)
+    return _of_each(data, starts, lengths, SHA256_START).astype(">u4").view(np.uint8)
+
+
+def _of_each(data: Bytes, starts: Places, lengths: Places, begin: Sequence[int]) -> Words:
+    words = np.empty((len(starts), len(begin)), np.uint32)
     order = np.argsort(lengths, kind="stable")
-    _sha256(data, starts, lengths, order, words, np.array(SHA256_START, np.uint32))
-    return words.astype(">u4").view(np.uint8)
+    _digested(data, starts, lengths, order, words, np.array(begin, np.uint32))
+    return words
 
 
 @njit(cache=True, nogil=True)
@@ -80,42 +83,25 @@ def _kept(state: Words, before: Words, lengths: Places, rows: Places, block: int
 
 
 @njit(cache=True, nogil=True)
-def _md5(  # noqa: PLR0917  a kernel takes its arrays one by one
+def _digested(  # noqa: PLR0917  a kernel takes its arrays one by one
     data: Bytes, starts: Places, lengths: Places, order: Places, out: Words, begin: Words
 ) -> None:
+    """Digests of all texts, a group at a time; MD5 begins with a state of four words, SHA-256 of eight."""
     tile, scratch = np.zeros((LANES, BLOCK), np.uint8), np.zeros(BLOCK, np.uint8)
     low, high = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
-    state, before = np.empty((4, LANES), np.uint32), np.empty((4, LANES), np.uint32)
+    state, before = np.empty((begin.size, LANES), np.uint32), np.empty((begin.size, LANES), np.uint32)
     for first in range(0, len(order), LANES):
         rows = order[first : first + LANES]
-        for i in range(4):
+        for i in range(begin.size):
             state[i, :] = begin[i]
         for block in range((lengths[rows[-1]] + 8) // BLOCK + 1):
             _load(data, starts, lengths, rows, block, tile, scratch, low, high)
             before[:] = state
-            md5_rounds(state, tile, low, high)
+            if begin.size == 4:
+                md5_rounds(state, tile, low, high)
+            else:
+                sha256_rounds(state, tile, low, high)
             _kept(state, before, lengths, rows, block)
         for lane in range(len(rows)):
-            for i in range(4):
-                out[rows[lane], i] = state[i, lane]
-
-
-@njit(cache=True, nogil=True)
-def _sha256(  # noqa: PLR0917  a kernel takes its arrays one by one
-    data: Bytes, starts: Places, lengths: Places, order: Places, out: Words, begin: Words
-) -> None:
-    tile, scratch = np.zeros((LANES, BLOCK), np.uint8), np.zeros(BLOCK, np.uint8)
-    low, high = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
-    state, before = np.empty((8, LANES), np.uint32), np.empty((8, LANES), np.uint32)
-    for first in range(0, len(order), LANES):
-        rows = order[first : first + LANES]
-        for i in range(8):
-            state[i, :] = begin[i]
-        for block in range((lengths[rows[-1]] + 8) // BLOCK + 1):
-            _load(data, starts, lengths, rows, block, tile, scratch, low, high)
-            before[:] = state
-            sha256_rounds(state, tile, low, high)
-            _kept(state, before, lengths, rows, block)
-        for lane in range(len(rows)):
-            for i in range(8):
+            for i in range(begin.size):
                 out[rows[lane], i] = state[i, lane]
