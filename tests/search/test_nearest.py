@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from vetset.model.errors import AlignmentError, DatasetError, UsageError
-from vetset.search import linear, screen, similarity
+from vetset.search import linear, products, screen, similarity
 from vetset.search import nearest as module
 from vetset.search.blocks import ArrayBlock, each_piece
 from vetset.search.nearest import nearest
@@ -152,11 +152,52 @@ def test_no_cosine_exceeds_the_bound_of_the_screening(seed, kind, shape, dimensi
     seeds, room = screen.Seeds.prepared(asked, centre), screen.Rows.room(60, dimension)
     room.take(rows.view(np.uint16) if kind == np.float16 else rows, seeds)
     cosines = linear.similarities(asked, rows, "cosine").T
-    for group, scores in room.products(60, seeds):
+    for group, wide in room.products(60, seeds):
+        scores = wide[:, : group.stop - group.start]
         bound = scores * (room.grain[:, None].astype(np.float64) * seeds.grain[group]) + seeds.offset[group]
         fit = room.state == screen.FIT
         assert (cosines[fit][:, group] <= (bound + room.bound[:, None])[fit]).all()
         np.testing.assert_array_equal(np.linalg.norm(rows.astype(np.float64), axis=1) > 0, fit)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 300), st.integers(1, 64),
+    st.sampled_from([True, False] if products.has_byte_products() else [False]),
+)  # fmt: skip
+def test_products_of_bytes_are_those_of_integers(seed, tiles, fours, count, own):
+    rng = np.random.default_rng(seed)
+    edge = rng.random() < 0.3  # the greatest products there are
+    draw = (lambda shape: rng.choice([-127, 127], shape)) if edge else (lambda shape: rng.integers(-127, 128, shape))
+    rows = draw((tiles * products.TILE, fours * products.FOUR)).astype(np.int8)
+    seeds = draw((count, fours * products.FOUR)).astype(np.int8)
+    group = products.packed(seeds, own=own)
+    assert group.own is own
+    room = np.empty(len(rows) * products.GROUP, np.int32)
+    scores = group.multiply(rows, rows.sum(axis=1, dtype=np.int32), room)
+    np.testing.assert_array_equal(scores[:, :count], rows.astype(np.int64) @ seeds.astype(np.int64).T)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("count", [1, 64])
+def test_sums_of_the_most_columns_fit_where_they_are_kept(sign, count):
+    rows = np.full((products.TILE, 65_536), 127 * sign, np.int8)
+    seeds = np.full((count, 65_536), 127, np.int8)
+    for own in {products.has_byte_products(), False}:
+        room = np.empty(products.TILE * products.GROUP, np.int32)
+        scores = products.packed(seeds, own=own).multiply(rows, rows.sum(axis=1, dtype=np.int32), room)
+        assert (scores[:, :count] == sign * 127**2 * 65_536).all()
+
+
+def test_the_answer_is_the_same_where_the_processor_lacks_the_instruction(monkeypatch):
+    rng = np.random.default_rng(11)
+    rows = rng.standard_normal((3000, 70)).astype(np.float16)
+    seeds = rows[:80].astype(np.float32)
+    wanted = nearest(seeds, [rows], 20)
+    monkeypatch.setattr(products, "has_byte_products", lambda: False)
+    found = nearest(seeds, [rows], 20)
+    np.testing.assert_array_equal(found.row, wanted.row)
+    np.testing.assert_array_equal(found.similarity, wanted.similarity)
 
 
 @settings(max_examples=50, deadline=None)

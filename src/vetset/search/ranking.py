@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vetset.search.screen import FIT, GONE, GROUP, Rows, Seeds
+from vetset.search.products import GROUP
+from vetset.search.screen import FIT, GONE, Rows, Seeds
 from vetset.search.similarity import LANES, Doubles, Floats, similarity, widen
 
 Ints = NDArray[np.int64]
@@ -147,9 +148,9 @@ def _admit(  # noqa: PLR0917  a kernel takes its arrays one by one
             possible[:] = 1
         widen(chunk, row, room[0])
         length = rows[2][row] if states[row] == FIT else 0.0
-        for start in range(0, scores.shape[1], _WORD):
+        for start in range(0, needed.size, _WORD):
             if possible[start : start + _WORD].view(np.uint64)[0]:
-                for seed in range(start, min(start + _WORD, scores.shape[1])):
+                for seed in range(start, min(start + _WORD, needed.size)):
                     if possible[seed] and _may_be_near(seeds, seed, room[0], length, needed[seed] * scale):
                         _rank(seed, seeds, room, begin[0] + row, begin[1], rule, needed, kept, hits, used)
 
@@ -181,7 +182,7 @@ def _count_possible(
     """How many seeds the bound does not rule out for a row; most often none, and counting is quicker than marking."""
     grain, bound, scale = terms
     count = np.int32(0)
-    for seed in range(scores.size):
+    for seed in range(needed.size):
         above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
         count += np.int32(above >= needed[seed] * scale)
     return count
@@ -194,7 +195,7 @@ def _mark_possible(  # noqa: PLR0917  a kernel takes its arrays one by one
 ) -> None:  # fmt: skip
     """Which seeds the bound does not rule out for a row."""
     grain, bound, scale = terms
-    for seed in range(scores.size):
+    for seed in range(needed.size):
         above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
         possible[seed] = above >= needed[seed] * scale
 

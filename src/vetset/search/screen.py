@@ -28,16 +28,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numkong
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from vetset.search.products import FOUR, GROUP, TILE, Group, packed
 from vetset.search.similarity import Doubles, Floats, lengths, widen
 
 MOST_COLUMNS = 1 << 16
-GROUP = 64
-"""Seeds that are multiplied at a time, which NumKong does best."""
 _LEVELS = 127
 _LONGEST = 2.0**40
 _EVEN = 1e20
@@ -54,7 +52,7 @@ class Seeds:
         exact: float32 (s, d).
         length: float64 (s,).
         centre: float32 (d,), m.
-        packed: for each group of seeds its numbers p, as NumKong wants them.
+        groups: the numbers p, up to 64 seeds together.
         grain: float32 (s,), b.
         offset: float32 (s,), x·m.
         rest: the greatest |e|, times its allowance.
@@ -65,7 +63,7 @@ class Seeds:
     exact: Floats
     length: Doubles
     centre: Floats
-    packed: tuple[Any, ...]
+    groups: tuple[Group, ...]
     grain: Floats
     offset: Floats
     rest: float
@@ -83,12 +81,13 @@ class Seeds:
         steps = np.divide(w, grain[:, None], out=np.zeros_like(w), where=grain[:, None] > 0)
         whole = np.clip(np.rint(steps), -_LEVELS, _LEVELS)
         rest = np.linalg.norm(w - whole * grain[:, None], axis=1)
-        whole = np.ascontiguousarray(whole.astype(np.int8))
+        padded = np.zeros((len(exact), _padded(exact.shape[1], FOUR)), np.int8)
+        padded[:, : exact.shape[1]] = whole
         return cls(
             exact=exact,
             length=length,
             centre=centre,
-            packed=tuple(numkong.dots_pack(whole[at : at + GROUP]) for at in range(0, len(exact), GROUP)),
+            groups=tuple(packed(padded[at : at + GROUP]) for at in range(0, len(exact), GROUP)),
             grain=grain,
             offset=(unit @ middle).astype(np.float32),
             rest=float(rest.max(initial=0)) * (1 + 1e-6),
@@ -102,7 +101,8 @@ class Rows:
     """Room for a chunk of rows as they are screened.
 
     Attributes:
-        whole: int8 (n, d), q.
+        whole: int8 (n, d), q; rows and columns padded with zeros.
+        sums: int32 (n,), the sum of each q.
         grain: float32 (n,), a.
         bound: float32 (n,), what is added to the bound on the cosine for the row alone.
         length: float64 (n,), |y|.
@@ -112,6 +112,7 @@ class Rows:
     """
 
     whole: NDArray[np.int8]
+    sums: NDArray[np.int32]
     grain: Floats
     bound: Floats
     length: Doubles
@@ -122,9 +123,10 @@ class Rows:
     @classmethod
     def room(cls, rows: int, dimension: int) -> Self:
         """For at most this many rows."""
+        tall = _padded(rows, TILE)
         return cls(
-            np.empty((rows, dimension), np.int8), np.empty(rows, np.float32), np.empty(rows, np.float32),
-            np.empty(rows), np.empty(rows, np.uint8), np.empty(rows * GROUP, np.int32),
+            np.zeros((tall, _padded(dimension, FOUR)), np.int8), np.zeros(tall, np.int32), np.empty(rows, np.float32),
+            np.empty(rows, np.float32), np.empty(rows), np.empty(rows, np.uint8), np.empty(tall * GROUP, np.int32),
             np.empty((2, dimension), np.float32),
         )  # fmt: skip
 
@@ -134,22 +136,22 @@ class Rows:
         Returns:
             int64 (3,): rows that are not finite, rows of zeros, others whose length is further than 1 % from 1.
         """
-        n = len(chunk)
+        out = self.whole, self.sums, self.grain, self.bound, self.length, self.state
         counts: NDArray[np.int64] = _quantise(
-            chunk, seeds.centre, (seeds.rest, seeds.reach, seeds.slack),
-            (self.whole[:n], self.grain[:n], self.bound[:n], self.length[:n], self.state[:n]), self.scratch,
-        )  # fmt: skip
+            chunk, seeds.centre, (seeds.rest, seeds.reach, seeds.slack), out, self.scratch
+        )
         return counts
 
     def products(self, rows: int, seeds: Seeds) -> Iterator[tuple[slice, NDArray[np.int32]]]:
-        """For each group of seeds, p·q of the first rows with it, int32 (rows, seeds of the group)."""
-        whole = self.whole[:rows]
-        for number, packed in enumerate(seeds.packed):
-            group = slice(number * GROUP, min((number + 1) * GROUP, len(seeds.exact)))
-            width = group.stop - group.start
-            scores = self.scores[: rows * width].reshape(rows, width)
-            numkong.dots_packed(whole, packed, out=numkong.from_dlpack(scores))
-            yield group, scores
+        """For each group of seeds, p·q of the first rows with it, int32 (rows, seeds of the group or more)."""
+        tall = _padded(rows, TILE)
+        for number, group in enumerate(seeds.groups):
+            scores = group.multiply(self.whole[:tall], self.sums[:tall], self.scores)
+            yield slice(number * GROUP, number * GROUP + group.seeds), scores[:rows]
+
+
+def _padded(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
 
 
 def centre_of(chunk: NDArray[Any]) -> Floats:
@@ -200,14 +202,18 @@ def _centred(row: Floats, scale: np.float32, centre: Floats) -> Any:
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
 def _rounded(z: Floats, grain: np.float32, steps: np.float32, whole: NDArray[np.int8]) -> Any:
-    """Write z in whole steps; returns the squared length of what is left over."""
-    rest = np.float32(0)
+    """Write z in whole steps; returns the squared length of what is left over, and the sum of the steps.
+
+    The sum is exact: no part of it reaches 2**24.
+    """
+    rest = total = np.float32(0)
     for column in range(z.size):
         step = np.rint(z[column] * steps)
         left = z[column] - step * grain
         rest += left * left
+        total += step
         whole[column] = np.int8(np.int32(step))
-    return rest
+    return rest, total
 
 
 @njit(cache=True, nogil=True)
@@ -216,7 +222,7 @@ def _quantise(
 ) -> Any:
     counts = np.zeros(3, np.int64)
     rest, reach, slack = terms
-    whole, grain, bound, length, state = out
+    whole, sums, grain, bound, length, state = out
     z = scratch[0]
     for row in range(chunk.shape[0]):
         widen(chunk, row, z)
@@ -238,11 +244,14 @@ def _quantise(
             greatest, squares, along = _centred(z, np.float32(1 / long), centre)
             a = greatest / np.float32(_LEVELS)
             steps = np.float32(_LEVELS) / greatest if greatest > np.float32(1e-30) else np.float32(0)
-            left = np.sqrt(np.float64(_rounded(z, a, steps, whole[row])))
+            squares_left, total = _rounded(z, a, steps, whole[row])
+            left = np.sqrt(np.float64(squares_left))
+            sums[row] = np.int32(total)
             grain[row] = a
             bound[row] = along + rest * (np.sqrt(np.float64(squares)) + left) + reach * left + slack
             continue
         whole[row] = 0
+        sums[row] = 0
         grain[row] = 0
         bound[row] = 0
     return counts
