@@ -53,7 +53,12 @@ Format = Annotated[
     ),
 ]
 Embedder = Annotated[
-    str, typer.Option("--embedder", help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours.")
+    str,
+    typer.Option(
+        "--embedder",
+        help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours, described by a file beside it or by a "
+        "name, as in clip-vit-l-14=FILE.onnx. A device may follow, as in sscd@cpu (docs/embeddings.md).",
+    ),
 ]
 StorePlace = Annotated[
     Path | None,
