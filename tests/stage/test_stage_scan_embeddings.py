@@ -1,6 +1,7 @@
 """Embeddings that the scan computes: a few pictures at a time, degenerate vectors counted, tables without pictures."""
 
 import io
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from vetset.stage import pictured
 from vetset.stage import scan as stage
 from vetset.stage.progress import Silent
 from vetset.stage.space import computed_space
+from vetset.store.passed import PassedOver
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Store
 
@@ -197,8 +199,29 @@ def test_the_vectors_are_the_same_with_and_without_a_failure_beside_them(tmp_pat
     np.testing.assert_array_equal(rows[0][kept], rows[1][kept])
 
 
+def test_a_failure_is_remembered_part_by_part_and_tried_again_where_that_is_asked_for(tmp_path, monkeypatch):
+    packed_with_green(tmp_path / "d", 7, [2])
+    model = frail(monkeypatch, MemoryError())
+    _, first = result_of(tmp_path, tmp_path / "d")
+    assert first.scanned[0].passed == (PassedOver(2, Reason.EMBEDDING_FAILED, embedding=True),)
+    whole = (tmp_path / "store" / "parts" / f"{first.scanned[0].part}.arrow").read_bytes()
+    tried = len(model.batches)
+    _, second = result_of(tmp_path, tmp_path / "d")
+    assert (second.scanned, second.reused, len(model.batches)) == (first.scanned, 1, tried)
+    (tmp_path / "store" / "parts" / f"{first.scanned[0].part}.arrow").write_bytes(b"")
+    _, mended = result_of(tmp_path, tmp_path / "d")  # read again, and not given to the model again
+    assert mended.scanned == first.scanned
+    assert model.batches[tried:] == [(6, 6 * 96 * 96 * 3)]
+    assert (tmp_path / "store" / "parts" / f"{first.scanned[0].part}.arrow").read_bytes() == whole
+    shutil.rmtree(tmp_path / "store" / "passed")
+    monkeypatch.setattr(pictured, "_embedder", lambda _name, _model: Counting())
+    _, again = result_of(tmp_path, tmp_path / "d")
+    assert again.scanned[0].passed == ()
+    assert again.scanned[0].part != first.scanned[0].part
+
+
 def test_a_model_that_fails_again_and_again_fails_the_shard_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictured, "MOST_FAILED", 3)
+    monkeypatch.setattr(pictured, "MOST_PASSED", 3)
     monkeypatch.setattr(pictured, "CHUNK_RECORDS", 2)  # the count goes on from chunk to chunk
     frail(monkeypatch, EngineError("the graph failed on a picture"))
     packed_with_green(tmp_path / "d", 9, [0, 2, 5])

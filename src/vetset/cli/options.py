@@ -56,8 +56,8 @@ Embedder = Annotated[
     str,
     typer.Option(
         "--embedder",
-        help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours, described by a file beside it or by a "
-        "name, as in clip-vit-l-14=FILE.onnx. A device may follow, as in sscd@cpu (docs/embeddings.md).",
+        help="Compute embeddings: sscd, sscd-distilled, FILE.onnx, or NAME=FILE.onnx for a model that is known by name; "
+        "@DEVICE may follow (docs/embeddings.md).",
     ),
 ]
 StorePlace = Annotated[

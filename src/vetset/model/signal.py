@@ -160,7 +160,7 @@ class Reason(StrEnum):
     TIMED_OUT = "timed_out"
     """Computing it took longer than a record may take, among other records and alone."""
     EMBEDDING_FAILED = "embedding_failed"
-    """The model failed on it, or had no memory for it, among other pictures and alone."""
+    """The model failed on its picture, or had no memory for it, among other pictures and alone."""
 
     @property
     def code(self) -> int:

@@ -80,15 +80,18 @@ class Preparation(BaseModel):
 
     def prepare(self, image: Pixels) -> NDArray[Any]:
         """One picture (H, W, 3) as the graph wants it: `dtype`, (size, size, 3) or (3, size, size)."""
-        square = self._square(image)
+        planes: NDArray[Any] = self._square(image).transpose(2, 0, 1)
         if self.channels == "BGR":
-            square = square[:, :, ::-1]
-        ready: NDArray[Any] = square
+            planes = planes[::-1]
         if self.dtype != "uint8":
-            mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-            scaled = (np.arange(256) * self.scale).astype(np.float32)
-            ready = ((scaled[square] - mean) / std).astype(np.dtype(self.dtype))
-        return np.ascontiguousarray(ready if self.layout == "NHWC" else ready.transpose(2, 0, 1))
+            planes = np.stack([numbers.take(plane) for numbers, plane in zip(self._numbers(), planes, strict=True)])
+        return np.ascontiguousarray(planes if self.layout == "NCHW" else planes.transpose(1, 2, 0))
+
+    def _numbers(self) -> NDArray[Any]:
+        """What each of the 256 values becomes, (3, 256), a channel at a time."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (np.arange(256) * self.scale).astype(np.float32)
+        return ((scaled - mean[:, None]) / std[:, None]).astype(np.dtype(self.dtype))
 
     def _square(self, image: Pixels) -> Pixels:
         chosen = Image.Resampling.BILINEAR if self.filter == "bilinear" else Image.Resampling.BICUBIC

@@ -18,14 +18,13 @@ from vetset.signal.fingerprint import fingerprint, screen
 from vetset.stage.watch import Watch
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import PartWriter
+from vetset.store.passed import MOST_PASSED, PassedOver
 
 CHUNK_RECORDS = 1024
 """Records whose signals are gathered before they are appended to a part."""
 WAITING_PICTURES = 32
 WAITING_BYTES = 64 << 20
 """Decoded pictures that wait for the model together, at most: number and bytes. Bounds a worker's memory."""
-MOST_FAILED = 16
-"""Records of one shard that the model may fail on. More are no fault of theirs, and the shard fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +77,13 @@ class _Vectors:
     Args:
         embedder: the model.
         watch: over the shard's scan.
-        failed: on how many earlier records of the shard the model failed.
+        failed: the records of the shard that the model failed on, which further ones join.
     """
 
-    def __init__(self, embedder: Embedder, watch: Watch, failed: int = 0) -> None:
+    def __init__(self, embedder: Embedder, watch: Watch, failed: list[PassedOver]) -> None:
         self._embedder = embedder
         self._watch = watch
-        self.failed = failed
+        self._failed = failed
         self._waiting: dict[int, NDArray[np.uint8]] = {}
         self._records: list[int] = []
         self._rows: list[NDArray[np.float16]] = []
@@ -127,21 +126,24 @@ class _Vectors:
 
     def _keep(self, places: Sequence[int], vectors: NDArray[np.float16] | None) -> None:
         if vectors is None:
-            self.failed += 1
-            if self.failed > MOST_FAILED:
-                raise EngineError(
-                    "the model fails on picture after picture of this shard",
-                    expected=f"at most {MOST_FAILED} that it fails on",
-                    seen="more",
-                    todo="Look at the memory of the machine and of the device that the model runs on.",
-                )
-            self.why[places[0]] = Reason.EMBEDDING_FAILED.code
+            self._fail(places[0])
             return
         for place, vector in zip(places, vectors, strict=True):
             if np.isfinite(vector).all() and vector.any():
                 self._rows[place] = vector
             else:
                 self.why[place] = Reason.DEGENERATE_VECTOR.code
+
+    def _fail(self, place: int) -> None:
+        self._failed.append(PassedOver(self._records[place], Reason.EMBEDDING_FAILED, embedding=True))
+        if len(self._failed) > MOST_PASSED:  # that is no fault of the pictures
+            raise EngineError(
+                "the model fails on picture after picture of this shard",
+                expected=f"at most {MOST_PASSED} that it fails on",
+                seen="more",
+                todo="Look at the memory of the machine and of the device that the model runs on.",
+            )
+        self.why[place] = Reason.EMBEDDING_FAILED.code
 
     def finished(self) -> NDArray[np.float16]:
         """All vectors, float16 (n, d); NaN where there is none."""
@@ -268,14 +270,18 @@ def _undecoded(image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, refused:
     return digests + [NoSignal(kind, refused) for kind in kinds if kind not in BYTE_KINDS]
 
 
-def _new_chunk(asked: Asked, watch: Watch, before: _Chunk | None = None) -> _Chunk:
-    failed = before.vectors.failed if before is not None and before.vectors is not None else 0
+def _new_chunk(asked: Asked, watch: Watch, failed: list[PassedOver]) -> _Chunk:
     vectors = _Vectors(embedder_of(asked), watch, failed) if Kind.EMBEDDING in asked.kinds else None
     return _Chunk(asked.kinds, asked.policy.pdq_variants, vectors)
 
 
-def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter, watch: Watch) -> None:
+def append_records(
+    asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter, watch: Watch
+) -> tuple[PassedOver, ...]:
     """Compute every signal of every record, in order, and hand them to the part.
+
+    Returns:
+        The records that the model failed on, alone too: they are passed over, in this part already.
 
     Raises:
         DatasetError: the shard cannot be read to its end.
@@ -283,7 +289,8 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
         EngineError: the model cannot be loaded here, or fails again and again.
         CountError: a row was left out, or came twice.
     """
-    chunk = _new_chunk(asked, watch)
+    failed: list[PassedOver] = []
+    chunk = _new_chunk(asked, watch, failed)
     for row, record in enumerate(items):
         if record.row != row:  # a part has no column of rows: their order is all that tells them
             raise CountError("records came out of order", expected=f"row {row}", seen=f"row {record.row}")
@@ -294,6 +301,7 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
             watch.end()
         if len(chunk.keys) == CHUNK_RECORDS:
             chunk.append_to(writer)
-            chunk = _new_chunk(asked, watch, chunk)
+            chunk = _new_chunk(asked, watch, failed)
     if chunk.keys:
         chunk.append_to(writer)
+    return tuple(failed)
