@@ -56,8 +56,8 @@ Embedder = Annotated[
     str,
     typer.Option(
         "--embedder",
-        help="Compute embeddings: sscd, sscd-distilled, FILE.onnx, or NAME=FILE.onnx for a model that is known by name; "
-        "@DEVICE may follow (docs/embeddings.md).",
+        help="Compute embeddings: sscd, sscd-distilled, FILE.onnx, or NAME=FILE.onnx for a model that is known by "
+        "name; @DEVICE may follow (docs/embeddings.md).",
     ),
 ]
 StorePlace = Annotated[
