@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vetset.model.policy import Policy
-from vetset.signal.embedding import Preparation
+from vetset.signal.preparation import Preparation
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

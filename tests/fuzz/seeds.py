@@ -8,10 +8,12 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz_targets.fixed import PRIVATE
 from fuzz_targets.lists import INFO, SECRET
+from onnx import helper
 from PIL import Image
 
 from vetset.case.findings import PART, FindingsPart
@@ -302,6 +304,22 @@ def descriptions():
     yield "crop", json.dumps({**usual, "resize": "shortest_centre_crop", "dtype": "float16", "sha256": SHA256}).encode()
 
 
+def graphs():
+    weights = helper.make_tensor("w", onnx.TensorProto.FLOAT, [2], [1.0, 2.0])
+    outside = onnx.TensorProto(name="o", data_type=onnx.TensorProto.FLOAT, dims=[2])
+    outside.data_location = onnx.TensorProto.EXTERNAL
+    outside.external_data.add(key="location", value="w.bin")
+    for name, constant in (("usual", weights), ("outside", outside)):
+        branch = helper.make_graph([helper.make_node("Constant", [], ["c"], value=constant)], "b", [], [])
+        function = helper.make_function("own", "f", ["a"], [], [helper.make_node("Abs", ["a"], ["b"])], [])
+        nodes = [
+            helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch),
+            helper.make_node("f", ["y"], ["z"], domain="own"),
+        ]
+        graph = helper.make_graph(nodes, "g", [], [], [weights])
+        yield name, helper.make_model(graph, functions=[function]).SerializeToString()
+
+
 def policies():
     yield (
         "some",
@@ -316,7 +334,7 @@ SEEDS = {
     "folder_sidecars": folders, "npy_header": arrays, "list_text": texts, "list_table": csvs, "list_packing": packings,
     "key_files": keys, "envelope": envelopes, "padding": paddings, "dsse": dsses, "statement": statements,
     "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
-    "graph_description": descriptions, "policy_file": policies, "strict_document": documents,
+    "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes,
     "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip

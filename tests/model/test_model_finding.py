@@ -84,6 +84,6 @@ def test_the_numbers_of_reasons_in_stores_never_change():
         "absent_column": 1, "null_value": 2, "malformed_value": 3, "not_downloaded": 4, "metadata_only": 5,
         "no_image": 6, "empty_file": 7, "too_large": 8, "unknown_encoding": 9, "undecodable": 10, "truncated": 11,
         "low_quality": 12, "damaged_shard": 13, "no_embedding": 14, "degenerate_vector": 15, "not_scanned": 16,
-            "crashed": 17, "timed_out": 18,
+            "crashed": 17, "timed_out": 18, "embedding_failed": 19,
     }  # fmt: skip
-    assert {code: reason.code for code, reason in REASON_OF_CODE.items()} == {code: code for code in range(1, 19)}
+    assert {code: reason.code for code, reason in REASON_OF_CODE.items()} == {code: code for code in range(1, 20)}

@@ -6,18 +6,19 @@ import io
 import json
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper
+from onnx import helper
+from onnx_graphs import picture_model
 from PIL import Image
 
 from photographs import pixels, tiles
 from vetset.model.errors import MissingExtraError, UsageError
-from vetset.signal import embedding
-from vetset.signal.embedding import KNOWN, Preparation, load_embedder, unit_rows
+from vetset.signal import embedding, runtime
+from vetset.signal.embedding import ALIKE, KNOWN, load_embedder, unit_rows
+from vetset.signal.preparation import PRESETS, Preparation
 
 SIZE = 16
 TINY = {
@@ -36,30 +37,22 @@ TINY = {
 }
 
 
-def projection(dimension: int = 6) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((SIZE * SIZE * 3, dimension)).astype(np.float32)
+def projection_of(numbers, dimension=6):
+    return np.random.default_rng(0).standard_normal((numbers, dimension)).astype(np.float32)
+
+
+def projection(dimension=6):
+    return projection_of(SIZE * SIZE * 3, dimension)
 
 
 def graph_file(path, *, layout="NCHW", dtype="float32", batch="n", dimension=6, weights=None):
     """A graph that flattens its input and multiplies it with a fixed matrix."""
-    kinds = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
-    shape = [batch, 3, SIZE, SIZE] if layout == "NCHW" else [batch, SIZE, SIZE, 3]
     weights = projection(dimension) if weights is None else weights
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["numbers"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["vector"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", kinds[dtype], shape)],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, [batch, dimension])],
-        [onnx.numpy_helper.from_array(weights, "weights")],
+    nodes = [helper.make_node("MatMul", ["numbers", "weights"], ["vector"])]
+    found = picture_model(
+        nodes, [("weights", weights)], side=SIZE, dimension=dimension, layout=layout, dtype=dtype, batch=batch
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(found.SerializeToString())
     return path
 
 
@@ -107,6 +100,103 @@ def test_batches_give_the_same_vectors_as_one_at_a_time(tmp_path, batch):
     many = load_embedder(described(tmp_path, "many", {**TINY, "batch": batch}))
     alone = np.concatenate([one.embed([image]) for image in images])
     np.testing.assert_allclose(many.embed(images), alone, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def in_threes(tmp_path_factory):
+    return load_embedder(described(tmp_path_factory.mktemp("threes"), description={**TINY, "batch": 3}))
+
+
+SHAPES = st.tuples(st.integers(1, 60), st.integers(1, 60))
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes=st.lists(SHAPES, max_size=8), seed=st.integers(0, 99))
+def test_the_vectors_of_any_pictures_do_not_depend_on_their_neighbours(in_threes, shapes, seed):
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    alone = [in_threes.embed([image])[0] for image in images]
+    np.testing.assert_allclose(in_threes.embed(images), np.array(alone).reshape(-1, 6), atol=1e-6)
+    np.testing.assert_allclose(in_threes.embed(images[::-1]), np.array(alone[::-1]).reshape(-1, 6), atol=1e-6)
+
+
+def quantised(path):
+    """A graph that scales its input by what it sees of all pictures of a run, as dynamic quantisation does."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["numbers"], ["bytes", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["rough"]),
+        helper.make_node("MatMul", ["rough", "weights"], ["vector"]),
+    ]
+    found = picture_model(nodes, [("weights", projection())], side=SIZE, dimension=6)
+    path.write_bytes(found.SerializeToString())
+    return path
+
+
+def test_a_graph_whose_vectors_depend_on_the_batch_runs_one_at_a_time_or_not_at_all(tmp_path):
+    path = quantised(tmp_path / "q.onnx")
+    path.with_suffix(".json").write_text(json.dumps({**TINY, "batch": 4}))
+    with pytest.raises(UsageError, match=r'several pictures at a time.*"batch": 1 into q\.json'):
+        load_embedder(str(path))
+    path.with_suffix(".json").write_text(json.dumps({**TINY, "batch": 1}))
+    alone = load_embedder(str(path))
+    images = photos(4)
+    np.testing.assert_array_equal(alone.embed(images), np.concatenate([alone.embed([image]) for image in images]))
+
+
+def one_more_number():
+    """Adds a column of one row to each picture."""
+    yield helper.make_node("Concat", ["numbers", "one"], ["longer"], axis=1)
+    yield helper.make_node("MatMul", ["longer", "long_weights"], ["vector"])
+
+
+def mean_of_all():
+    """Gives one vector for all pictures."""
+    yield helper.make_node("MatMul", ["numbers", "weights"], ["vectors"])
+    yield helper.make_node("ReduceMean", ["vectors"], ["vector"], axes=[0], keepdims=1)
+
+
+def as_many_again(last):
+    """Wants or gives as many rows as the square of the pictures' number."""
+    yield helper.make_node("MatMul", ["numbers", "weights"], ["vectors"])
+    yield helper.make_node("Shape", ["numbers"], ["pictures"], end=1)
+    if last == "Tile":
+        yield helper.make_node("Concat", ["pictures", "whole"], ["count"], axis=0)
+    else:
+        yield helper.make_node("Mul", ["pictures", "pictures"], ["squared"])
+        yield helper.make_node("Concat", ["squared", "six"], ["count"], axis=0)
+    yield helper.make_node(last, ["vectors", "count"], ["vector"])
+
+
+def written(path, nodes):
+    constants = {
+        "weights": projection(), "long_weights": projection_of(SIZE * SIZE * 3 + 1), "one": np.ones((1, 1), np.float32),
+        "whole": np.array([1]), "six": np.array([6]),
+    }  # fmt: skip
+    used = {name for node in nodes for name in node.input}
+    model = picture_model(nodes, [(n, v) for n, v in constants.items() if n in used], side=SIZE, dimension=6)
+    path.write_bytes(model.SerializeToString())
+    path.with_suffix(".json").write_text(json.dumps({**TINY, "batch": 2}))
+    return path
+
+
+@pytest.mark.parametrize("nodes", [one_more_number(), mean_of_all()])
+def test_a_graph_of_which_the_runtime_finds_that_it_takes_one_picture_gets_one(tmp_path, nodes):
+    assert load_embedder(str(written(tmp_path / "o.onnx", list(nodes)))).embed(photos(3)).shape == (3, 6)
+
+
+@pytest.mark.parametrize("last", ["Expand", "Tile"])
+def test_a_graph_that_fails_with_several_pictures_is_found_out_before_the_first_one(tmp_path, last):
+    path = written(tmp_path / "o.onnx", list(as_many_again(last)))
+    with pytest.raises(UsageError, match=r"several pictures.*a failure.*into o\.json"):
+        load_embedder(str(path))
+    path.with_suffix(".json").write_text(json.dumps(TINY))
+    assert load_embedder(str(path)).embed(photos(3)).shape == (3, 6)
+
+
+def test_storing_moves_vectors_by_half_of_what_batches_may(tiny):
+    vectors = tiny.embed(photos(20))
+    stored = vectors.astype(np.float16).astype(np.float64)
+    assert np.linalg.norm(stored - vectors, axis=1).max() <= 2.0**-11 < ALIKE
 
 
 def test_the_batch_is_no_part_of_the_identity(tmp_path):
@@ -234,7 +324,7 @@ def test_a_missing_graph_is_named(tmp_path):
 def test_a_file_that_is_no_graph_is_refused(tmp_path):
     (tmp_path / "bad.json").write_text(json.dumps(TINY))
     (tmp_path / "bad.onnx").write_bytes(b"no graph at all" * 9)
-    with pytest.raises(UsageError, match="ONNX Runtime"):
+    with pytest.raises(UsageError, match="no ONNX graph"):
         load_embedder(str(tmp_path / "bad.onnx"))
 
 
@@ -247,7 +337,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
         ({"layout": "NHWC"}, {}),
         ({"size": 17}, {}),
         ({}, {"dtype": "float16"}),
-        ({"batch": 2}, {"batch": 1}),
+        ({}, {"batch": 2}),
         ({"batch": 2}, {"batch": 2}),
     ],
 )
@@ -256,8 +346,36 @@ def test_a_description_of_another_graph_is_refused(tmp_path, change, graph):
         load_embedder(described(tmp_path, "other", {**TINY, **change}, **graph))
 
 
-def test_a_fixed_batch_of_one_is_taken(tmp_path):
-    assert load_embedder(described(tmp_path, "one", batch=1)).embed(photos(3)).shape == (3, 6)
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_graph_that_takes_one_picture_gets_one_whatever_is_allowed(tmp_path, batch):
+    images = photos(3)
+    one = load_embedder(described(tmp_path, "one", {**TINY, "batch": batch}, batch=1))
+    np.testing.assert_allclose(one.embed(images), load_embedder(described(tmp_path, "n")).embed(images), atol=1e-6)
+
+
+def test_a_graph_with_a_second_input_is_refused_and_told_why(tmp_path):
+    second = helper.make_node("Add", ["numbers", "numbers"], ["twice"])
+    project = helper.make_node("MatMul", ["twice", "weights"], ["vector"])
+    found = picture_model([second, project], [("weights", projection())], side=SIZE, dimension=6)
+    found.graph.input.append(helper.make_tensor_value_info("input_ids", 7, ["n", 77]))
+    (tmp_path / "two.onnx").write_bytes(found.SerializeToString())
+    (tmp_path / "two.json").write_text(json.dumps(TINY))
+    with pytest.raises(UsageError, match=r'"input_ids".*the half of the model that takes pictures'):
+        load_embedder(str(tmp_path / "two.onnx"))
+
+
+def test_numbers_that_are_no_floats_are_no_vector(tmp_path):
+    path = graph_file(tmp_path / "w.onnx")
+    nodes = [
+        helper.make_node("MatMul", ["numbers", "weights"], ["product"]),
+        helper.make_node("Cast", ["product"], ["vector"], to=7),
+    ]
+    found = picture_model(nodes, [("weights", projection())], side=SIZE, dimension=6)
+    found.graph.output[0].type.tensor_type.elem_type = 7
+    path.write_bytes(found.SerializeToString())
+    path.with_suffix(".json").write_text(json.dumps(TINY))
+    with pytest.raises(UsageError, match="vector of the graph is not what"):
+        load_embedder(str(path))
 
 
 def test_the_stated_digest_of_the_graph_is_checked(tmp_path):
@@ -270,10 +388,31 @@ def test_the_stated_digest_of_the_graph_is_checked(tmp_path):
         load_embedder(str(path))
 
 
-@pytest.mark.parametrize("name", ["clip", "", "model.pt"])
-def test_an_unknown_name_is_refused(name):
-    with pytest.raises(UsageError, match="no such embedder"):
+UNKNOWN = [
+    "clip",
+    "",
+    "model.pt",
+    "clip-vit-l-14",
+    "clip=m.onnx",
+    "clip-vit-l-14=m.pt",
+    "sscd@",
+    "sscd@tpu",
+    "sscd=m.onnx",
+]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_name_is_refused_and_all_known_ones_are_told(name):
+    with pytest.raises(UsageError, match="no such embedder") as caught:
         load_embedder(name)
+    assert all(known in str(caught.value) for known in (*KNOWN, *PRESETS, *runtime.DEVICES))
+
+
+def test_a_path_may_have_signs_that_also_part_names(tmp_path):
+    folder = tmp_path / "a=b@cpu"
+    folder.mkdir()
+    plain, signs = load_embedder(described(tmp_path)), described(folder)
+    assert load_embedder(signs).id == load_embedder(f"{signs}@cpu").id == plain.id
 
 
 def test_no_thread_is_refused():
@@ -283,7 +422,8 @@ def test_no_thread_is_refused():
 
 def without(monkeypatch, package):
     real = importlib.util.find_spec
-    monkeypatch.setattr(embedding, "find_spec", lambda name: None if name == package else real(name))
+    for module in (embedding, runtime):
+        monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else real(name))
 
 
 def test_the_missing_model_package_is_named(monkeypatch):

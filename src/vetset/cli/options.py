@@ -53,7 +53,12 @@ Format = Annotated[
     ),
 ]
 Embedder = Annotated[
-    str, typer.Option("--embedder", help="Compute embeddings: sscd, sscd-distilled, or a FILE.onnx of yours.")
+    str,
+    typer.Option(
+        "--embedder",
+        help="Compute embeddings: sscd, sscd-distilled, FILE.onnx, or NAME=FILE.onnx for a model that is known by "
+        "name; @DEVICE may follow (docs/embeddings.md).",
+    ),
 ]
 StorePlace = Annotated[
     Path | None,

@@ -55,11 +55,11 @@ def drift_lines(drift: dict[str, dict[str, int]]) -> list[str]:
 
 def passed_over_lines(reasons: Iterable[str]) -> list[str]:
     """What can be done about records whose pictures were passed over, if there are any, given all reasons there are."""
-    if {Reason.CRASHED.value, Reason.TIMED_OUT.value}.isdisjoint(reasons):
+    if {Reason.CRASHED.value, Reason.TIMED_OUT.value, Reason.EMBEDDING_FAILED.value}.isdisjoint(reasons):
         return []
     return [
-        "  crashed, timed_out: passed over from now on. A higher --record-seconds tries again what timed out;",
-        "  remove the folder `passed` of the store to try all of it again",
+        "  crashed, timed_out, embedding_failed: passed over from now on. A higher --record-seconds tries again what",
+        "  timed out; remove the folder `passed` of the store to try all of it again",
     ]
 
 

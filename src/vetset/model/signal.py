@@ -159,6 +159,8 @@ class Reason(StrEnum):
     """Computing it ended its worker, among other records and alone."""
     TIMED_OUT = "timed_out"
     """Computing it took longer than a record may take, among other records and alone."""
+    EMBEDDING_FAILED = "embedding_failed"
+    """The model failed on its picture, or had no memory for it, among other pictures and alone."""
 
     @property
     def code(self) -> int:
@@ -169,7 +171,7 @@ class Reason(StrEnum):
 NOT_OF_A_PICTURE = frozenset(
     {
         Reason.ABSENT_COLUMN, Reason.NULL_VALUE, Reason.MALFORMED_VALUE, Reason.METADATA_ONLY, Reason.DAMAGED_SHARD,
-        Reason.NO_EMBEDDING, Reason.DEGENERATE_VECTOR, Reason.NOT_SCANNED,
+        Reason.NO_EMBEDDING, Reason.DEGENERATE_VECTOR, Reason.NOT_SCANNED, Reason.EMBEDDING_FAILED,
     }
 )  # fmt: skip
 """Reasons that say nothing of what a record stores: a table, a vector or a shard has them."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.model.errors import CountError
+from vetset.model.errors import CountError, EngineError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
@@ -18,6 +18,7 @@ from vetset.signal.fingerprint import fingerprint, screen
 from vetset.stage.watch import Watch
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import PartWriter
+from vetset.store.passed import MOST_PASSED, PassedOver
 
 CHUNK_RECORDS = 1024
 """Records whose signals are gathered before they are appended to a part."""
@@ -49,9 +50,20 @@ class Asked:
 
 
 @cache
-def _embedder(name: str, model: str) -> Embedder:  # noqa: ARG001  a file of the same name may hold another model by now
-    """One loaded model per worker, name and id."""
-    return load_embedder(name, threads=1)
+def _embedder(name: str, model: str) -> Embedder:
+    """One loaded model per worker, name and id.
+
+    Raises:
+        EngineError: the file of this name holds another model by now, or runs on another device.
+    """
+    found = load_embedder(name, threads=1)
+    if found.id != model:
+        raise EngineError(
+            "a worker has another model than the run that asked it",
+            expected="the same file and description, on the same device",
+            todo="Leave them as they are until the run is done.",
+        )
+    return found
 
 
 def embedder_of(asked: Asked) -> Embedder:
@@ -60,11 +72,18 @@ def embedder_of(asked: Asked) -> Embedder:
 
 
 class _Vectors:
-    """Embeddings of consecutive records, computed a few pictures at a time."""
+    """Embeddings of consecutive records, computed a few pictures at a time.
 
-    def __init__(self, embedder: Embedder, watch: Watch) -> None:
+    Args:
+        embedder: the model.
+        watch: over the shard's scan.
+        failed: the records of the shard that the model failed on, which further ones join.
+    """
+
+    def __init__(self, embedder: Embedder, watch: Watch, failed: list[PassedOver]) -> None:
         self._embedder = embedder
         self._watch = watch
+        self._failed = failed
         self._waiting: dict[int, NDArray[np.uint8]] = {}
         self._records: list[int] = []
         self._rows: list[NDArray[np.float16]] = []
@@ -88,15 +107,43 @@ class _Vectors:
         places = list(self._waiting)
         if not places:
             return
+        vectors = self._embedded(places)
+        if vectors is None and len(places) > 1:  # one of them, or too many at a time: which, is seen alone
+            for place in places:
+                self._keep([place], self._embedded([place]))
+        else:
+            self._keep(places, vectors)
+        self._waiting.clear()
+
+    def _embedded(self, places: Sequence[int]) -> NDArray[np.float16] | None:
+        """Vectors of these pictures, float16 (n, d); None if the model failed."""
         first, last = self._records[places[0]], self._records[places[-1]]
-        with self._watch.embedding(first, last, len(places)):
-            vectors = self._embedder.embed(list(self._waiting.values())).astype(np.float16)
+        try:
+            with self._watch.embedding(first, last, len(places)):
+                return self._embedder.embed([self._waiting[place] for place in places]).astype(np.float16)
+        except (EngineError, MemoryError):
+            return None
+
+    def _keep(self, places: Sequence[int], vectors: NDArray[np.float16] | None) -> None:
+        if vectors is None:
+            self._fail(places[0])
+            return
         for place, vector in zip(places, vectors, strict=True):
             if np.isfinite(vector).all() and vector.any():
                 self._rows[place] = vector
             else:
                 self.why[place] = Reason.DEGENERATE_VECTOR.code
-        self._waiting.clear()
+
+    def _fail(self, place: int) -> None:
+        self._failed.append(PassedOver(self._records[place], Reason.EMBEDDING_FAILED, embedding=True))
+        if len(self._failed) > MOST_PASSED:  # that is no fault of the pictures
+            raise EngineError(
+                "the model fails on picture after picture of this shard",
+                expected=f"at most {MOST_PASSED} that it fails on",
+                seen="more",
+                todo="Look at the memory of the machine and of the device that the model runs on.",
+            )
+        self.why[place] = Reason.EMBEDDING_FAILED.code
 
     def finished(self) -> NDArray[np.float16]:
         """All vectors, float16 (n, d); NaN where there is none."""
@@ -223,20 +270,27 @@ def _undecoded(image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, refused:
     return digests + [NoSignal(kind, refused) for kind in kinds if kind not in BYTE_KINDS]
 
 
-def _new_chunk(asked: Asked, watch: Watch) -> _Chunk:
-    vectors = _Vectors(embedder_of(asked), watch) if Kind.EMBEDDING in asked.kinds else None
+def _new_chunk(asked: Asked, watch: Watch, failed: list[PassedOver]) -> _Chunk:
+    vectors = _Vectors(embedder_of(asked), watch, failed) if Kind.EMBEDDING in asked.kinds else None
     return _Chunk(asked.kinds, asked.policy.pdq_variants, vectors)
 
 
-def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter, watch: Watch) -> None:
+def append_records(
+    asked: Asked, items: Iterable[Record | Unreadable], writer: PartWriter, watch: Watch
+) -> tuple[PassedOver, ...]:
     """Compute every signal of every record, in order, and hand them to the part.
+
+    Returns:
+        The records that the model failed on, alone too: they are passed over, in this part already.
 
     Raises:
         DatasetError: the shard cannot be read to its end.
         OutputError: the store cannot be written.
+        EngineError: the model cannot be loaded here, or fails again and again.
         CountError: a row was left out, or came twice.
     """
-    chunk = _new_chunk(asked, watch)
+    failed: list[PassedOver] = []
+    chunk = _new_chunk(asked, watch, failed)
     for row, record in enumerate(items):
         if record.row != row:  # a part has no column of rows: their order is all that tells them
             raise CountError("records came out of order", expected=f"row {row}", seen=f"row {record.row}")
@@ -247,6 +301,7 @@ def append_records(asked: Asked, items: Iterable[Record | Unreadable], writer: P
             watch.end()
         if len(chunk.keys) == CHUNK_RECORDS:
             chunk.append_to(writer)
-            chunk = _new_chunk(asked, watch)
+            chunk = _new_chunk(asked, watch, failed)
     if chunk.keys:
         chunk.append_to(writer)
+    return tuple(failed)

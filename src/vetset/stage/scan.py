@@ -94,8 +94,8 @@ def scan_shard(task: ScanTask) -> Scanned:
 
     Raises:
         DatasetError: the shard cannot be read to its end; nothing is committed.
-        EngineError: too many of its records ended their worker, or this worker cannot decode what the run can; nothing
-            is committed.
+        EngineError: too many of its records ended their worker or made the model fail, or this worker cannot decode
+            what the run can, or has another model; nothing is committed.
         OutputError: the store cannot be written; nothing is committed.
     """
     _require_decoders(task.key)
@@ -130,7 +130,9 @@ def _scanned(task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail
         else:
             writer = opened.enter_context(PartWriter(store, task.key.kinds, task.policy.pdq_variants))
             watch = Watch(passed, trail, task.seconds)
-            append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer, watch)
+            failed = append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer, watch)
+            passed = tuple(sorted((*passed, *failed)))
+            require_few(passed)
         part = task.key.part(reading.digest, passed)
         scanned = Scanned(task.shard.uri, reading.digest, reading.records, part, passed)
         # The notes first: they say nothing without the part, so that the part's rename alone commits all.

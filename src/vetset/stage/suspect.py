@@ -126,7 +126,7 @@ def require_few(passed: Sequence[PassedOver]) -> None:
     """
     if len(passed) > MOST_PASSED:
         raise EngineError(
-            "too many records of this shard end their worker",
+            "too many records of this shard end their worker or make the model fail",
             expected=f"at most {MOST_PASSED}",
             seen="more",
             todo="Look at the machine's memory and at the time that a record may take. To have these records tried "

@@ -1,4 +1,4 @@
-"""Records that a scan passes over, because computing their signals ended the worker: crashed it, or took too long.
+"""Records that a scan passes over: computing their signals crashed the worker or took too long, or the model failed.
 
 Such a record is remembered under place, size and stamp of its shard and the way of scanning, so that another version of
 the signals tries it again. Which records were passed over is part of the key of the shard's part: a part without them
@@ -23,13 +23,13 @@ class PassedOver:
 
     Attributes:
         row: its position in the shard.
-        reason: `crashed` or `timed_out`.
+        reason: `crashed`, `timed_out`, or of a model alone `embedding_failed`.
         embedding: whether it is the model that could not do it; else the decoder, or what is taken of the pixels.
-        seconds: the time that was too short, 0 if it crashed.
+        seconds: the time that was too short, 0 for other reasons.
     """
 
     row: Annotated[int, Field(ge=0)]
-    reason: Literal[Reason.CRASHED, Reason.TIMED_OUT]
+    reason: Literal[Reason.CRASHED, Reason.TIMED_OUT, Reason.EMBEDDING_FAILED]
     embedding: bool = False
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 

@@ -217,7 +217,7 @@ class Store:
         write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", canonical_json(note) + b"\n")
 
     def passed(self, key: ScanKey, root: str, shard: Shard) -> tuple[PassedOver, ...]:
-        """Records of the shard at this place, of this size and stamp, that ended their worker; sorted."""
+        """Records of the shard at this place, of this size and stamp, that are passed over; sorted."""
         try:
             return parsed(self._passed_path(key, root, shard).read_bytes())
         except FileNotFoundError:

@@ -4,7 +4,7 @@ import numpy as np
 
 from fuzz_targets.scratch import written
 from vetset.model.errors import UsageError
-from vetset.signal.embedding import _described
+from vetset.signal.preparation import described
 
 PIXELS = np.arange(12 * 9 * 3, dtype=np.uint8).reshape(12, 9, 3)
 
@@ -13,7 +13,7 @@ def target(data: bytes) -> None:
     """What is accepted has an identity and makes an input of the stated type."""
     path = written("graph/m.json", data)
     try:
-        preparation = _described(path.with_suffix(".onnx"))
+        preparation = described(path.with_suffix(".onnx"))
     except UsageError:
         return
     assert len(preparation.identity("0" * 64)) == 64
