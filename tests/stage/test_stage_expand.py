@@ -14,7 +14,8 @@ from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.finding import Match, Seeds
 from vetset.model.policy import ExpandPolicy, Policy
 from vetset.model.signal import Kind, Variant
-from vetset.stage.expand import calibrate, neighbours
+from vetset.stage.calibrate import calibrate
+from vetset.stage.expand import neighbours
 from vetset.stage.space import aligned_space
 
 SHARD = ShardDigest("b" * 64)

@@ -14,8 +14,8 @@ from vetset.model.finding import Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
+from vetset.stage.calibrate import require_same_space
 from vetset.stage.expand import expand as run_expand
-from vetset.stage.expand import require_same_space
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there

@@ -21,7 +21,8 @@ from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
-from vetset.stage.expand import calibrate, expand
+from vetset.stage.calibrate import calibrate
+from vetset.stage.expand import expand
 from vetset.stage.matched import match_store
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
