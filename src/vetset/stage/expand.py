@@ -13,8 +13,8 @@ from vetset.case.findings import Calibration, Round
 from vetset.model.dataset import RecordId
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
 from vetset.model.policy import ExpandPolicy
-from vetset.search.exact import DigestIndex
 from vetset.search.nearest import nearest
+from vetset.stage.copies import copies
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
 
@@ -57,31 +57,6 @@ def _best(found: Iterable[Neighbour]) -> dict[RecordId, Neighbour]:
     for neighbour in sorted(found, key=lambda item: (-item.similarity, item.seed)):
         best.setdefault(neighbour.record, neighbour)
     return best
-
-
-def copies(records: Collection[RecordId], table: RecordTable) -> dict[RecordId, RecordId]:
-    """Every other record that stores the same bytes as one of these, with the one it copies."""
-    wanted = np.unique(table.numbers(records))
-    values, owners = [], []
-    for first, digests, present in table.contents():
-        here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + len(digests))]
-        here = here[present[here - first]]
-        values += list(digests[here - first])
-        owners += here.tolist()
-    if not values:
-        return {}
-    index = DigestIndex(np.stack(values))
-    found: dict[int, int] = {}
-    for first, digests, present in table.contents():
-        there = np.flatnonzero(present)
-        query, entry = index.join(np.ascontiguousarray(digests[there]))
-        for number, owner in zip((first + there[query]).tolist(), entry.tolist(), strict=True):
-            found.setdefault(number, owners[owner])
-    for number in wanted.tolist():
-        found.pop(number, None)
-    names = table.records(np.array(sorted(found), np.int64))
-    originals = table.records(np.array([found[number] for number in sorted(found)], np.int64))
-    return dict(zip(names, originals, strict=True))
 
 
 def expand(

@@ -24,7 +24,7 @@ from vetset.model.signal import Kind
 from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
-from vetset.stage.expand import copies
+from vetset.stage.copies import copies
 from vetset.store.records import RecordTable
 
 PAYLOAD_TYPE = "application/vnd.vetset.removal-order.v1+json"
