@@ -107,7 +107,7 @@ def expand(
             seeds,
             space,
             table,
-            request.policy.expand,
+            request.policy,
             calibration=findings.rounds[0].calibration,
             number=len(findings.rounds) + 1,
             settled=settled,

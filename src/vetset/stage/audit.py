@@ -123,10 +123,10 @@ def _first_round(
     if space is None:
         return (), ()
     policy = job.request.policy
-    calibration = calibrate(space, policy.expand, digest)
+    calibration = calibrate(space, table, policy, digest)
     seeds = Seeds.confirmed(matches, (), policy)
     settled = {match.record for match in matches if is_confirmed(match, policy)}
-    told, candidates = expand(seeds, space, table, policy.expand, calibration=calibration, number=1, settled=settled)
+    told, candidates = expand(seeds, space, table, policy, calibration=calibration, number=1, settled=settled)
     return (told,), candidates
 
 

@@ -1,54 +1,49 @@
 """expand: confirmed records × embeddings → candidates. One exact pass over the vectors for all seeds at once.
 
-How near is near is calibrated on these very embeddings: the similarity that a stated share of random pairs exceeds.
-Everything that a later reader needs to judge a round goes into it: k, threshold, how it came about, seeds without a
-vector, seeds whose k neighbours all passed, and the yield.
+How near is near is calibrated on these very embeddings (`stage.calibrate`). Everything that a later reader needs to
+judge a round goes into it: k, threshold, how it came about, seeds without a vector, what crowds, and the yield.
 """
 
 from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from vetset.case.findings import Calibration, Round
+from vetset.case.findings import Round
+from vetset.case.nearness import Calibration, Crowding
 from vetset.model.dataset import RecordId
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
-from vetset.model.policy import ExpandPolicy
-from vetset.search.nearest import nearest
+from vetset.model.policy import Policy
 from vetset.stage.copies import copies
+from vetset.stage.crowds import sorted_out, without_themselves
+from vetset.stage.hits import SAME_POINT, hits_near
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
 
 
 def neighbours(
-    seeds: Seeds, space: Space, table: RecordTable, *, k: int, threshold: float, number: int
-) -> tuple[list[Neighbour], int, int]:
-    """Every record within the threshold of a seed, among the k nearest of each.
+    seeds: Seeds, space: Space, table: RecordTable, policy: Policy, *, threshold: float, number: int
+) -> tuple[list[Neighbour], int, Crowding]:
+    """The k nearest records within the threshold of each seed, and all of its copies there.
 
     Returns:
-        The neighbours (a seed is not its own), the number of seeds without a usable vector, and the number of seeds
-        whose k neighbours all passed.
+        The neighbours (a seed is not its own), the number of seeds without a usable vector, and where they crowd.
     """
     places = space.places(table.numbers(seeds.records))
     if not places:
-        return [], len(seeds.records), 0
-    ordered = sorted(places)
-    # one more than k: the nearest to a seed is the seed
-    found = nearest(space.vectors([places[key] for key in ordered]), space.blocks, k + 1, metric="cosine")
-    passed = found.similarity >= threshold
-    seed_index, column = np.nonzero(passed)
-    numbers = np.array(
-        [space.numbers[found.block[s, c]][found.row[s, c]] for s, c in zip(seed_index, column, strict=True)], np.int64
-    )
-    seed_records = table.records(np.array(ordered, np.int64))
-    records = table.records(numbers)
-    similarity = found.similarity[seed_index, column]
-    result = [
-        Neighbour(record, seed_records[s], round(float(cosine), 6), number)
-        for record, s, cosine in zip(records, seed_index.tolist(), similarity.tolist(), strict=True)
-        if record != seed_records[s]
+        return [], len(seeds.records), Crowding()
+    ordered = np.array(sorted(places), np.int64)
+    # one more: the nearest to a seed is the seed
+    most = policy.expand.k + policy.expand.crowd + 1
+    least = min(threshold, SAME_POINT)
+    hits = hits_near(space, [places[each] for each in ordered.tolist()], most, least)
+    hits = without_themselves(hits, ordered)
+    hits, crowding = sorted_out(hits, ordered, space, table, policy=policy, threshold=least)
+    names, records = table.records(ordered), table.records(hits.number)
+    found = [
+        Neighbour(record, names[seed], round(cosine, 6), number)
+        for record, seed, cosine in zip(records, hits.seed.tolist(), hits.similarity.tolist(), strict=True)
     ]
-    saturated = int(np.count_nonzero(passed.all(axis=1))) if passed.shape[1] > k else 0
-    return result, len(seeds.records) - len(ordered), saturated
+    return found, len(seeds.records) - len(ordered), crowding
 
 
 def _best(found: Iterable[Neighbour]) -> dict[RecordId, Neighbour]:
@@ -63,7 +58,7 @@ def expand(
     seeds: Seeds,
     space: Space,
     table: RecordTable,
-    policy: ExpandPolicy,
+    policy: Policy,
     *,
     calibration: Calibration,
     number: int,
@@ -75,14 +70,12 @@ def expand(
         seeds: where to start.
         space: the vectors.
         table: the records.
-        policy: k.
+        policy: k, what is a crowd, what PDQ calls a copy.
         calibration: the threshold and where it came from.
         number: the round's number, from 1.
         settled: records that are confirmed or candidates already; they are not candidates again.
     """
-    found, blind, saturated = neighbours(
-        seeds, space, table, k=policy.k, threshold=calibration.threshold, number=number
-    )
+    found, blind, crowding = neighbours(seeds, space, table, policy, threshold=calibration.threshold, number=number)
     best = {record: item for record, item in _best(found).items() if record not in settled}
     candidates = {
         record: Candidate(record, Evidence.NEIGHBOUR, item.seed, item.similarity, number)
@@ -98,13 +91,14 @@ def expand(
         candidates[copy] = Candidate(copy, Evidence.COPY, item.seed, item.similarity, number)
     told = Round(
         number=number,
-        k=policy.k,
+        k=policy.expand.k,
         calibration=calibration,
         seeds=seeds.records,
         blind=blind,
-        saturated=saturated,
+        saturated=sum(1 for crowd in crowding.seeds if crowd.beyond),
         above=len(found),
         fresh=len(candidates),
         copies=len(copied),
+        crowding=crowding,
     )
     return told, tuple(sorted(candidates.values()))
