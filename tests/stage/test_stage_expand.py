@@ -1,52 +1,31 @@
 """Neighbours of what is confirmed, against all cosines in double precision."""
 
-from types import SimpleNamespace
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented import World, seeds_of
 
 import small
 import vetset
-from vetset.model.dataset import Format, RecordId, ShardDigest
+from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, UsageError
-from vetset.model.finding import Match, Seeds
 from vetset.model.policy import ExpandPolicy, Policy
-from vetset.model.signal import Kind, Variant
+from vetset.model.signal import Kind
 from vetset.stage.expand import neighbours
-from vetset.stage.space import aligned_space
-
-SHARD = ShardDigest("b" * 64)
-SEED = "0123456789abcdef" * 4
-
-
-def record(number):
-    return RecordId(SHARD, number, str(number))
-
-
-def seeds_of(numbers):
-    matches = [Match(record(number), "one", "entry", Kind.MD5, Variant.STORED, 0, 100) for number in numbers]
-    return Seeds.confirmed(matches, (), Policy())
-
-
-TABLE = SimpleNamespace(
-    shards=[],
-    parts=lambda: iter(()),
-    numbers=lambda records: np.array([item.row for item in records], np.int64),
-    records=lambda numbers: [record(int(number)) for number in numbers],
-)
-
-
-def space_of(vectors, cuts=(7,), records=None):
-    order = np.random.default_rng(1).permutation(len(vectors))
-    blocks = np.split(order, [cut for cut in cuts if cut < len(vectors)])
-    return aligned_space([vectors[rows] for rows in blocks], list(blocks), records or len(vectors))
 
 
 def near(chosen, vectors, k, threshold):
+    """Neighbours among pictures that nothing but their vectors is known of."""
+    world = World.unlike(vectors)
+    world.unseen[:] = True
     policy = Policy(expand=ExpandPolicy(k=k))
-    return neighbours(seeds_of(chosen), space_of(vectors), TABLE, policy, threshold=threshold, number=1)
+    with tempfile.TemporaryDirectory() as folder:
+        table = world.table(Path(folder) / "store", shards=1)
+        return neighbours(seeds_of(table, chosen), world.space(), table, policy, threshold=threshold, number=1)
 
 
 def cosines(vectors):

@@ -96,7 +96,7 @@ def expand(
         seeds=seeds.records,
         blind=blind,
         saturated=sum(1 for crowd in crowding.seeds if crowd.beyond),
-        above=len(found),
+        above=len(found) + sum(crowd.collapsed + crowd.beyond for crowd in crowding.seeds),
         fresh=len(candidates),
         copies=len(copied),
         crowding=crowding,

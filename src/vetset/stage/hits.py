@@ -43,14 +43,12 @@ def hits_near(space: Space, places: Sequence[tuple[int, int]], k: int, least: fl
         k: how many of each at most.
         least: least cosine.
     """
-    found = nearest(space.vectors(places), space.blocks, k, metric="cosine")
-    seed, column = np.nonzero(found.similarity >= least)
-    block, row = found.block[seed, column], found.row[seed, column]
-    number, usable = np.empty(len(seed), np.int64), np.empty(len(seed), np.bool_)
-    for each in np.unique(block).tolist():
-        here = block == each
-        number[here] = space.numbers[each][row[here]]
-        usable[here] = space.usable[each][row[here]]
-    within = np.bincount(seed[usable], minlength=len(places)).astype(np.int64)
-    similarity = found.similarity[seed, column].astype(np.float64)
-    return Hits(seed[usable], number[usable], similarity[usable], within)
+    found = nearest(space.vectors(places), space.blocks, k, least=least, metric="cosine")
+    number, usable = np.empty(len(found.seed), np.int64), np.empty(len(found.seed), np.bool_)
+    for each in np.unique(found.block).tolist():
+        here = found.block == each
+        number[here] = space.numbers[each][found.row[here]]
+        usable[here] = space.usable[each][found.row[here]]
+    # vectors of zeros have no direction, and a cosine of 0 by definition: nothing is near to them
+    within = found.within - (found.zero.sum() if least <= 0 else 0)
+    return Hits(found.seed[usable], number[usable], found.similarity[usable], within)
