@@ -53,10 +53,11 @@ def _vectors_for(pairs: int) -> int:
 
 
 def _cosines(space: Space, places: Places) -> NDArray[np.float64]:
-    """All cosines of these vectors, float64 (n, n), symmetric to the last bit."""
+    """All cosines of these vectors in their order, float64 (n, n), symmetric to the last bit."""
     order = sorted(range(len(places)), key=places.__getitem__)
-    vectors = space.vectors([places[index] for index in order]).astype(np.float64)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    read = space.vectors([places[index] for index in order])
+    vectors = np.empty(read.shape)
+    vectors[order] = read / np.linalg.norm(read.astype(np.float64), axis=1, keepdims=True)
     similarity: NDArray[np.float64] = vectors @ vectors.T
     return np.maximum(similarity, similarity.T)
 
