@@ -15,8 +15,8 @@ CALIBRATED = {
     "curve": (CurvePoint(0.5, 1, 1, 1),),
 }  # fmt: skip
 NOTHING = {
-    "seeds_at_collapsed_points": 0, "left_out_as_collapsed": 0, "left_out_beyond_k": 0, "hubs": 0,
-    "most_unlike_seeds_of_a_hub": 0,
+    "seeds_at_collapsed_points": 0, "left_out_as_collapsed": 0, "records_left_out_as_collapsed": 0,
+    "left_out_beyond_k": 0, "hubs": 0, "most_unlike_seeds_of_a_hub": 0,
 }  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def test_what_is_not_known_is_said(change, said):
     ("crowd", "said"),
     [
         ({"left_out_as_collapsed": 300, "seeds_at_collapsed_points": 2}, "2 seeds lie where pictures collapse"),
-        ({"left_out_as_collapsed": 300, "seeds_at_collapsed_points": 2}, "300 records"),
-        ({"left_out_beyond_k": 77}, "77 records within the threshold lie beyond the 100 nearest"),
+        ({"left_out_as_collapsed": 300, "records_left_out_as_collapsed": 290}, "290 records there are copies neither"),
+        ({"left_out_beyond_k": 77}, "have 77 more neighbours than the 100 nearest"),
         ({"hubs": 4, "most_unlike_seeds_of_a_hub": 12}, "4 candidates are hubs"),
     ],
 )

@@ -19,11 +19,11 @@ def spread(count, dimension=16, seed=3):
 def searched(world, tmp_path, rows=(SEED_ROW,), threshold=0.9, **rules):
     policy = Policy(expand=ExpandPolicy(**rules))
     table = world.table(tmp_path / "store")
-    found, _, crowding = neighbours(seeds_of(table, rows), world.space(), table, policy, threshold=threshold, number=1)
+    found = neighbours(seeds_of(table, rows), world.space(), table, policy, threshold=threshold, number=1)
     keys = {}
-    for item in found:
+    for item in found.neighbours:
         keys.setdefault(int(item.seed.key), set()).add(int(item.record.key))
-    return keys, crowding
+    return keys, found.crowding
 
 
 def blanks(count, blank, *, seed=5):
@@ -142,7 +142,7 @@ def test_hubs_are_told_of_and_stay_candidates(tmp_path):
         world.vectors[axis] = base / 4 + 2.0 * np.eye(64)[axis]
     world.vectors[20] = world.vectors[21] = world.vectors[:12].astype(np.float64).mean(axis=0)
     keys, crowding = searched(world, tmp_path, rows=range(12), threshold=0.3)
-    assert all({20, 21} <= keys[seed] for seed in range(12))
+    assert {20, 21} <= set().union(*keys.values())
     assert (crowding.hubs, crowding.hub_most) == (2, 12)
     _, none = searched(world, tmp_path / "more", rows=range(12), threshold=0.3, hub_seeds=13)
     assert none.hubs == 0
@@ -179,17 +179,31 @@ def test_the_counts_of_every_seed_add_up_to_all_within_the_threshold(tmp_path_fa
     cosine = unit @ unit.T
     if np.abs(cosine[rows] - threshold).min() < 1e-6:
         return
+    within = {row: set(np.flatnonzero(cosine[row] >= threshold).tolist()) - {row} for row in rows}
     told = {int(crowd.seed.key): crowd for crowd in crowding.seeds}
+    returned = set().union(*keys.values())
     for row in rows:
-        within = set(np.flatnonzero(cosine[row] >= threshold).tolist()) - {row}
-        returned = keys.get(row, set())
-        assert returned <= within
-        assert {other for other in within if world.pictures[other] == world.pictures[row]} <= returned
+        assert keys.get(row, set()) <= within[row]
+        assert {other for other in within[row] if world.pictures[other] == world.pictures[row]} <= returned
         if row in told:
             crowd = told[row]
-            assert crowd.within == len(within)
-            assert crowd.copies + crowd.others == len(returned)
-            assert crowd.copies + crowd.others + crowd.collapsed + crowd.beyond == len(within)
+            assert crowd.within == len(within[row])
+            assert crowd.copies + crowd.others + crowd.collapsed + crowd.beyond == len(within[row])
             assert crowd.collapsed + crowd.beyond > 0
         else:
-            assert returned == within
+            assert within[row] <= returned
+    left_out = sum(crowd.collapsed + crowd.beyond for crowd in crowding.seeds)
+    assert len(set().union(*within.values()) - returned) <= left_out
+    assert crowding.collapsed <= len(set().union(*within.values()) - returned)
+
+
+def test_seeds_that_are_copies_of_each_other_bring_every_copy_once(tmp_path):
+    random = np.random.default_rng(9)
+    world = World.unlike(spread(700))
+    for row in range(1, 500):
+        world.codes[row] = flipped(world.codes[0], int(random.integers(0, 16)), random)
+        world.vectors[row] = near(world.vectors[0], 0.99, random)
+    keys, crowding = searched(world, tmp_path, rows=range(100), threshold=0.95, k=5, crowd=20)
+    assert set().union(*keys.values()) == set(range(500))
+    assert sum(len(records) for records in keys.values()) == 500
+    assert all(told.within == 499 for told in crowding.seeds)

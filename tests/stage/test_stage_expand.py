@@ -44,37 +44,41 @@ def test_neighbours_are_those_of_all_cosines(seed, count, k, threshold):
     gaps = np.abs(every - threshold)[~np.eye(count, dtype=bool)]
     if gaps.min() < 1e-4:
         return  # too near to the threshold for float32 to be the judge
-    expected = set()
+    expected: dict[int, tuple[float, int]] = {}
     for start in chosen:
         ranked = sorted((-every[start, row], row) for row in range(count) if row != start)[:k]
-        expected |= {(start, row) for cosine, row in ranked if -cosine >= threshold}
-    found, blind, _ = near(chosen, vectors, k, threshold)
-    assert {(item.seed.row, item.record.row) for item in found} == expected
-    assert blind == 0
-    for item in found:
+        for cosine, row in ranked:
+            if -cosine >= threshold:
+                expected[row] = min(expected.get(row, (2.0, 0)), (cosine, start))
+    found = near(chosen, vectors, k, threshold)
+    assert {item.record.row: item.seed.row for item in found.neighbours} == {
+        row: seed for row, (_, seed) in expected.items()
+    }
+    assert (found.blind, found.pairs) == (0, sum(np.count_nonzero(every[row] >= threshold) - 1 for row in chosen))
+    for item in found.neighbours:
         assert item.similarity == pytest.approx(every[item.seed.row, item.record.row], abs=1e-5)
 
 
 def test_a_seed_is_not_its_own_neighbour():
-    found, _, _ = near([2], small.vectors(), 23, -1.0)
-    assert {item.record.row for item in found} == set(range(24)) - {2}
+    found = near([2], small.vectors(), 23, -1.0)
+    assert {item.record.row for item in found.neighbours} == set(range(24)) - {2}
 
 
 def test_seeds_without_a_vector_are_counted():
     vectors = small.vectors().copy()
     vectors[3] = 0
     vectors[4] = np.nan
-    assert near([2, 3, 4], vectors, 5, 0.9)[1] == 2
+    assert near([2, 3, 4], vectors, 5, 0.9).blind == 2
 
 
 def test_seeds_that_have_more_neighbours_than_k_are_told_of_to_the_last_record():
     vectors = np.ones((20, 4), np.float32)
     vectors[10:] = [[1, -1, 1, -1]]
-    found, _, inside = near([0, 12], vectors, 9, 0.9)
-    assert (len(found), inside.seeds) == (18, ())
-    found, _, beyond = near([0, 12], vectors, 8, 0.9)
-    assert len(found) == 16
-    assert [(told.seed.row, told.within, told.others, told.beyond) for told in beyond.seeds] == [
+    found = near([0, 12], vectors, 9, 0.9)
+    assert (len(found.neighbours), found.pairs, found.crowding.seeds) == (18, 18, ())
+    found = near([0, 12], vectors, 8, 0.9)
+    assert (len(found.neighbours), found.pairs) == (16, 18)
+    assert [(told.seed.row, told.within, told.others, told.beyond) for told in found.crowding.seeds] == [
         (0, 9, 8, 1),
         (12, 9, 8, 1),
     ]

@@ -92,10 +92,11 @@ class CrowdedSeed:
     Attributes:
         seed: the seed.
         within: other records at or above the threshold.
-        copies: of these, copies of the seed by bytes or PDQ: all of them were returned.
+        copies: of these, returned as copies of the seed by bytes or PDQ. Every copy of a seed is returned, but where
+            several seeds crowd it may be with another one.
         others: further neighbours that were returned.
         collapsed: left out: at the very same point, where pictures collapse that are not copies of each other.
-        beyond: left out: further away than the k that were returned, and not told apart any further.
+        beyond: the rest, further away than the k that were returned: left out, unless another seed brought them.
     """
 
     seed: RecordId
@@ -112,10 +113,12 @@ class Crowding:
 
     Attributes:
         seeds: crowded seeds, in order.
+        collapsed: records that were left out as collapsed and that no other seed brought.
         hubs: records near seeds that are not near each other, as many as the policy calls a hub; they are candidates.
         hub_most: the most such seeds of one record.
     """
 
     seeds: tuple[CrowdedSeed, ...] = ()
+    collapsed: int = 0
     hubs: int = 0
     hub_most: int = 0

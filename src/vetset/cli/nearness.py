@@ -38,13 +38,13 @@ def _crowding_lines(told: dict[str, Any]) -> list[str]:
     if crowd["left_out_as_collapsed"]:
         lines.append(
             f"  {crowd['seeds_at_collapsed_points']} seeds lie where pictures collapse to one vector: "
-            f"{crowd['left_out_as_collapsed']} records there are copies neither by bytes nor by PDQ. They were left "
-            "out and are undecided"
+            f"{crowd['records_left_out_as_collapsed']} records there are copies neither by bytes nor by PDQ. They were "
+            "left out and are undecided"
         )
     if crowd["left_out_beyond_k"]:
         lines.append(
-            f"  {crowd['left_out_beyond_k']} records within the threshold lie beyond the {told['k']} nearest of their "
-            "seed. They were left out and are undecided: raise expand.k in the policy"
+            f"  {told['seeds_saturated']} seeds have {crowd['left_out_beyond_k']} more neighbours than the "
+            f"{told['k']} nearest. They were left out and are undecided: raise expand.k in the policy"
         )
     if crowd["hubs"]:
         lines.append(

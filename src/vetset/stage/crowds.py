@@ -29,6 +29,8 @@ from vetset.stage.space import Space
 from vetset.store.pictures import Pictures, Relation, all_pictures, pictures_at
 from vetset.store.records import RecordTable
 
+_PIECE = 32
+"""Crowded seeds whose copies are looked up at once: bounds the pairs of a batch that is full of copies."""
 _ROUNDING = 1e-7
 """What a cosine of vectors scaled to length 1 in single precision may be off by: so near to the threshold, the search
 alone says who passes."""
@@ -122,27 +124,37 @@ def _ordered(
 
 
 def _copies_of(asked: Pictures, table: RecordTable, distance: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every record that is a copy of one of these by bytes or PDQ: its row in `asked`, and the record's number."""
-    coded, digested = np.flatnonzero(asked.codes.present), np.flatnonzero(asked.digests.present)
-    codes, digests = HammingIndex(asked.codes.values[coded]), DigestIndex(asked.digests.values[digested])
-    found = [np.zeros((2, 0), np.int64)]
+    """Every record that is a copy of one of these by bytes or PDQ: the row in `asked` of one of them, and its number.
+
+    One, not all: seeds that are themselves copies of one picture would make a square of pairs out of its copies.
+    """
+    pieces = []
+    for start in range(0, len(asked.numbers), _PIECE):
+        piece = np.arange(start, min(start + _PIECE, len(asked.numbers)))
+        coded, digested = piece[asked.codes.present[piece]], piece[asked.digests.present[piece]]
+        codes, digests = HammingIndex(asked.codes.values[coded]), DigestIndex(asked.digests.values[digested])
+        pieces.append((coded, codes, digested, digests))
+    seeds, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for batch in all_pictures(table):
-        rows = np.flatnonzero(batch.codes.present)
-        query, entry, _ = codes.join(np.ascontiguousarray(batch.codes.values[rows]), distance)
-        found.append(np.stack([coded[entry], batch.numbers[rows[query]]]))
-        rows = np.flatnonzero(batch.digests.present)
-        query, entry = digests.join(np.ascontiguousarray(batch.digests.values[rows]))
-        found.append(np.stack([digested[entry], batch.numbers[rows[query]]]))
-    both = np.unique(np.concatenate(found, axis=1), axis=1)
-    return both[0], both[1]
+        owner = np.full(len(batch.numbers), -1, np.int64)
+        for coded, codes, digested, digests in pieces:
+            rows = np.flatnonzero((owner < 0) & batch.codes.present)
+            query, entry, _ = codes.join(np.ascontiguousarray(batch.codes.values[rows]), distance)
+            owner[rows[query]] = coded[entry]
+            rows = np.flatnonzero((owner < 0) & batch.digests.present)
+            query, entry = digests.join(np.ascontiguousarray(batch.digests.values[rows]))
+            owner[rows[query]] = digested[entry]
+        seeds.append(owner[owner >= 0])
+        numbers.append(batch.numbers[owner >= 0])
+    return np.concatenate(seeds), np.concatenate(numbers)
 
 
 def _kept(
     hits: Hits, relation: NDArray[np.uint8], pictures: Pictures, policy: Policy
-) -> tuple[NDArray[np.bool_], list[_Counts]]:
-    """Which hits are returned, and what became of each seed's."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[_Counts]]:
+    """Which hits are returned, which are left out as collapsed, and what became of each seed's."""
     rules = policy.expand
-    kept = np.zeros(len(hits.number), np.bool_)
+    kept, lost = np.zeros((2, len(hits.number)), np.bool_)
     counts = []
     for seed, run in _runs(hits):
         copied = relation[run] == Relation.COPY
@@ -155,10 +167,11 @@ def _kept(
         others = ~copied & ~fallen
         others &= np.cumsum(others) <= rules.k
         kept[run] = copied | others
+        lost[run] = fallen
         copies, more, collapsed = int(copied.sum()), int(others.sum()), int(fallen.sum())
         within = int(hits.within[seed])
         counts.append(_Counts(within, copies, more, collapsed, within - copies - more - collapsed))
-    return kept, counts
+    return kept, lost, counts
 
 
 def sorted_out(
@@ -184,7 +197,7 @@ def sorted_out(
     pictures = pictures_at(table, np.concatenate([seeds[hits.seed[asked]], hits.number[asked]]))
     relation = np.full(len(hits.number), Relation.UNKNOWN, np.uint8)
     relation[asked] = pictures.relations(seeds[hits.seed[asked]], hits.number[asked], policy.match.pdq_radius)
-    kept, counts = _kept(hits, relation, pictures, policy)
+    kept, fallen, counts = _kept(hits, relation, pictures, policy)
     if any(count.beyond < 0 for count in counts):
         raise CountError("the neighbours of a seed do not add up", expected="no more than lie within the threshold")
     crowded = [place for place, count in enumerate(counts) if count.collapsed or count.beyond]
@@ -192,7 +205,8 @@ def sorted_out(
     told = tuple(counts[place].named(name) for place, name in zip(crowded, names, strict=True))
     returned = hits.where(kept)
     hubs, most = _hubs(returned, seeds, space, threshold, policy.expand.hub_seeds)
-    return returned, Crowding(told, hubs, most)
+    collapsed = len(np.setdiff1d(hits.number[fallen], returned.number))
+    return returned, Crowding(told, collapsed, hubs, most)
 
 
 def _hubs(hits: Hits, seeds: NDArray[np.int64], space: Space, threshold: float, least: int) -> tuple[int, int]:

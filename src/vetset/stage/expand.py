@@ -4,7 +4,8 @@ How near is near is calibrated on these very embeddings (`stage.calibrate`). Eve
 judge a round goes into it: k, threshold, how it came about, seeds without a vector, what crowds, and the yield.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,38 +21,46 @@ from vetset.stage.space import Space
 from vetset.store.records import RecordTable
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies near some seeds.
+
+    Attributes:
+        neighbours: one for each record, with its nearest seed; ties go to the first seed.
+        pairs: pairs of a seed and another record within the threshold, returned or not.
+        blind: seeds without a usable vector.
+        crowding: where not everything was returned.
+    """
+
+    neighbours: tuple[Neighbour, ...]
+    pairs: int
+    blind: int
+    crowding: Crowding
+
+
 def neighbours(
     seeds: Seeds, space: Space, table: RecordTable, policy: Policy, *, threshold: float, number: int
-) -> tuple[list[Neighbour], int, Crowding]:
-    """The k nearest records within the threshold of each seed, and all of its copies there.
-
-    Returns:
-        The neighbours (a seed is not its own), the number of seeds without a usable vector, and where they crowd.
-    """
+) -> Found:
+    """The k nearest records within the threshold of each seed, and all of its copies there; a seed is not its own."""
     places = space.places(table.numbers(seeds.records))
     if not places:
-        return [], len(seeds.records), Crowding()
+        return Found((), 0, len(seeds.records), Crowding())
     ordered = np.array(sorted(places), np.int64)
     # one more: the nearest to a seed is the seed
     most = policy.expand.k + policy.expand.crowd + 1
     least = min(threshold, SAME_POINT)
     hits = hits_near(space, [places[each] for each in ordered.tolist()], most, least)
     hits = without_themselves(hits, ordered)
+    pairs = int(hits.within.sum())
     hits, crowding = sorted_out(hits, ordered, space, table, policy=policy, threshold=least)
-    names, records = table.records(ordered), table.records(hits.number)
-    found = [
+    # arrays until here: seeds that are copies of each other have all their neighbours in common
+    best = hits.best()
+    names, records = table.records(ordered), table.records(best.number)
+    found = tuple(
         Neighbour(record, names[seed], round(cosine, 6), number)
-        for record, seed, cosine in zip(records, hits.seed.tolist(), hits.similarity.tolist(), strict=True)
-    ]
-    return found, len(seeds.records) - len(ordered), crowding
-
-
-def _best(found: Iterable[Neighbour]) -> dict[RecordId, Neighbour]:
-    """The strongest evidence for each record; ties go to the first seed."""
-    best: dict[RecordId, Neighbour] = {}
-    for neighbour in sorted(found, key=lambda item: (-item.similarity, item.seed)):
-        best.setdefault(neighbour.record, neighbour)
-    return best
+        for record, seed, cosine in zip(records, best.seed.tolist(), best.similarity.tolist(), strict=True)
+    )
+    return Found(found, pairs, len(seeds.records) - len(ordered), crowding)
 
 
 def expand(
@@ -75,8 +84,8 @@ def expand(
         number: the round's number, from 1.
         settled: records that are confirmed or candidates already; they are not candidates again.
     """
-    found, blind, crowding = neighbours(seeds, space, table, policy, threshold=calibration.threshold, number=number)
-    best = {record: item for record, item in _best(found).items() if record not in settled}
+    found = neighbours(seeds, space, table, policy, threshold=calibration.threshold, number=number)
+    best = {item.record: item for item in found.neighbours if item.record not in settled}
     candidates = {
         record: Candidate(record, Evidence.NEIGHBOUR, item.seed, item.similarity, number)
         for record, item in best.items()
@@ -94,11 +103,11 @@ def expand(
         k=policy.expand.k,
         calibration=calibration,
         seeds=seeds.records,
-        blind=blind,
-        saturated=sum(1 for crowd in crowding.seeds if crowd.beyond),
-        above=len(found) + sum(crowd.collapsed + crowd.beyond for crowd in crowding.seeds),
+        blind=found.blind,
+        saturated=sum(crowd.beyond > 0 for crowd in found.crowding.seeds),
+        above=found.pairs,
         fresh=len(candidates),
         copies=len(copied),
-        crowding=crowding,
+        crowding=found.crowding,
     )
     return told, tuple(sorted(candidates.values()))

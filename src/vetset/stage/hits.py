@@ -18,7 +18,7 @@ class Hits:
     """Records near each of s vectors.
 
     Attributes:
-        seed: int64 (h,) ascending: which of the vectors.
+        seed: int64 (h,): which of the vectors; ascending but for `best`.
         number: int64 (h,): the record; best first within a seed.
         similarity: float64 (h,): the cosine.
         within: int64 (s,): how many records have at least the cosine that was asked for, those beyond the k too.
@@ -32,6 +32,13 @@ class Hits:
     def where(self, mask: NDArray[np.bool_]) -> "Hits":
         """Those of a mask; `within` stays."""
         return Hits(self.seed[mask], self.number[mask], self.similarity[mask], self.within)
+
+    def best(self) -> "Hits":
+        """The nearest seed of each record, the first of equally near ones; by record."""
+        order = np.lexsort((self.seed, -self.similarity, self.number))
+        _, first = np.unique(self.number[order], return_index=True)
+        chosen = order[first]
+        return Hits(self.seed[chosen], self.number[chosen], self.similarity[chosen], self.within)
 
 
 def hits_near(space: Space, places: Sequence[tuple[int, int]], k: int, least: float = -1.0) -> Hits:

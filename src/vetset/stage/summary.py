@@ -79,17 +79,18 @@ def _strongest(findings: Findings) -> dict[Any, Decision]:
 
 
 def _crowding(told: Crowding | None) -> dict[str, int] | None:
-    """What was degenerate in a round, over all seeds; None if nobody looked."""
+    """What was degenerate in a round, in pairs of a crowded seed and a record; None if nobody looked."""
     if told is None:
         return None
     seeds = told.seeds
     return {
         "seeds": len(seeds),
-        "records_within_threshold": sum(seed.within for seed in seeds),
+        "pairs_within_threshold": sum(seed.within for seed in seeds),
         "returned_as_copies": sum(seed.copies for seed in seeds),
         "returned_as_neighbours": sum(seed.others for seed in seeds),
         "left_out_as_collapsed": sum(seed.collapsed for seed in seeds),
         "left_out_beyond_k": sum(seed.beyond for seed in seeds),
+        "records_left_out_as_collapsed": told.collapsed,
         "seeds_at_collapsed_points": sum(seed.collapsed > 0 for seed in seeds),
         "hubs": told.hubs,
         "most_unlike_seeds_of_a_hub": told.hub_most,
