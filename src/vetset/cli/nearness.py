@@ -44,7 +44,7 @@ def _crowding_lines(told: dict[str, Any]) -> list[str]:
     if crowd["left_out_beyond_k"]:
         lines.append(
             f"  {told['seeds_saturated']} seeds have {crowd['left_out_beyond_k']} more neighbours than the "
-            f"{told['k']} nearest. They were left out and are undecided: raise expand.k in the policy"
+            f"{told['k']} nearest. They were left out and are undecided: raise expand.k or expand.crowd in the policy"
         )
     if crowd["hubs"]:
         lines.append(

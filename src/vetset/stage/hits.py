@@ -41,14 +41,14 @@ class Hits:
         return Hits(self.seed[chosen], self.number[chosen], self.similarity[chosen], self.within)
 
 
-def hits_near(space: Space, places: Sequence[tuple[int, int]], k: int, least: float = -1.0) -> Hits:
+def hits_near(space: Space, places: Sequence[tuple[int, int]], k: int, least: float = -np.inf) -> Hits:
     """The k most similar records of each vector, its own among them.
 
     Args:
         space: the vectors.
         places: block and row of each vector that is asked about.
         k: how many of each at most.
-        least: least cosine.
+        least: least cosine; without one nobody counts how many have it.
     """
     found = nearest(space.vectors(places), space.blocks, k, least=least, metric="cosine")
     number, usable = np.empty(len(found.seed), np.int64), np.empty(len(found.seed), np.bool_)

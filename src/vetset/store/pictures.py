@@ -20,6 +20,8 @@ _DIGEST, _CODE = column_of(Kind.SHA256, Variant.STORED), column_of(Kind.PDQ, Var
 _QUALITY, _WHY = quality_of(Variant.STORED), why_of(Kind.PDQ)
 _PAIRS = 1 << 16
 """Pairs that are compared at once."""
+_BATCH = 1 << 17
+"""Records of a batch at least: about 10 MB."""
 
 
 class Relation(IntEnum):
@@ -109,16 +111,38 @@ def _of_part(start: int, part: Part) -> Iterator[Pictures]:
         yield _of_batch(start + first, batch)
 
 
+def _joined(parts: list[Pictures]) -> Pictures:
+    """Consecutive ones as one."""
+    if len(parts) == 1:
+        return parts[0]
+    numbers, quality, flat = np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.bool_)
+    return Pictures(
+        np.concatenate([numbers, *(part.numbers for part in parts)]),
+        Values.joined([part.digests for part in parts], Kind.SHA256.width),
+        Values.joined([part.codes for part in parts], Kind.PDQ.width),
+        np.concatenate([quality, *(part.quality for part in parts)]),
+        np.concatenate([flat, *(part.flat for part in parts)]),
+    )
+
+
 def all_pictures(table: RecordTable) -> Iterator[Pictures]:
-    """Every record in order, batch by batch.
+    """Every record in order, in batches that are large enough for a join to be quick, whatever the size of the parts.
 
     Raises:
         CountError: a part is damaged or missing.
     """
-    start = 0
+    start = rows = 0
+    held: list[Pictures] = []
     for shard, part in table.parts():
-        yield from _of_part(start, part)
+        for batch in _of_part(start, part):
+            held.append(batch)
+            rows += len(batch.numbers)
+            if rows >= _BATCH:
+                yield _joined(held)
+                held, rows = [], 0
         start += shard.records
+    if held:
+        yield _joined(held)
 
 
 def pictures_at(table: RecordTable, numbers: NDArray[np.int64]) -> Pictures:
@@ -132,9 +156,7 @@ def pictures_at(table: RecordTable, numbers: NDArray[np.int64]) -> Pictures:
         CountError: a part is damaged or missing.
     """
     wanted = np.unique(numbers)
-    empty = np.zeros(0, np.int64)
-    nothing = Values.none(0, Kind.PDQ.width)
-    found = [Pictures(empty, nothing, nothing, empty.astype(np.uint8), empty.astype(np.bool_))]
+    found: list[Pictures] = []
     start = 0
     for index, shard in enumerate(table.shards):
         low, high = np.searchsorted(wanted, [start, start + shard.records])
@@ -143,10 +165,4 @@ def pictures_at(table: RecordTable, numbers: NDArray[np.int64]) -> Pictures:
             if len(here):
                 found.append(held.at(here - held.numbers[0]))
         start += shard.records
-    return Pictures(
-        np.concatenate([part.numbers for part in found]),
-        Values.joined([part.digests for part in found], Kind.SHA256.width),
-        Values.joined([part.codes for part in found], Kind.PDQ.width),
-        np.concatenate([part.quality for part in found]),
-        np.concatenate([part.flat for part in found]),
-    )
+    return _joined(found)
