@@ -22,6 +22,7 @@ NOTHING = {
 
 def lines(calibration=None, crowding=None, **told):
     document = {
+        "number": 1,
         "k": 100,
         "calibration": asdict(Calibration(**{**asdict(EARLIER), **(calibration or {})})),
         "crowding": crowding and {**NOTHING, **crowding},
@@ -44,6 +45,7 @@ def test_the_threshold_its_price_and_its_reach_are_two_lines():
     for said in ("0.001 a pair", "0.680 to 0.693", "2350", *shares):
         assert said in text
     assert "bound" not in text
+    assert lines(CALIBRATED, number=2) == ""
 
 
 @pytest.mark.parametrize(

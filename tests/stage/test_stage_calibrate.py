@@ -179,6 +179,14 @@ def test_the_policys_bounds_hold_and_are_told(tmp_path, low, high, expected):
     assert (found.threshold, found.bounded) == (expected, True)
 
 
+def test_without_probes_and_seeds_the_threshold_is_the_same_and_nothing_else_is_said(tmp_path):
+    world = with_copies(200, 20, 2)
+    whole = told(world, tmp_path / "a", rules())
+    spared = told(world, tmp_path / "b", rules(calibration_probes=0, calibration_seeds=0))
+    assert (spared.threshold, spared.interval, spared.copies) == (whole.threshold, whole.interval, whole.copies)
+    assert (spared.near_duplicates, spared.recall, spared.look_alikes, spared.alike) == (0, None, 0, None)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_hardly_any_vectors_make_a_bound_decide(tmp_path, count):
     found = told(World.unlike(sphere(count)), tmp_path, Policy())

@@ -55,8 +55,8 @@ def _crowding_lines(told: dict[str, Any]) -> list[str]:
 
 
 def nearness_lines(told: dict[str, Any]) -> list[str]:
-    """Lines below a round of the summary."""
-    lines = _calibration_lines(told["calibration"])
+    """Lines below a round of the summary; later rounds go by the calibration of the first."""
+    lines = _calibration_lines(told["calibration"]) if told["number"] == 1 else []
     if told["seeds_without_vector"]:
         lines.append(f"  {told['seeds_without_vector']} seeds have no vector")
     if told["crowding"] is None and told["seeds_saturated"]:

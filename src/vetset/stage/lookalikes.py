@@ -121,6 +121,8 @@ def near_duplicates(
     order = pictures.rows(sample)
     usable = pictures.codes.present & (pictures.quality >= match.confirm_quality)
     probes = _one_of_each(pictures, order[usable[order]], match.confirm_distance)
+    if not len(probes.numbers):
+        return NearDuplicates(np.zeros(0), 0, 0)
     held, exact = _partners(table, probes, match, seed)
     places = space.places(np.unique(np.concatenate([probes.numbers, held[:, 1]])))
     taken: set[int] = set()
