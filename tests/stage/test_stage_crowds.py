@@ -158,7 +158,7 @@ def test_many_seeds_of_one_picture_make_no_hub(tmp_path):
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_counts_of_every_seed_add_up_to_all_within_the_threshold(tmp_path_factory, seed):
     random = np.random.default_rng(seed)
     count = int(random.integers(20, 120))

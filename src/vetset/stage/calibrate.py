@@ -148,12 +148,15 @@ def _told(  # noqa: PLR0917
         look_alikes=len(alike.similarity),
         look_alikes_hidden=alike.hidden,
         alike=share(_at_least(alike.similarity, threshold), len(alike.similarity)),
-        curve=tuple(
-            CurvePoint(
-                point, _at_least(near.similarity, point), pairs.at_least(point), _at_least(alike.similarity, point)
-            )
-            for point in sorted({*_GRID, threshold})
-        ),
+        curve=_curve(threshold, pairs, near, alike),
+    )
+
+
+def _curve(threshold: float, pairs: Pairs, near: NearDuplicates, alike: LookAlikes) -> tuple[CurvePoint, ...]:
+    """How many of each kind lie at or above each cosine of the grid, and the threshold."""
+    return tuple(
+        CurvePoint(point, _at_least(near.similarity, point), pairs.at_least(point), _at_least(alike.similarity, point))
+        for point in sorted({*_GRID, threshold})
     )
 
 

@@ -12,8 +12,8 @@ other: a picture mirrored a thousand times is one of these, not a thousand. Wher
 a table of metadata, nothing is called collapsed.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,26 @@ from vetset.store.records import RecordTable
 
 _PIECE = 32
 """Crowded seeds whose copies are looked up at once: bounds the pairs of a batch that is full of copies."""
+_COPIES = 1 << 17
+"""Copies of crowded seeds whose vectors are in memory at once."""
 _ROUNDING = 1e-7
 """What a cosine of vectors scaled to length 1 in single precision may be off by: so near to the threshold, the search
 alone says who passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The seeds of a search.
+
+    Attributes:
+        numbers: int64 (s,) ascending: their records.
+        vectors: float32 (s, d), of length 1.
+        threshold: least cosine.
+    """
+
+    numbers: NDArray[np.int64] = field(repr=False)
+    vectors: NDArray[np.float32] = field(repr=False)
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +67,9 @@ class _Counts:
         return CrowdedSeed(seed, self.within, self.copies, self.others, self.collapsed, self.beyond)
 
 
-def without_themselves(hits: Hits, seeds: NDArray[np.int64]) -> Hits:
-    """The hits without each seed's own vector; `seeds` are the numbers of their records."""
-    others = hits.where(hits.number != seeds[hits.seed])
+def without_themselves(hits: Hits, seeds: Searched) -> Hits:
+    """The hits without each seed's own vector."""
+    others = hits.where(hits.number != seeds.numbers[hits.seed])
     return Hits(others.seed, others.number, others.similarity, hits.within - 1)
 
 
@@ -77,31 +94,60 @@ def _are_many(pictures: Pictures, numbers: NDArray[np.int64], distance: int, eno
     return count >= enough
 
 
-def _with_all_copies(
-    hits: Hits, seeds: NDArray[np.int64], space: Space, table: RecordTable, *, policy: Policy, threshold: float
-) -> Hits:
-    """The hits, and of seeds that have more than the search keeps every copy by bytes or PDQ within the threshold."""
-    seen = np.bincount(hits.seed, minlength=len(seeds))
-    full = np.flatnonzero(hits.within > seen)
+def _with_all_copies(hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy) -> Hits:
+    """The hits, and every copy by bytes or PDQ within the threshold of seeds that have more than the search keeps.
+
+    A copy comes with one of these seeds, not with all: seeds that are themselves copies of one picture would make a
+    square of pairs out of its copies.
+    """
+    full = np.flatnonzero(hits.within > np.bincount(hits.seed, minlength=len(seeds.numbers)))
     if not len(full):
         return hits
-    asked = pictures_at(table, seeds[full])
-    seed, number = _copies_of(asked, table, policy.match.pdq_radius)
-    position = np.searchsorted(seeds, asked.numbers[seed])
-    fresh = ~np.isin(_keys(position, number), _keys(hits.seed, hits.number)) & (number != seeds[position])
-    position, number = position[fresh], number[fresh]
-    places = space.places(np.unique(np.concatenate([number, seeds[full]])))
-    usable = np.isin(number, np.array(list(places), np.int64))
-    position, number = position[usable], number[usable]
-    mine = {int(each): _unit(space, [places[int(seeds[each])]])[0] for each in np.unique(position)}
-    theirs = _unit(space, [places[each] for each in number.tolist()])
-    similarity = np.array([mine[each] @ theirs[row] for row, each in enumerate(position.tolist())], np.float64)
-    near = similarity >= threshold + _ROUNDING
-    return _ordered(
-        np.concatenate([hits.seed, position[near]]),
-        np.concatenate([hits.number, number[near]]),
-        np.concatenate([hits.similarity, similarity[near]]),
-        hits.within,
+    number = _copies_of(pictures_at(table, seeds.numbers[full]), table, policy.match.pdq_radius)
+    parts = [hits]
+    for start in range(0, len(number), _COPIES):
+        chunk = number[start : start + _COPIES]
+        parts.append(_owned(chunk, full, seeds, space, table, distance=policy.match.pdq_radius))
+    seed, number, similarity = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("seed", "number", "similarity")
+    )
+    # what the search kept comes first, and stays
+    _, first = np.unique(_keys(seed, number), return_index=True)
+    seed, number, similarity = seed[first], number[first], similarity[first]
+    order = np.lexsort((number, -similarity, seed))
+    return Hits(seed[order], number[order], similarity[order], hits.within)
+
+
+def _owned(
+    numbers: NDArray[np.int64],
+    full: NDArray[np.int64],
+    seeds: Searched,
+    space: Space,
+    table: RecordTable,
+    *,
+    distance: int,
+) -> Hits:
+    """These records, each with the first of the crowded seeds that it is a copy of and lies within the threshold of."""
+    places = space.places(numbers)
+    left = np.array(sorted(places), np.int64)
+    vectors = space.vectors([places[number] for number in left.tolist()])
+    pictures = pictures_at(table, np.concatenate([left, seeds.numbers[full]]))
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    for position in full.tolist():
+        if not len(left):
+            break
+        mine = seeds.numbers[position]
+        similarity = np.einsum("nd,d->n", vectors, seeds.vectors[position], dtype=np.float64)
+        taken = pictures.relations(np.full(len(left), mine), left, distance) == Relation.COPY
+        taken &= (similarity >= seeds.threshold + _ROUNDING) & (left != mine)
+        found.append((np.full(int(taken.sum()), position), left[taken], similarity[taken]))
+        left, vectors = left[~taken], vectors[~taken]
+    nothing = np.zeros(0, np.int64)
+    return Hits(
+        np.concatenate([nothing, *(seed for seed, _, _ in found)]),
+        np.concatenate([nothing, *(number for _, number, _ in found)]),
+        np.concatenate([np.zeros(0), *(similarity for _, _, similarity in found)]),
+        nothing,
     )
 
 
@@ -110,43 +156,23 @@ def _keys(seed: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int6
     return (seed << 41) | number
 
 
-def _unit(space: Space, places: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    vectors = space.vectors(places).astype(np.float64)
-    unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
-
-
-def _ordered(
-    seed: NDArray[np.int64], number: NDArray[np.int64], similarity: NDArray[np.float64], within: NDArray[np.int64]
-) -> Hits:
-    order = np.lexsort((number, -similarity, seed))
-    return Hits(seed[order], number[order], similarity[order], within)
-
-
-def _copies_of(asked: Pictures, table: RecordTable, distance: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every record that is a copy of one of these by bytes or PDQ: the row in `asked` of one of them, and its number.
-
-    One, not all: seeds that are themselves copies of one picture would make a square of pairs out of its copies.
-    """
+def _copies_of(asked: Pictures, table: RecordTable, distance: int) -> NDArray[np.int64]:
+    """Every record that is a copy of one of these by bytes or PDQ, int64 (n,) ascending."""
     pieces = []
     for start in range(0, len(asked.numbers), _PIECE):
-        piece = np.arange(start, min(start + _PIECE, len(asked.numbers)))
-        coded, digested = piece[asked.codes.present[piece]], piece[asked.digests.present[piece]]
-        codes, digests = HammingIndex(asked.codes.values[coded]), DigestIndex(asked.digests.values[digested])
-        pieces.append((coded, codes, digested, digests))
-    seeds, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        piece = asked.at(np.arange(start, min(start + _PIECE, len(asked.numbers))))
+        codes, digests = (part.values[part.present] for part in (piece.codes, piece.digests))
+        pieces.append((HammingIndex(codes), DigestIndex(digests)))
+    numbers = [np.zeros(0, np.int64)]
     for batch in all_pictures(table):
-        owner = np.full(len(batch.numbers), -1, np.int64)
-        for coded, codes, digested, digests in pieces:
-            rows = np.flatnonzero((owner < 0) & batch.codes.present)
-            query, entry, _ = codes.join(np.ascontiguousarray(batch.codes.values[rows]), distance)
-            owner[rows[query]] = coded[entry]
-            rows = np.flatnonzero((owner < 0) & batch.digests.present)
-            query, entry = digests.join(np.ascontiguousarray(batch.digests.values[rows]))
-            owner[rows[query]] = digested[entry]
-        seeds.append(owner[owner >= 0])
-        numbers.append(batch.numbers[owner >= 0])
-    return np.concatenate(seeds), np.concatenate(numbers)
+        copied = np.zeros(len(batch.numbers), np.bool_)
+        for by_code, by_digest in pieces:
+            rows = np.flatnonzero(~copied & batch.codes.present)
+            copied[rows[by_code.join(np.ascontiguousarray(batch.codes.values[rows]), distance)[0]]] = True
+            rows = np.flatnonzero(~copied & batch.digests.present)
+            copied[rows[by_digest.join(np.ascontiguousarray(batch.digests.values[rows]))[0]]] = True
+        numbers.append(batch.numbers[copied])
+    return np.concatenate(numbers)
 
 
 def _kept(
@@ -174,61 +200,57 @@ def _kept(
     return kept, lost, counts
 
 
-def sorted_out(
-    hits: Hits, seeds: NDArray[np.int64], space: Space, table: RecordTable, *, policy: Policy, threshold: float
-) -> tuple[Hits, Crowding]:
+def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy) -> tuple[Hits, Crowding]:
     """What of the hits are candidates, and where they crowd.
 
     Args:
         hits: records at or above the threshold, the seeds themselves not among them.
-        seeds: int64 (s,) ascending: the seeds' records.
+        seeds: what was searched for.
         space: the vectors.
         table: the records.
         policy: k, what is a crowd, what PDQ calls a copy.
-        threshold: least cosine.
 
     Raises:
         CountError: a part of the store is damaged or missing, or a crowd's counts do not add up.
     """
-    hits = _with_all_copies(hits, seeds, space, table, policy=policy, threshold=threshold)
-    seen = np.bincount(hits.seed, minlength=len(seeds))
+    hits = _with_all_copies(hits, seeds, space, table, policy)
+    seen = np.bincount(hits.seed, minlength=len(seeds.numbers))
     # only where it makes a difference: a point in question, or more than k
     asked = (hits.similarity >= SAME_POINT) | (seen > policy.expand.k)[hits.seed]
-    pictures = pictures_at(table, np.concatenate([seeds[hits.seed[asked]], hits.number[asked]]))
+    mine, theirs = seeds.numbers[hits.seed[asked]], hits.number[asked]
+    pictures = pictures_at(table, np.concatenate([mine, theirs]))
     relation = np.full(len(hits.number), Relation.UNKNOWN, np.uint8)
-    relation[asked] = pictures.relations(seeds[hits.seed[asked]], hits.number[asked], policy.match.pdq_radius)
+    relation[asked] = pictures.relations(mine, theirs, policy.match.pdq_radius)
     kept, fallen, counts = _kept(hits, relation, pictures, policy)
     if any(count.beyond < 0 for count in counts):
         raise CountError("the neighbours of a seed do not add up", expected="no more than lie within the threshold")
     crowded = [place for place, count in enumerate(counts) if count.collapsed or count.beyond]
-    names = table.records(seeds[crowded])
+    names = table.records(seeds.numbers[crowded])
     told = tuple(counts[place].named(name) for place, name in zip(crowded, names, strict=True))
     returned = hits.where(kept)
-    hubs, most = _hubs(returned, seeds, space, threshold, policy.expand.hub_seeds)
+    hubs, most = _hubs(returned, seeds, policy.expand.hub_seeds)
     collapsed = len(np.setdiff1d(hits.number[fallen], returned.number))
     return returned, Crowding(told, collapsed, hubs, most)
 
 
-def _hubs(hits: Hits, seeds: NDArray[np.int64], space: Space, threshold: float, least: int) -> tuple[int, int]:
+def _hubs(hits: Hits, seeds: Searched, least: int) -> tuple[int, int]:
     """How many records lie near so many seeds that are not near each other, and the most such seeds of one."""
     _, record, times = np.unique(hits.number, return_inverse=True, return_counts=True)
     asked = times[record] >= least
     if not asked.any():
         return 0, 0
     involved = np.unique(hits.seed[asked])
-    group = _groups(space, seeds[involved], threshold)
+    group = _groups(seeds.vectors[involved], seeds.threshold)
     pair = np.unique(np.stack([record[asked], group[np.searchsorted(involved, hits.seed[asked])]]), axis=1)
     unlike = np.bincount(pair[0])
     hubs = unlike >= least
     return int(hubs.sum()), int(unlike[hubs].max(initial=0))
 
 
-def _groups(space: Space, seeds: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+def _groups(vectors: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
     """The group of each seed, int64 (s,): those within the threshold of the first that is in no group yet."""
-    places = space.places(seeds)
-    vectors = _unit(space, [places[number] for number in seeds.tolist()])
-    group = np.full(len(seeds), -1, np.int64)
-    for first in range(len(seeds)):
+    group = np.full(len(vectors), -1, np.int64)
+    for first in range(len(vectors)):
         if group[first] < 0:
             near = vectors @ vectors[first] >= threshold
             near[first] = True

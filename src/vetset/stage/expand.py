@@ -15,7 +15,7 @@ from vetset.model.dataset import RecordId
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
 from vetset.model.policy import Policy
 from vetset.stage.copies import copies
-from vetset.stage.crowds import sorted_out, without_themselves
+from vetset.stage.crowds import Searched, sorted_out, without_themselves
 from vetset.stage.hits import SAME_POINT, hits_near
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
@@ -46,13 +46,13 @@ def neighbours(
     if not places:
         return Found((), 0, len(seeds.records), Crowding())
     ordered = np.array(sorted(places), np.int64)
+    vectors = space.vectors([places[each] for each in ordered.tolist()])
+    searched = Searched(ordered, vectors, min(threshold, SAME_POINT))
     # one more: the nearest to a seed is the seed
-    most = policy.expand.k + policy.expand.crowd + 1
-    least = min(threshold, SAME_POINT)
-    hits = hits_near(space, [places[each] for each in ordered.tolist()], most, least)
-    hits = without_themselves(hits, ordered)
+    hits = hits_near(space, vectors, policy.expand.k + policy.expand.crowd + 1, searched.threshold)
+    hits = without_themselves(hits, searched)
     pairs = int(hits.within.sum())
-    hits, crowding = sorted_out(hits, ordered, space, table, policy=policy, threshold=least)
+    hits, crowding = sorted_out(hits, searched, space, table, policy)
     # arrays until here: seeds that are copies of each other have all their neighbours in common
     best = hits.best()
     names, records = table.records(ordered), table.records(best.number)

@@ -1,6 +1,5 @@
 """Which records lie near some vectors: the search of `vetset.search.nearest`, in numbers of records."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,16 +40,16 @@ class Hits:
         return Hits(self.seed[chosen], self.number[chosen], self.similarity[chosen], self.within)
 
 
-def hits_near(space: Space, places: Sequence[tuple[int, int]], k: int, least: float = -np.inf) -> Hits:
+def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float = -np.inf) -> Hits:
     """The k most similar records of each vector, its own among them.
 
     Args:
-        space: the vectors.
-        places: block and row of each vector that is asked about.
+        space: the vectors that are searched.
+        vectors: float32 (s, d), those that are asked about.
         k: how many of each at most.
         least: least cosine; without one nobody counts how many have it.
     """
-    found = nearest(space.vectors(places), space.blocks, k, least=least, metric="cosine")
+    found = nearest(vectors, space.blocks, k, least=least, metric="cosine")
     number, usable = np.empty(len(found.seed), np.int64), np.empty(len(found.seed), np.bool_)
     for each in np.unique(found.block).tolist():
         here = found.block == each

@@ -156,7 +156,7 @@ def look_alikes(table: RecordTable, space: Space, sample: NDArray[np.int64], dis
     ordered = np.array(sorted(places), np.int64)
     if not len(ordered):
         return LookAlikes(np.zeros(0), 0)
-    hits = hits_near(space, [places[number] for number in ordered.tolist()], _DEPTH)
+    hits = hits_near(space, space.vectors([places[number] for number in ordered.tolist()]), _DEPTH)
     pictures = pictures_at(table, np.concatenate([ordered, hits.number]))
     other = pictures.relations(ordered[hits.seed], hits.number, distance) == Relation.OTHER
     seeds, first = np.unique(hits.seed[other], return_index=True)
