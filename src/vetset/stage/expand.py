@@ -8,7 +8,6 @@ vector, seeds with more neighbours than k, and the yield.
 from collections.abc import Collection, Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vetset.case.findings import Calibration, Round
 from vetset.model.dataset import RecordId
@@ -34,13 +33,8 @@ def calibrate(space: Space, policy: ExpandPolicy, seed: str) -> Calibration:
         policy: rate, number of pairs and bounds.
         seed: hex digest that fixes the sample, so that a resumed run calibrates alike.
     """
-    usable = [
-        (block, row) for block, mask in enumerate(space.usable) for row in _sampled_rows(mask, policy, seed, block)
-    ]
     wanted = int(np.ceil((1 + np.sqrt(1 + 8 * policy.calibration_pairs)) / 2))
-    random = np.random.default_rng(int(seed[:16], 16))
-    chosen = sorted(random.permutation(len(usable))[:wanted].tolist())
-    vectors = space.vectors([usable[index] for index in chosen])
+    vectors = space.vectors(sorted(space.sample(wanted, np.random.default_rng(int(seed[:16], 16)))))
     upper = np.triu_indices(len(vectors), 1)
     similarity = (vectors.astype(np.float64) @ vectors.astype(np.float64).T)[upper]
     quantile = float(np.quantile(similarity, 1 - policy.false_candidate_rate)) if len(similarity) else 1.0
@@ -73,16 +67,6 @@ def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Cal
         )
 
 
-def _sampled_rows(mask: NDArray[np.bool_], policy: ExpandPolicy, seed: str, block: int) -> list[int]:
-    """At most as many rows of one block as the whole sample needs, so that no list is as long as the dataset."""
-    rows = np.flatnonzero(mask)
-    most = int(np.ceil(np.sqrt(2 * policy.calibration_pairs))) + 1
-    if len(rows) > most:
-        random = np.random.default_rng([int(seed[:16], 16), block])
-        rows = np.sort(random.choice(rows, most, replace=False))
-    return [int(row) for row in rows]
-
-
 def neighbours(
     seeds: Seeds, space: Space, table: RecordTable, *, k: int, threshold: float, number: int
 ) -> tuple[list[Neighbour], int, int]:
@@ -92,14 +76,16 @@ def neighbours(
         The neighbours (a seed is not its own), the number of seeds without a usable vector, and the number of seeds
         that have more than k.
     """
-    places = space.places(table.numbers(seeds.records))
-    if not places:
+    if not space.blocks:
         return [], len(seeds.records), 0
+    places = space.places(table.numbers(seeds.records))
     ordered = sorted(places)
+    # Without a seed a direction is searched for that nothing can lie in, so that the pass (and what it counts, and what
+    # it asks of whoever keeps the vectors) is the same.
+    asked = space.vectors([places[key] for key in ordered]) if ordered else np.eye(1, space.dimension, dtype=np.float32)
     # One more than k: the nearest to a seed is the seed.
-    found = nearest(
-        space.vectors([places[key] for key in ordered]), space.blocks, k + 1, least=threshold, metric="cosine"
-    )
+    found = nearest(asked, space.blocks, k + 1, least=threshold if ordered else 2.0, metric="cosine")
+    space.note_unusable(found.skipped + found.zero)
     numbers = np.array(
         [space.numbers[block][row] for block, row in zip(found.block.tolist(), found.row.tolist(), strict=True)],
         np.int64,
