@@ -160,19 +160,6 @@ def test_calibration_is_the_same_each_time_and_another_for_another_dataset(tmp_p
     assert first.pairs >= 1000
 
 
-def test_every_vector_is_drawn_with_the_same_chance_however_unequal_the_blocks(tmp_path):
-    vectors = np.zeros((1100, 3), np.float16)
-    vectors[:1000], vectors[1000:] = [1, 0, 0], [0, 1, 0]
-    world = World.unlike(vectors)
-    from vetset.stage.calibrate import _sample
-    from vetset.stage.space import aligned_space
-
-    space = aligned_space([vectors[:1000], vectors[1000:]], [np.arange(1000), np.arange(1000, 1100)], 1100)
-    drawn = [block for run in range(100) for block, _ in _sample(space, 20, f"{run:016x}" * 4)]
-    assert 0.06 < np.mean(drawn) < 0.12
-    assert len(world.vectors) == 1100
-
-
 @pytest.mark.parametrize(("low", "high", "expected"), [(0.9999, 1.0, 0.9999), (-1.0, -0.9, -0.9)])
 def test_the_policys_bounds_hold_and_are_told(tmp_path, low, high, expected):
     found = told(World.unlike(small.vectors()), tmp_path, rules(min_similarity=low, max_similarity=high))

@@ -21,6 +21,7 @@ from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there
 from vetset.stage.summary import summary
 from vetset.stage.verify import verify_with_list
+from vetset.storage.address import root_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def expand(
     _finished(opened)
     manifest, findings = opened.manifest, opened.case.findings
     request = manifest.request
-    folder = Path(embeddings or request.embeddings) if embeddings or request.embeddings else None
+    folder = root_of(embeddings or request.embeddings) if embeddings or request.embeddings else None
     with existing_store(store or request.store) as place:
         table = record_table(place, manifest)
         space = space_of(request, folder, place, table)

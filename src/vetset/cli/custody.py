@@ -99,7 +99,7 @@ def expand_command(
     audit: Audit,
     key: KeyFile,
     embeddings: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
     store: StorePlace = None,

@@ -102,6 +102,11 @@ class ExpandPolicy(_Section):
     max_similarity: float = Field(default=0.9, ge=-1, le=1)
     """The threshold is never higher than this cosine."""
 
+    key_column: str = ""
+    """Column of the dataset's keys in embeddings that are brought, where its name does not say it."""
+    vector_column: str = ""
+    """Column, array, tensor or member's extension of their vectors, where there are several."""
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_similarity > self.max_similarity:

@@ -35,16 +35,7 @@ Places = list[tuple[int, int]]
 
 def _sample(space: Space, wanted: int, seed: str) -> Places:
     """So many usable vectors in random order, each with the same chance."""
-    counts = [int(np.count_nonzero(mask)) for mask in space.usable]
-    ends = np.cumsum([0, *counts])
-    random = np.random.default_rng(int(seed[:16], 16))
-    ranks = random.choice(int(ends[-1]), min(wanted, int(ends[-1])), replace=False)
-    block = np.searchsorted(ends, ranks, side="right") - 1
-    row = np.empty(len(ranks), np.int64)
-    for each in np.unique(block).tolist():
-        here = block == each
-        row[here] = np.flatnonzero(space.usable[each])[ranks[here] - ends[each]]
-    return list(zip(block.tolist(), row.tolist(), strict=True))
+    return space.sample(wanted, np.random.default_rng(int(seed[:16], 16)))
 
 
 def _vectors_for(pairs: int) -> int:
@@ -102,9 +93,11 @@ def calibrate(space: Space, table: RecordTable, policy: Policy, seed: str) -> Ca
     distinct = ~np.eye(len(drawn), dtype=np.bool_)
     same = (similarity >= SAME_POINT) & distinct & ~copied
     everything = similarity[np.triu(distinct, 1)]
-    pairs = Pairs(similarity, distinct & ~copied & ~same, sum(int(mask.sum()) for mask in space.usable))
     near = near_duplicates(table, space, numbers[: rules.calibration_probes], policy.match, seed)
-    alike = look_alikes(table, space, numbers[: rules.calibration_seeds], policy.match.pdq_radius)
+    asked = slice(rules.calibration_seeds)
+    alike = look_alikes(table, space, sample[asked], numbers[asked], policy.match.pdq_radius)
+    # after the search, which has counted what is usable
+    pairs = Pairs(similarity, distinct & ~copied & ~same, space.coverage.decided)
     return _told(rules, pairs, _quantile(everything, rules), (copied.sum() // 2, same.sum() // 2), near, alike)
 
 

@@ -101,7 +101,8 @@ def _with_all_copies(hits: Hits, seeds: Searched, space: Space, table: RecordTab
     square of pairs out of its copies.
     """
     full = np.flatnonzero(hits.within > np.bincount(hits.seed, minlength=len(seeds.numbers)))
-    if not len(full):
+    # which copies these are must not be seen by whoever keeps the vectors: there, they count as beyond
+    if not len(full) or space.watched:
         return hits
     number = _copies_of(pictures_at(table, seeds.numbers[full]), table, policy.match.pdq_radius)
     parts = [hits]

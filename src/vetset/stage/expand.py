@@ -42,14 +42,19 @@ def neighbours(
     seeds: Seeds, space: Space, table: RecordTable, policy: Policy, *, threshold: float, number: int
 ) -> Found:
     """The k nearest records within the threshold of each seed, and all of its copies there; a seed is not its own."""
-    places = space.places(table.numbers(seeds.records))
-    if not places:
+    if not space.blocks:
         return Found((), 0, len(seeds.records), Crowding())
+    places = space.places(table.numbers(seeds.records))
     ordered = np.array(sorted(places), np.int64)
+    most = policy.expand.k + policy.expand.crowd + 1  # one more: the nearest to a seed is the seed
+    if not places:
+        # A direction is searched for that nothing can lie in, so that the pass (and what it counts, and what it asks of
+        # whoever keeps the vectors) is the same.
+        hits_near(space, np.eye(1, space.dimension, dtype=np.float32), most, 2.0)
+        return Found((), 0, len(seeds.records), Crowding())
     vectors = space.vectors([places[each] for each in ordered.tolist()])
     searched = Searched(ordered, vectors, min(threshold, SAME_POINT))
-    # one more: the nearest to a seed is the seed
-    hits = hits_near(space, vectors, policy.expand.k + policy.expand.crowd + 1, searched.threshold)
+    hits = hits_near(space, vectors, most, searched.threshold)
     hits = without_themselves(hits, searched)
     pairs = int(hits.within.sum())
     hits, crowding = sorted_out(hits, searched, space, table, policy)

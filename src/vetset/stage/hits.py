@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.search.nearest import nearest
-from vetset.stage.space import Space
+from vetset.stage.space import Numbers, Space
 
 SAME_POINT = 1 - 1e-9
 """From this cosine on, vectors are at one point: equal but for the last bit of a half-precision component."""
@@ -50,11 +50,19 @@ def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float =
         least: least cosine; without one nobody counts how many have it.
     """
     found = nearest(vectors, space.blocks, k, least=least, metric="cosine")
-    number, usable = np.empty(len(found.seed), np.int64), np.empty(len(found.seed), np.bool_)
+    space.note_unusable(found.skipped + found.zero)
+    number = np.empty(len(found.seed), np.int64)
     for each in np.unique(found.block).tolist():
         here = found.block == each
-        number[here] = space.numbers[each][found.row[here]]
-        usable[here] = space.usable[each][found.row[here]]
-    # vectors of zeros have no direction, and a cosine of 0 by definition: nothing is near to them
-    within = found.within - (found.zero.sum() if least <= 0 else 0)
-    return Hits(found.seed[usable], number[usable], found.similarity[usable], within)
+        number[here] = _records(space.numbers[each], found.row[here])
+    # Vectors of zeros have no direction, and a cosine of 0 by definition: nothing is near to them. Where so little is
+    # asked for, what is really at right angles goes with them, counted as within but not returned.
+    within, directed = found.within, np.ones(len(number), np.bool_)
+    if least <= 0 and found.zero.any():
+        within, directed = within - found.zero.sum(), found.similarity != 0
+    return Hits(found.seed[directed], number[directed], found.similarity[directed], within)
+
+
+def _records(numbers: Numbers, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The records of some rows of a block."""
+    return numbers.start + rows if isinstance(numbers, range) else np.asarray(numbers[rows], np.int64)

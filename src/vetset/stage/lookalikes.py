@@ -5,6 +5,7 @@ each says something of the other. Both start from a sample of records that the d
 was found. The cost is bounded by the sample: PDQ hashes pass once, vectors pass once, whatever the dataset.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,7 +142,13 @@ def near_duplicates(
     return NearDuplicates(similarity, len(np.unique(held[:, 0])) - len(pairs), exact)
 
 
-def look_alikes(table: RecordTable, space: Space, sample: NDArray[np.int64], distance: int) -> LookAlikes:
+def look_alikes(
+    table: RecordTable,
+    space: Space,
+    places: Sequence[tuple[int, int]],
+    numbers: NDArray[np.int64],
+    distance: int,
+) -> LookAlikes:
     """The most similar record, of each record of a sample, that PDQ calls another picture.
 
     A record that PDQ cannot compare is passed over: it may be a copy.
@@ -149,15 +156,14 @@ def look_alikes(table: RecordTable, space: Space, sample: NDArray[np.int64], dis
     Args:
         table: the records.
         space: the vectors.
-        sample: int64 (n,) numbers of records that have a vector.
+        places: where the vectors of the sample are.
+        numbers: int64 (n,): its records.
         distance: greatest Hamming distance of copies.
     """
-    places = space.places(sample)
-    ordered = np.array(sorted(places), np.int64)
-    if not len(ordered):
+    if not len(numbers):
         return LookAlikes(np.zeros(0), 0)
-    hits = hits_near(space, space.vectors([places[number] for number in ordered.tolist()]), _DEPTH)
-    pictures = pictures_at(table, np.concatenate([ordered, hits.number]))
-    other = pictures.relations(ordered[hits.seed], hits.number, distance) == Relation.OTHER
+    hits = hits_near(space, space.vectors(places), _DEPTH)
+    pictures = pictures_at(table, np.concatenate([numbers, hits.number]))
+    other = pictures.relations(numbers[hits.seed], hits.number, distance) == Relation.OTHER
     seeds, first = np.unique(hits.seed[other], return_index=True)
-    return LookAlikes(np.sort(hits.similarity[other][first]), len(ordered) - len(seeds))
+    return LookAlikes(np.sort(hits.similarity[other][first]), len(numbers) - len(seeds))

@@ -117,6 +117,7 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         mapping=request.mapping,
         kinds=request.policy.scan.kinds,
         embeddings=request.embeddings,
+        embedding_columns=(request.policy.expand.key_column, request.policy.expand.vector_column),
         lists=tuple(
             f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)
         ),
