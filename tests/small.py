@@ -28,7 +28,7 @@ from PIL import Image
 
 import photographs
 import vetset
-from vetset.dataset.embeddings import write_new
+from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.dataset.webdataset import pack
 from vetset.engine.local import LocalEngine
 from vetset.model.dataset import Format

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from photographs import tiles
-from vetset.dataset.embeddings import write_new
+from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.dataset.webdataset import pack
 from vetset.signal.pdq import pdq
 

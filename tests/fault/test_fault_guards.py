@@ -14,7 +14,7 @@ from vetset.api.auditing import audit, match
 from vetset.api.custody import attest, open_audit, order
 from vetset.api.revision import check, clean
 from vetset.api.setup import add_list, keygen
-from vetset.dataset.embeddings import write_new
+from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import HOME_VARIABLE
 from vetset.model.coverage import Coverage, Tally
@@ -185,7 +185,11 @@ def test_embeddings_that_do_not_join_are_refused_and_what_lists_found_is_sealed(
 
 def test_without_the_join_by_key_vectors_would_be_taken_for_other_records(walk, out, tmp_path, monkeypatch):
     embeddings = shifted_vectors(walk, tmp_path / "vectors", ODD_KEYS["a key twice"])
-    monkeypatch.setattr(space_stage, "align", lambda _, parts, __: [np.arange(len(part)) for part in parts])
+
+    def unchecked(_keys, _records, parts, **_):
+        return [np.arange(sum(map(len, batches))) for _, batches in parts]
+
+    monkeypatch.setattr(space_stage, "align", unchecked)
     target, result = again(walk, out, embeddings=embeddings)
     assert not result.errors
     assert open_audit(target, walk.places.key).case.findings.rounds

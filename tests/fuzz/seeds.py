@@ -150,10 +150,12 @@ def arrays():
         "half": np.arange(6, dtype="<f2").reshape(3, 2),
         "single": np.arange(4, dtype="<f4").reshape(1, 4),
         "none": np.zeros((0, 2), "<f4"),
+        "bytes": np.arange(6, dtype="i1").reshape(2, 3),
+        "bfloat": np.arange(6, dtype="<u2").reshape(2, 3).view("V2"),
     }.items():
         buffer = io.BytesIO()
         np.save(buffer, array)
-        yield name, buffer.getvalue()
+        yield name, buffer.getvalue().replace(b"|V2", b"<V2")
     header = b"{'descr': '<f2', 'fortran_order': False, 'shape': (1, 2), }".ljust(117) + b"\n"
     yield "second", b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + bytes(4)
     yield (
@@ -162,6 +164,41 @@ def arrays():
         + struct.pack("<H", 60)
         + b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }  \n",
     )
+
+
+def vectors_in_containers():
+    def tensors(header, data, padding=0):
+        text = json.dumps(header).encode() + b" " * padding
+        return struct.pack("<Q", len(text)) + text + data
+
+    emb = {"dtype": "F16", "shape": [3, 2], "data_offsets": [0, 12]}
+    yield "one", tensors({"emb": emb}, bytes(range(12)), 3)
+    ids = {"dtype": "I64", "shape": [3], "data_offsets": [12, 36]}
+    yield "two", tensors({"__metadata__": {"model": "x"}, "ids": ids, "emb": emb}, bytes(range(36)))
+    yield "bfloat", tensors({"e": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}, bytes(8))
+    yield "none", tensors({}, b"")
+
+
+def archives():
+    for name, dtype in (("half", "<f2"), ("bytes", "i1")):
+        buffer = io.BytesIO()
+        np.savez(buffer, l14_img=np.arange(6).reshape(3, 2).astype(dtype), l14_txt=np.zeros((3, 4), "<f4"))
+        yield name, buffer.getvalue()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, emb=np.zeros((2, 2), "<f2"))
+    yield "packed", buffer.getvalue()
+
+
+def tables_of_vectors():
+    halves = pa.array([[1.0, 2.0], None, [3.0, 4.0], [5.0, 6.0]], pa.list_(pa.float16()))
+    table = pa.table({"key": list("abcd"), "emb": halves, "caption": pa.array(list("xyxy")).dictionary_encode()})
+    yield "stream", _stream(table.select(["key", "emb"]))
+    yield "stream-words", _stream(table)
+    yield "stream-fixed", _stream(table.set_column(1, "emb", halves.cast(pa.list_(pa.float16(), 2))), compression="lz4")
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    yield "file", sink.getvalue().to_pybytes()
 
 
 def texts():
@@ -335,7 +372,8 @@ SEEDS = {
     "key_files": keys, "envelope": envelopes, "padding": paddings, "dsse": dsses, "statement": statements,
     "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
-    "heif_boxes": boxes,
+    "heif_boxes": boxes, "safetensors_header": vectors_in_containers, "npz_arrays": archives,
+    "arrow_vectors": tables_of_vectors,
     "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 

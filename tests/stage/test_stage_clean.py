@@ -11,7 +11,9 @@ import pytest
 
 import small
 import vetset
-from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys
+from embedding_rows import keys_of, opened, vectors_of
+from vetset.dataset.embeddings.beside import ArrayPart
+from vetset.dataset.embeddings.parts import Choice
 from vetset.dataset.formats import format_of
 from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, DatasetError, OutputError, SignatureError, UsageError
@@ -99,11 +101,12 @@ def test_the_new_revision_audits_to_zero(cleaned, audit, form):
 @pytest.mark.parametrize("form", FORMATS)
 def test_vectors_captions_and_metadata_of_the_embeddings_lose_the_same_rows(cleaned, form):
     audited, out = cleaned(form)
-    for old, new in zip(discover_embeddings(audited.embeddings), discover_embeddings(out / "embeddings"), strict=True):
-        numbers = [small.number_of(name) for name in read_keys(old, base=audited.root).to_pylist()]
+    for old, new in zip(opened(audited.embeddings, Choice(audited.root)), opened(out / "embeddings"), strict=True):
+        numbers = [small.number_of(name) for name in keys_of(old)]
         keep = np.array([number not in GONE[form] for number in numbers])
-        assert np.array_equal(open_vectors(new), open_vectors(old)[keep])
-        assert np.array_equal(np.load(new.text), np.load(old.text)[keep])
+        assert np.array_equal(vectors_of(new), vectors_of(old)[keep])
+        captions = [folder / new.files[1].uri for folder in (out / "embeddings", audited.embeddings)]
+        assert np.array_equal(np.load(captions[0]), np.load(captions[1])[keep])
         assert pq.read_table(new.metadata).equals(pq.read_table(old.metadata).filter(keep))
 
 
@@ -476,18 +479,16 @@ class TestCopyIsReadAgain:
         spoilt(Format.FOLDER, spoil)
 
     def test_one_changed_component_of_a_vector(self, ordered, tmp_path, monkeypatch):
-        from vetset.stage import clean as stage
-
-        write = stage.write_part
+        write = ArrayPart.write
 
         def wrong(part, keep, out):
             write(part, keep, out)
-            path = out / "img_emb" / part.vectors.name
+            path = out / part.files[0].uri
             data = bytearray(path.read_bytes())
             data[-1] ^= 1
             path.write_bytes(data)
 
-        monkeypatch.setattr(stage, "write_part", wrong)
+        monkeypatch.setattr(ArrayPart, "write", wrong)
         audited, order = ordered()
         with pytest.raises(OutputError, match="embedding part 0"):
             vetset.clean(audited.root, order, signer=audited.pub, out=tmp_path / "out", engine=small.HERE)

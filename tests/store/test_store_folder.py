@@ -183,7 +183,7 @@ def test_numbers_and_records_are_each_others_inverse(table):
         *(("name2", row) for row in range(5)),
     ]
     assert table.numbers(records).tolist() == list(range(8))
-    assert [record.key for record in records] == table.all_keys().to_pylist()
+    assert [record.key for record in records] == [key for keys in table.key_batches() for key in keys.to_pylist()]
 
 
 @pytest.mark.parametrize("record", [RecordId("name9", 0, "k"), RecordId("name0", 3, "k"), RecordId("name0", -1, "k")])

@@ -32,9 +32,13 @@ def rows():
     return random_rows(np.random.default_rng(5), 20)
 
 
+def keys_of(part):
+    return [key for _, keys in part.key_batches() for key in keys.to_pylist()]
+
+
 def contents(part):
     """Everything that a part says, as plain values."""
-    found = [part.records, part.kinds, part.keys().to_pylist(), part.quality().tobytes()]
+    found = [part.records, part.kinds, keys_of(part), part.quality().tobytes()]
     for kind in part.kinds:
         found += [(values.values.tobytes(), values.present.tobytes()) for values in part.signals(kind)]
         found += [part.why(kind).tobytes(), part.coverage(kind)]
@@ -48,7 +52,7 @@ def test_any_signals_come_back(tmp_path_factory, count, chunks, seed):
     keys, cells, quality, why = generated
     path = write_part(Store(tmp_path_factory.mktemp("store")), "p", generated, chunks=chunks)
     part = Part(path, "shard")
-    assert (part.records, part.kinds, part.keys().to_pylist()) == (count, KINDS, keys)
+    assert (part.records, part.kinds, keys_of(part)) == (count, KINDS, keys)
     for kind in KINDS:
         for variant, found in zip(VARIANTS[kind], part.signals(kind), strict=True):
             assert np.array_equal(found.values, cells[kind, variant].values)
@@ -273,7 +277,7 @@ def test_picked_rows_are_those_of_the_whole(tmp_path_factory, count, chunks, see
         write_part(Store(tmp_path_factory.mktemp("store")), "p", random_rows(random, count), chunks=chunks), "s"
     )
     rows = random.integers(0, count, 12).tolist()
-    keys, quality = part.keys().to_pylist(), part.quality()
+    keys, quality = keys_of(part), part.quality()
     assert part.keys_at(rows) == {row: keys[row] for row in rows}
     assert part.quality_at(Variant.STORED, rows) == {row: quality[row] for row in rows}
     for kind in KINDS:
@@ -299,7 +303,7 @@ def test_a_part_without_keys_tells_rows_by_their_numbers(store, rows):
             writer.append([column.slice(start, end - start) for column in (declared, pa.array(rows[3][Kind.MD5]))])
         writer.commit("p", 20)
     part = Part(store.part_path("p"), "shard")
-    assert part.keys().to_pylist() == [str(row) for row in range(20)]
+    assert keys_of(part) == [str(row) for row in range(20)]
     assert part.keys_at([3, 19]) == {3: "3", 19: "19"}
     assert part.variants(Kind.MD5) == (Variant.DECLARED,)
     assert part.stored_at(Kind.MD5, [1, 2]) == {}

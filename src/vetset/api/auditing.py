@@ -16,7 +16,7 @@ from vetset.api.given import (
 )
 from vetset.case.manifest import Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
-from vetset.dataset.embeddings import discover_embeddings
+from vetset.dataset.embeddings.layouts import find_embeddings
 from vetset.dataset.formats import format_of
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
@@ -34,8 +34,11 @@ from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embed
 from vetset.stage.scan import ScanResult, scan_key
 from vetset.stage.scan import scan as run_scan
 from vetset.stage.share import Share, merged
+from vetset.stage.space import choice_of
 from vetset.stage.watch import LEAST_SECONDS, MOST_SECONDS, RECORD_SECONDS
+from vetset.storage.address import place_of, root_of
 from vetset.storage.commit import alone_in, clear_partials
+from vetset.storage.remote import Place
 from vetset.store.store import ScanNote, Store
 
 
@@ -46,11 +49,12 @@ def _request(
     mapping: ColumnMapping,
     lists: Sequence[HashList],
     seal_to: Sequence[Pub],
-    embeddings: Path | None,
+    embeddings: Place | None,
     embedder_id: str,
     store: Path,
 ) -> Request:
     root, chosen, shards = dataset
+    parts = [] if embeddings is None else find_embeddings(embeddings, choice_of(policy.expand, place_of(root)))
     return Request(
         root=root,
         format=chosen.value,
@@ -60,7 +64,7 @@ def _request(
         lists=list_uses(lists),
         recipients=recipients_of([public_key(key) for key in seal_to]),
         embeddings="" if embeddings is None else str(embeddings),
-        embeddings_stamp="" if embeddings is None else stamp_of_embeddings(discover_embeddings(embeddings)),
+        embeddings_stamp=stamp_of_embeddings(parts) if parts else "",
         embedder=embedder_id,
         store=str(store),
     )
@@ -266,7 +270,7 @@ def audit(
         columns: which columns mean what, where their names do not say it.
         dataset_format: which format, where it cannot be told.
         store: where signals are kept; `out`/store if not given.
-        embeddings: folder in the layout of clip-retrieval.
+        embeddings: folder or address of embeddings that belong to the dataset (docs/embeddings.md).
         embedder: name or file of a model that computes embeddings instead.
         read_again: of a remote dataset, fetch the shards with findings once more, so that findings carry address and
             columns. Whoever keeps the dataset can then see which shards these are.
@@ -284,7 +288,7 @@ def audit(
     root, chosen, shards = dataset_of(dataset, dataset_format)
     opened = opened_lists(lists)
     mapping = columns or ColumnMapping()
-    folder = None if embeddings is None else Path(embeddings).resolve()
+    folder = None if embeddings is None else root_of(embeddings)
     place = (Path(out) / "store" if store is None else Path(store)).resolve()
     require_outside(root, Path(out), place)
     embedder_id = load_embedder(embedder).id if embedder else ""

@@ -14,13 +14,14 @@ from vetset.model.finding import Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
+from vetset.stage.calibrate import require_same_space
 from vetset.stage.expand import expand as run_expand
-from vetset.stage.expand import require_same_space
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there
 from vetset.stage.summary import summary
 from vetset.stage.verify import verify_with_list
+from vetset.storage.address import root_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def expand(
     _finished(opened)
     manifest, findings = opened.manifest, opened.case.findings
     request = manifest.request
-    folder = Path(embeddings or request.embeddings) if embeddings or request.embeddings else None
+    folder = root_of(embeddings or request.embeddings) if embeddings or request.embeddings else None
     with existing_store(store or request.store) as place:
         table = record_table(place, manifest)
         space = space_of(request, folder, place, table)
@@ -107,7 +108,7 @@ def expand(
             seeds,
             space,
             table,
-            request.policy.expand,
+            request.policy,
             calibration=findings.rounds[0].calibration,
             number=len(findings.rounds) + 1,
             settled=settled,

@@ -15,6 +15,7 @@ from vetset.stage.attest import Checked, checked_statement, differing_shards
 from vetset.stage.clean import MARKER, CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
 from vetset.stage.progress import Reporter, Silent
+from vetset.storage.address import root_of
 
 
 def clean(
@@ -61,7 +62,7 @@ def clean(
         order=read_file(order, "removal order"),
         signer=public_key(signer),
         out=Path(out),
-        embeddings=None if embeddings is None else Path(embeddings),
+        embeddings=None if embeddings is None else root_of(embeddings),
         keep_list=keep_list,
     )
     run_clean(job, engine=engine or LocalEngine(), reporter=reporter or Silent())

@@ -93,8 +93,8 @@ def command(
         Path | None, typer.Option("--store", help="Where signals are kept; OUT/store if not given.", show_default=False)
     ] = None,
     embeddings: Annotated[
-        Path | None,
-        typer.Option("--embeddings", help="Folder with img_emb/ and metadata/, as clip-retrieval.", show_default=False),
+        str | None,
+        typer.Option("--embeddings", help="Its embeddings: a folder, a file or an address.", show_default=False),
     ] = None,
     embedder: Embedder = "",
     read_again: Annotated[

@@ -18,7 +18,7 @@ def command(
         bool, typer.Option("--keep-list", help="Write keep.parquet (shard, row, key) of what stays, not a copy.")
     ] = False,
     embeddings: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
     workers: Workers = None,

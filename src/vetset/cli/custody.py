@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
 from vetset.cli.output import coverage_line, drift_lines, emit
 
@@ -45,11 +46,7 @@ def summary_text(document: dict[str, Any]) -> str:
             f"{told['new_candidates']} new candidates ({told['of_these_copies']} of them copies); "
             f"verdicts: {verdicts}; without verdict: {told['without_verdict']}"
         )
-        if told["seeds_without_vector"] or told["seeds_saturated"]:
-            lines.append(
-                f"  {told['seeds_without_vector']} seeds have no vector; {told['seeds_saturated']} had more neighbours "
-                "than k: raise expand.k in the policy"
-            )
+        lines += nearness_lines(told)
     for change in document["rechecks"]:
         names = ", ".join(f"{used['name']} as of {used['as_of']}" for used in change["lists"])
         lines.append(
@@ -102,7 +99,7 @@ def expand_command(
     audit: Audit,
     key: KeyFile,
     embeddings: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
     store: StorePlace = None,

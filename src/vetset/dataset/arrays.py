@@ -62,17 +62,18 @@ def without(array: Any, gone: NDArray[np.bool_]) -> Any:
     return array.take(pa.array(np.arange(len(array)), mask=gone))
 
 
-def _has_dictionary(kind: Any) -> bool:
+def has_dictionary(kind: Any) -> bool:
+    """Whether values of a type are told by a dictionary, at any depth."""
     if isinstance(kind, pa.BaseExtensionType):
-        return _has_dictionary(kind.storage_type)
+        return has_dictionary(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return True
-    return any(_has_dictionary(kind.field(number).type) for number in range(kind.num_fields))
+    return any(has_dictionary(kind.field(number).type) for number in range(kind.num_fields))
 
 
 def _compacted(array: Any) -> Any:
     kind = array.type
-    if not _has_dictionary(kind):
+    if not has_dictionary(kind):
         return array
     if isinstance(array, pa.ExtensionArray):
         return pa.ExtensionArray.from_storage(kind, _compacted(array.storage))

@@ -244,12 +244,18 @@ class _Hashing(io.RawIOBase):
 
 
 @contextmanager
-def _open_pass(path: Place) -> Iterator[tuple[io.RawIOBase, int]]:
+def open_pass(path: Place, start: int = 0, end: int | None = None) -> Iterator[tuple[io.RawIOBase, int]]:
+    """Open a file for one pass from `start`: raw stream and size of the whole file. Not beyond `end`, if it is remote.
+
+    Raises:
+        OSError: it cannot be opened or read; see `readable`.
+    """
     if isinstance(path, Remote):
-        with path.open_pass() as opened:
+        with path.open_pass(start, end) as opened:
             yield opened
     else:
         with path.open("rb", buffering=0) as raw:
+            raw.seek(start)
             yield raw, os.fstat(raw.fileno()).st_size
 
 
@@ -261,7 +267,7 @@ def open_hashed(path: Place, where: str) -> Iterator[tuple[BinaryIO, int, Callab
         DatasetError: the file cannot be opened or read, or changed meanwhile.
     """
     digest = hashlib.sha256()
-    with readable(where), _open_pass(path) as (raw, size):
+    with readable(where), open_pass(path) as (raw, size):
         stream = io.BufferedReader(_Hashing(raw, digest.update), CHUNK)
         yield stream, size, digest.hexdigest
 

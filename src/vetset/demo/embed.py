@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.dataset.embeddings import write_new
+from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.demo.planted import Planted, PlantedRecord
 from vetset.engine.outcome import Done, Engine
 from vetset.model.policy import ScanPolicy

@@ -22,7 +22,8 @@ class RemovalOrder:
             another one would find no record of the order in the dataset.
         kinds: what the audit took of each record. With the mapping it decides which columns of a table the digest of a
             shard covers.
-        embeddings: folder of the embeddings that the audit joined, which must lose the same records; empty if none.
+        embeddings: place of the embeddings that the audit joined, which must lose the same records; empty if none.
+        embedding_columns: what holds their keys and their vectors, where the audit's policy named it.
         lists: name, date and version of every list that the order rests on.
         cover: whether records were added that are not findings; without cover the new revision must stay private.
     """
@@ -33,5 +34,6 @@ class RemovalOrder:
     mapping: Mapping[str, str | None] = field(default_factory=dict)
     kinds: tuple[Kind, ...] = LIST_KINDS
     embeddings: str = ""
+    embedding_columns: tuple[str, str] = ("", "")
     lists: tuple[str, ...] = ()
     cover: bool = False

@@ -21,12 +21,13 @@ from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
-from vetset.stage.expand import calibrate, expand
+from vetset.stage.calibrate import calibrate
+from vetset.stage.expand import expand
 from vetset.stage.matched import match_store
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
-from vetset.stage.space import Space, computed_space, precomputed_space
+from vetset.stage.space import Space, choice_of, computed_space, precomputed_space
 from vetset.stage.watch import RECORD_SECONDS
 from vetset.storage.address import place_of
 from vetset.storage.remote import Place
@@ -44,7 +45,7 @@ class Job:
         shards: its shards.
         mapping: which columns mean what.
         lists: the lists, opened.
-        embeddings: folder of precomputed embeddings, or None.
+        embeddings: place of precomputed embeddings, or None.
         embedder: name or file of a model, or empty.
         out: the audit's folder.
         read_again: whether shards of a remote dataset may be fetched once more for what findings carry.
@@ -55,7 +56,7 @@ class Job:
     shards: Sequence[Shard]
     mapping: ColumnMapping
     lists: Sequence[HashList]
-    embeddings: Path | None
+    embeddings: Place | None
     embedder: str
     out: Path
     read_again: bool = False
@@ -83,10 +84,11 @@ def record_table(store: Store, manifest: Manifest) -> RecordTable:
     )
 
 
-def space_of(request: Request, embeddings: Path | None, store: Store, table: RecordTable) -> Space | None:
+def space_of(request: Request, embeddings: Place | None, store: Store, table: RecordTable) -> Space | None:
     """Where neighbours are searched, or None if the audit has no embeddings."""
     if embeddings is not None:
-        return precomputed_space(embeddings, table, place_of(request.root))
+        choice = choice_of(request.policy.expand, place_of(request.root))
+        return precomputed_space(embeddings, table, store, choice)
     return computed_space(store, table) if request.embedder else None
 
 
@@ -122,10 +124,10 @@ def _first_round(
     if space is None:
         return (), ()
     policy = job.request.policy
-    calibration = calibrate(space, policy.expand, digest)
+    calibration = calibrate(space, table, policy, digest)
     seeds = Seeds.confirmed(matches, (), policy)
     settled = {match.record for match in matches if is_confirmed(match, policy)}
-    told, candidates = expand(seeds, space, table, policy.expand, calibration=calibration, number=1, settled=settled)
+    told, candidates = expand(seeds, space, table, policy, calibration=calibration, number=1, settled=settled)
     return (told,), candidates
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vetset.case.manifest import revision_digest
 from vetset.dataset.columns import ColumnMapping
-from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys, write_part
+from vetset.dataset.embeddings.parts import Choice
 from vetset.dataset.formats import complete, format_of
+from vetset.dataset.places import place
 from vetset.dataset.reading import ColumnBatch
 from vetset.engine.outcome import Done, Engine
 from vetset.model.canonical import canonical_json
@@ -28,8 +28,10 @@ from vetset.model.errors import DatasetError, OutputError, UsageError
 from vetset.model.removal import RemovalOrder
 from vetset.model.signal import Kind
 from vetset.seal.keys import PublicKey
+from vetset.stage.move_embeddings import move_embeddings
 from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
+from vetset.storage.address import root_of
 from vetset.storage.commit import fresh_folder
 from vetset.storage.remote import Place
 
@@ -187,28 +189,6 @@ def _differs(where: str) -> OutputError:
     )
 
 
-def _clean_embeddings(folder: Path, out: Path, dropped: pa.Array, root: Place) -> None:
-    """Move rows of vectors, of metadata and of captions together, then read them again.
-
-    Raises:
-        AlignmentError: the embeddings are damaged.
-        OutputError: the copy is not what it should be.
-    """
-    parts = discover_embeddings(folder)
-    keeps = []
-    for part in parts:
-        keep = ~np.asarray(pc.is_in(read_keys(part, base=root), value_set=dropped))
-        write_part(part, keep, out)
-        keeps.append(keep)
-    for part, copy, keep in zip(parts, discover_embeddings(out), keeps, strict=True):
-        same_keys = read_keys(copy, base=root).equals(read_keys(part, base=root).filter(pa.array(keep)))
-        same_vectors = np.array_equal(
-            np.asarray(open_vectors(copy)).view(np.uint8), np.asarray(open_vectors(part))[keep].view(np.uint8)
-        )
-        if not (same_keys and same_vectors):
-            raise _differs(f"embedding part {part.number}")
-
-
 _KEPT = pa.schema([("shard", pa.string()), ("row", pa.int64()), ("key", pa.string())])
 
 
@@ -238,7 +218,7 @@ class CleanJob:
         order: the signed order, as it was read once.
         signer: who must have signed it.
         out: where the new revision will lie.
-        embeddings: folder of embeddings that belong to the dataset, or None.
+        embeddings: place of embeddings that belong to the dataset, or None.
         keep_list: write what stays as a table instead of a new revision.
     """
 
@@ -247,7 +227,7 @@ class CleanJob:
     order: bytes = field(repr=False)
     signer: PublicKey
     out: Path
-    embeddings: Path | None
+    embeddings: Place | None
     keep_list: bool
 
 
@@ -281,7 +261,7 @@ def _cleaned(tasks: Sequence[CleanTask], engine: Engine, reporter: Reporter) -> 
     return sorted(cleaned, key=lambda shard: shard.uri)
 
 
-def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
+def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Place | None:
     """Where the embeddings lie that must lose the same records.
 
     Raises:
@@ -291,18 +271,19 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Path | None:
         return None
     if job.embeddings is not None:
         return job.embeddings
-    if order.embeddings and not Path(order.embeddings).is_dir():
+    place_ = root_of(order.embeddings) if order.embeddings else None
+    if isinstance(place_, Path) and not place_.exists():
         raise UsageError(
             "the embeddings that the audit joined are not at their place",
-            expected="a folder of embeddings, which must lose the same records",
+            expected="embeddings, which must lose the same records",
             where=order.embeddings,
-            todo="Say where they lie now with --embeddings DIR.",
+            todo="Say where they lie now with --embeddings PLACE.",
         )
-    return Path(order.embeddings) if order.embeddings else None
+    return place_
 
 
-def _lies_in(root: Place, uri: str, folder: Path | None) -> bool:
-    return isinstance(root, Path) and folder is not None and (root / uri).is_relative_to(folder.resolve())
+def _lies_in(root: Place, uri: str, folder: Place | None) -> bool:
+    return isinstance(root, Path) and isinstance(folder, Path) and (root / uri).is_relative_to(folder.resolve())
 
 
 def _write_marker(job: CleanJob, order: RemovalOrder, folder: Path) -> None:
@@ -359,6 +340,8 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         embeddings = _embeddings_of(job, order)
         if embeddings is not None:
             dropped = [key for shard in cleaned for key in shard.dropped]
-            _clean_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), job.root)
+            choice = Choice(job.root, *order.embedding_columns)
+            own = [place(job.root, shard.uri) for shard in job.shards]
+            move_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), choice, own)
         _write_marker(job, order, folder)
     return order.dataset

@@ -24,7 +24,7 @@ from vetset.model.signal import Kind
 from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
-from vetset.stage.expand import copies
+from vetset.stage.copies import copies
 from vetset.store.records import RecordTable
 
 PAYLOAD_TYPE = "application/vnd.vetset.removal-order.v1+json"
@@ -117,6 +117,7 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         mapping=request.mapping,
         kinds=request.policy.scan.kinds,
         embeddings=request.embeddings,
+        embedding_columns=(request.policy.expand.key_column, request.policy.expand.vector_column),
         lists=tuple(
             f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)
         ),

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vetset.case.manifest import ListUse, Manifest, Recipient, Request, manifest_path, read_manifest, write_manifest
-from vetset.dataset.embeddings import EmbeddingPart
+from vetset.dataset.embeddings.parts import EmbeddingPart
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError, UsageError
@@ -60,9 +60,9 @@ def stamp_of_shards(shards: Sequence[Shard]) -> str:
 
 
 def stamp_of_embeddings(parts: Sequence[EmbeddingPart]) -> str:
-    """Changes when a file of embeddings comes, goes, or changes its size or time."""
-    files = [path for part in parts for path in (part.vectors, part.metadata)]
-    return document_digest([[path.name, (state := path.stat()).st_size, state.st_mtime_ns] for path in files])
+    """Changes when a file of embeddings comes, goes, or changes its size or time (or version)."""
+    files = [found for part in parts for found in part.files]
+    return document_digest([[found.uri, found.size, found.version or found.mtime_ns] for found in files])
 
 
 def _holds_nothing(out: Path) -> bool:

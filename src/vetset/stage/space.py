@@ -1,110 +1,280 @@
 """The space that neighbours are searched in: blocks of vectors, and which record each row is.
 
-Either a user's precomputed embeddings, joined to the records by key, or the vectors that the scan computed, which lie
-in the store row by row.
+Either embeddings that somebody brings, joined to the records by key, or the vectors that the scan computed, which lie
+in the store row by row. Vectors are read where they lie, in passes; of embeddings far away, a whole pass also where
+only the seeds' vectors are needed, since whoever keeps them would see in single requests what was found.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.dataset.embeddings import EmbeddingPart, discover_embeddings, open_vectors, read_keys
+from vetset.dataset.embeddings.layouts import find_embeddings, settle
+from vetset.dataset.embeddings.npy import npy_rows
+from vetset.dataset.embeddings.parts import Choice, changed
+from vetset.dataset.embeddings.rows import StoredRows
 from vetset.model.coverage import Coverage
-from vetset.model.errors import AlignmentError
+from vetset.model.errors import AlignmentError, DatasetError
+from vetset.model.policy import ExpandPolicy
 from vetset.model.signal import Kind, Reason
+from vetset.model.vectors import VectorBlock
+from vetset.search.blocks import as_blocks
 from vetset.storage.remote import Place
 from vetset.store.alignment import align
-from vetset.store.records import RecordTable
+from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Store
 from vetset.store.whole import is_whole
 
-_ROWS = 65_536
-"""Vectors whose length is looked at in one go."""
+_VALUES = 1 << 20
+"""Components that are looked at in one go."""
+_NUMBERS = 1 << 20
+"""Numbers of records that are looked through in one go."""
+_MOST_DRAWN = 64
+"""Rows that are drawn at most for each that is wanted, where many have no usable vector."""
+
+Numbers: TypeAlias = NDArray[np.int64] | range
+"""Numbers of the records of a block's rows, which may lie in a file, or be a stretch of consecutive ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Space:
     """Vectors and their records.
 
     Attributes:
-        blocks: float16/32 (r, d) arrays, usually mapped files.
-        numbers: int64 (r,) per block: the record's number.
-        usable: bool (r,) per block: finite and not zero.
-        coverage: how many records have a usable vector.
+        blocks: the vectors.
+        numbers: (rows,) per block: the record's number.
+        covered: coverage, given how many rows of each block, int64 (blocks,), are not finite or zero.
+        watched: whether somebody else can see which rows are read.
     """
 
-    blocks: Sequence[NDArray[Any]]
-    numbers: Sequence[NDArray[np.int64]]
-    usable: Sequence[NDArray[np.bool_]]
-    coverage: Coverage
-
-    def places(self, records: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
-        """(block, row) of each of these records that has a usable vector."""
-        found = {}
-        for block, (numbers, usable) in enumerate(zip(self.numbers, self.usable, strict=True)):
-            for row in np.flatnonzero(np.isin(numbers, records) & usable).tolist():
-                found[int(numbers[row])] = (block, row)
-        return found
-
-    def vectors(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """The vectors at these places, float32 (n, d), of length 1."""
-        if not places:
-            return np.zeros((0, self.dimension), np.float32)
-        gathered = np.stack([np.asarray(self.blocks[block][row], np.float32) for block, row in places])
-        length = np.linalg.norm(gathered.astype(np.float64), axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = (gathered / length).astype(np.float32)
-        return scaled
+    blocks: Sequence[VectorBlock]
+    numbers: Sequence[Numbers]
+    covered: Callable[[NDArray[np.int64]], Coverage]
+    watched: bool = False
+    _unusable: NDArray[np.int64] | None = field(default=None, repr=False)
+    _held: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
     def dimension(self) -> int:
         """Components of a vector."""
-        return int(self.blocks[0].shape[1]) if self.blocks else 0
+        return self.blocks[0].dimension if self.blocks else 0
+
+    @property
+    def coverage(self) -> Coverage:
+        """How many records have a usable vector; counted in a pass of its own if no other pass came before.
+
+        Raises:
+            AlignmentError: what the store says of its vectors is not true.
+            DatasetError: a vector cannot be read.
+        """
+        return self.covered(self._counted())
+
+    def _counted(self) -> NDArray[np.int64]:
+        if self._unusable is None:
+            self.pass_by()
+        return np.zeros(len(self.blocks), np.int64) if self._unusable is None else self._unusable
+
+    def note_unusable(self, rows: NDArray[np.int64]) -> None:
+        """Take over what a search counted: rows of each block, int64 (blocks,), that are not finite or zero."""
+        self._unusable = rows
+
+    def pass_by(self) -> None:
+        """Read everything as a search does. So it looks the same from outside where there is nothing to search for."""
+        for _ in self._passed({}):
+            pass
+
+    def _passed(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """(block, row, vector) of these rows, ascending, per block; every row is read and the unusable are counted."""
+        unusable = np.zeros(len(self.blocks), np.int64)
+        step = max(1, _VALUES // max(1, self.dimension))
+        for number, block in enumerate(self.blocks):
+            rows = wanted.get(number, np.zeros(0, np.int64))
+            buffer = np.empty((min(step, block.rows), block.dimension), block.dtype)
+            with block.open() as fill:
+                for first in range(0, block.rows, step):
+                    piece = buffer[: block.rows - first]
+                    fill(piece)
+                    unusable[number] += int(np.count_nonzero(~_usable(piece)))
+                    for row in rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(piece))].tolist():
+                        yield number, row, piece[row - first].copy()
+        self._unusable = unusable
+
+    def _taken(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        for number, rows in sorted(wanted.items()):
+            vectors = self.blocks[number].take(rows)
+            yield from ((number, row, vector) for row, vector in zip(rows.tolist(), vectors, strict=True))
+
+    def _where(self, records: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+        """Rows of these records, int64 ascending, per block."""
+        found = {}
+        for block, numbers in enumerate(self.numbers):
+            starts = range(0, len(numbers) if len(records) else 0, _NUMBERS)
+            pieces = (np.asarray(numbers[start : start + _NUMBERS]) for start in starts)
+            rows = [
+                start + np.flatnonzero(np.isin(piece, records)) for start, piece in zip(starts, pieces, strict=True)
+            ]
+            if any(map(len, rows)):
+                found[block] = np.concatenate(rows)
+        return found
+
+    def places(self, records: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
+        """(block, row) of each of these records that has a usable vector; `vectors` has these at hand then.
+
+        If the space is watched, every vector is read for it, whichever records these are and also if there are none.
+
+        Raises:
+            DatasetError: a vector cannot be read.
+        """
+        wanted = self._where(records)
+        found = {}
+        for block, row, vector in self._passed(wanted) if self.watched else self._taken(wanted):
+            if _usable(vector[None])[0]:
+                self._held[block, row] = vector.astype(np.float32)
+                found[int(self.numbers[block][row])] = (block, row)
+        return found
+
+    def vectors(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """The vectors at these places, float32 (n, d), of length 1.
+
+        Args:
+            places: what `places` or `sample` returned.
+
+        Raises:
+            DatasetError: a vector cannot be read.
+        """
+        gathered = np.array([self._held[place] for place in places], np.float64).reshape(-1, self.dimension)
+        length = np.linalg.norm(gathered, axis=1, keepdims=True)
+        scaled: NDArray[np.float32] = (gathered / length).astype(np.float32)
+        return scaled
+
+    def sample(self, wanted: int, random: np.random.Generator) -> list[tuple[int, int]]:
+        """Places of that many usable vectors, each as likely as any other; fewer if there are fewer, or hardly any.
+
+        Only these rows are read, also if the space is watched: they must not depend on findings.
+
+        Args:
+            wanted: how many.
+            random: what they are drawn with.
+
+        Raises:
+            DatasetError: a vector cannot be read.
+        """
+        bounds = np.concatenate(([0], np.cumsum([block.rows for block in self.blocks], dtype=np.int64)))
+        total = int(bounds[-1])
+        drawn = min(total, wanted + wanted // 4 + 16)
+        while True:
+            chosen = random.choice(total, drawn, replace=False) if total else np.zeros(0, np.int64)
+            blocks = np.searchsorted(bounds, chosen, side="right") - 1
+            rows = chosen - bounds[blocks]
+            usable = {}
+            for block, row, vector in self._taken({int(n): np.sort(rows[blocks == n]) for n in np.unique(blocks)}):
+                if _usable(vector[None])[0]:
+                    usable[block, row] = vector.astype(np.float32)
+            kept = [place for place in zip(blocks.tolist(), rows.tolist(), strict=True) if place in usable][:wanted]
+            if len(kept) == wanted or drawn == min(total, _MOST_DRAWN * wanted):
+                self._held.update((place, usable[place]) for place in kept)
+                return kept
+            drawn = min(total, 4 * drawn, _MOST_DRAWN * wanted)
 
 
-def _usable(block: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which rows are finite and not zero; one pass in pieces, so that a mapped file is never in memory whole."""
-    usable = np.zeros(len(block), np.bool_)
-    for start in range(0, len(block), _ROWS):
-        piece = np.asarray(block[start : start + _ROWS])
-        usable[start : start + _ROWS] = np.isfinite(piece).all(axis=1) & (piece != 0).any(axis=1)
+def _usable(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are finite and not zero."""
+    usable: NDArray[np.bool_] = np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
     return usable
 
 
-def aligned_space(blocks: Sequence[NDArray[Any]], numbers: Sequence[NDArray[np.int64]], records: int) -> Space:
-    """Vectors whose rows are known to belong to these records, of this many.
-
-    Raises:
-        CountError: there are more rows than records.
-    """
-    usable = [_usable(block) for block in blocks]
-    rows = sum(len(block) for block in blocks)
-    decided = sum(int(np.count_nonzero(mask)) for mask in usable)
-    reasons = {Reason.DEGENERATE_VECTOR: rows - decided, Reason.NO_EMBEDDING: records - rows}
-    undecided = {reason: count for reason, count in reasons.items() if count}
-    coverage = Coverage(Kind.EMBEDDING, records, decided, undecided)
-    coverage.check("embeddings")
-    return Space(blocks, numbers, usable, coverage)
-
-
-def precomputed_space(folder: Path, table: RecordTable, root: Place | None) -> Space:
-    """Embeddings in the layout of clip-retrieval, joined by key.
+def aligned_space(
+    blocks: Sequence[VectorBlock | NDArray[Any]],
+    numbers: Sequence[Numbers],
+    records: int,
+    *,
+    absent: Callable[[], int] = lambda: 0,
+    watched: bool = False,
+) -> Space:
+    """Vectors whose rows are known to belong to these records, one to one.
 
     Args:
-        folder: where they lie.
+        blocks: the vectors, of one dimension.
+        numbers: (rows,) per block: the record's number.
+        records: how many there are.
+        absent: how many rows have no vector and are not finite or zero in its place; asked after a pass.
+        watched: whether somebody else can see which rows are read.
+    """
+    first = blocks[0] if blocks else np.zeros((0, 0))
+    opened = as_blocks(blocks, int(first.shape[1]) if isinstance(first, np.ndarray) else first.dimension)
+    rows = sum(block.rows for block in opened)
+
+    def covered(unusable: NDArray[np.int64]) -> Coverage:
+        lost, without = int(unusable.sum()), absent()
+        reasons = {Reason.DEGENERATE_VECTOR: lost - without, Reason.NO_EMBEDDING: records - rows + without}
+        undecided = {reason: count for reason, count in reasons.items() if count}
+        return Coverage(Kind.EMBEDDING, records, rows - lost, undecided)
+
+    return Space(opened, numbers, covered, watched)
+
+
+def choice_of(policy: ExpandPolicy, root: Place | None) -> Choice:
+    """What is what in embeddings, as a policy says it, of a dataset at this place."""
+    return Choice(root, policy.key_column, policy.vector_column)
+
+
+def _scratch(store: Store) -> Path | None:
+    """Where a join may write: beside the store, unless that is only to be read."""
+    return store.folder if os.access(store.folder, os.W_OK) else None
+
+
+def precomputed_space(embeddings: Place, table: RecordTable, store: Store, choice: Choice) -> Space:
+    """Embeddings that somebody brings, joined by key.
+
+    Args:
+        embeddings: where they lie.
         table: the records.
-        root: the dataset's place, below which paths are keys.
+        store: beside which the join may write.
+        choice: what is what in them.
 
     Raises:
         AlignmentError: a part is missing, damaged or foreign, or the join is not one to one.
+        DatasetError: a part cannot be read.
+        OutputError: there is no room for the join.
     """
-    parts: list[EmbeddingPart] = discover_embeddings(folder)
-    names = [part.where for part in parts]
-    numbers = align(table.all_keys(), [read_keys(part, base=root) for part in parts], names)
-    return aligned_space([open_vectors(part) for part in parts], numbers, table.count)
+    parts = find_embeddings(embeddings, choice)
+    keys = [(part.where, part.key_batches()) for part in parts]
+    numbers = align(table.key_batches(), table.count, keys, scratch=_scratch(store))
+    settle(parts)
+    blocks = [part.block() for part in parts]
+    for block, own in zip(blocks, numbers, strict=True):
+        if block.rows != len(own):
+            raise changed(block.where)
+    watched = not isinstance(embeddings, Path)
+    return aligned_space(
+        blocks, numbers, table.count, absent=lambda: sum(part.absent() for part in parts), watched=watched
+    )
+
+
+def _computed(store: Store, shard: StoredShard) -> StoredRows:
+    """The vectors of one shard, as they lie in the store."""
+    path = store.embeddings_path(shard.part)
+    problem, seen = "computed embeddings are missing or damaged", None
+    if is_whole(path):
+        try:
+            block = npy_rows(path, shard.uri)
+        except (AlignmentError, DatasetError) as error:
+            raise AlignmentError("computed embeddings cannot be read", where=shard.uri) from error
+        if block.rows == shard.records:
+            return block
+        problem, seen = "computed embeddings do not fit their shard", f"{block.rows} rows"
+    raise AlignmentError(
+        problem,
+        expected=f"{shard.records} rows",
+        seen=seen,
+        where=shard.uri,
+        todo="Scan the dataset into this store again: what is damaged is read anew.",
+    )
 
 
 def computed_space(store: Store, table: RecordTable) -> Space:
@@ -113,7 +283,7 @@ def computed_space(store: Store, table: RecordTable) -> Space:
     Raises:
         AlignmentError: the vectors of a shard are missing, or are not as many as its records.
     """
-    blocks, numbers, usable = [], [], []
+    blocks, numbers, decided = [], [], []
     coverage = Coverage(Kind.EMBEDDING, 0, 0)
     start = 0
     for shard, part in table.parts():
@@ -121,35 +291,21 @@ def computed_space(store: Store, table: RecordTable) -> Space:
         here.check(shard.uri)
         coverage += here
         if here.decided:
-            path = store.embeddings_path(shard.part)
-            if not is_whole(path):
-                raise AlignmentError(
-                    "computed embeddings are missing or damaged",
-                    where=shard.uri,
-                    todo="Scan the dataset into this store again: what is damaged is read anew.",
-                )
-            try:
-                block = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise AlignmentError("computed embeddings cannot be read", where=shard.uri) from error
-            if block.shape[0] != shard.records:
-                raise AlignmentError(
-                    "computed embeddings do not fit their shard",
-                    expected=f"{shard.records} rows",
-                    seen=f"{block.shape[0]}",
-                    where=shard.uri,
-                    todo="Scan the dataset into this store again: what is damaged is read anew.",
-                )
-            blocks.append(block)
-            numbers.append(np.arange(start, start + shard.records))
-            usable.append(_usable(block))
-            if int(np.count_nonzero(usable[-1])) != here.decided:
+            blocks.append(_computed(store, shard))
+            numbers.append(range(start, start + shard.records))
+            decided.append(here.decided)
+        start += shard.records
+
+    def covered(unusable: NDArray[np.int64]) -> Coverage:
+        for block, stated, lost in zip(blocks, decided, unusable.tolist(), strict=True):
+            if block.rows - lost != stated:
                 raise AlignmentError(
                     "computed embeddings contradict the store",
-                    expected=f"{here.decided} usable vectors",
-                    seen=f"{np.count_nonzero(usable[-1])}",
-                    where=shard.uri,
+                    expected=f"{stated} usable vectors",
+                    seen=f"{block.rows - lost}",
+                    where=block.where,
                     todo="Remove the store's folder and scan again.",
                 )
-        start += shard.records
-    return Space(blocks, numbers, usable, coverage)
+        return coverage
+
+    return Space(blocks, numbers, covered)

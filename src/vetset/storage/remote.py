@@ -191,15 +191,19 @@ class Remote:
         return self.is_file() or self.backend.is_folder(self)
 
     @contextmanager
-    def open_pass(self) -> Iterator[tuple[io.RawIOBase, int]]:
+    def open_pass(self, start: int = 0, end: int | None = None) -> Iterator[tuple[io.RawIOBase, int]]:
         """Open the object for one pass: raw stream (not seekable) and size; the next blocks are fetched ahead.
+
+        Args:
+            start: first byte of the pass.
+            end: where it ends; None for the end of the object.
 
         Raises:
             OSError: it cannot be opened or read, or is not the version that was opened any more.
         """
         from vetset.storage.transfer import Ahead, require_unchanged  # noqa: PLC0415 - its packages are extras
 
-        with Ahead(self) as stream:
+        with Ahead(self, start=start, end=end) as stream:
             yield stream, stream.size
         require_unchanged(self)
 

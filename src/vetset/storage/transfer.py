@@ -71,18 +71,19 @@ def fetched(place: Remote, start: int, end: int) -> bytes:
 class _OneAnswer:
     """One pass over an object by one long answer, asked for again from where it broke off."""
 
-    def __init__(self, backend: Backend, place: Remote, seen: Seen) -> None:
+    def __init__(self, backend: Backend, place: Remote, seen: Seen, start: int, end: int) -> None:
         self._backend = backend
         self._place = place
         self._seen = seen
-        self._position = 0
+        self._position = start
+        self._end = end
         self._pieces: Iterator[bytes] | None = None
         self._rest = b""
 
     def block(self) -> bytes:
         """The next `BLOCK` bytes; fewer at the end, none behind it."""
         held = bytearray()
-        want = min(BLOCK, self._seen.size - self._position)
+        want = min(BLOCK, self._end - self._position)
         return bytes(retrying()(partial(self._fill, held, want))) if want else b""
 
     def _fill(self, held: bytearray, want: int) -> bytearray:
@@ -104,26 +105,28 @@ class _OneAnswer:
 
 
 class Ahead(io.RawIOBase):
-    """One pass over an object, the next blocks being fetched while one is used.
+    """One pass over an object, or over one stretch of it, the next blocks being fetched while one is used.
 
     Args:
         place: the object.
         ahead: how many blocks are fetched ahead; 0 fetches a block when it is asked for.
+        start: where the pass begins.
+        end: where it ends; None for the end of the object.
     """
 
-    def __init__(self, place: Remote, ahead: int | None = None) -> None:
+    def __init__(self, place: Remote, ahead: int | None = None, *, start: int = 0, end: int | None = None) -> None:
         super().__init__()
         seen = place.require()
         ahead = AHEAD if ahead is None else ahead
         self.size = seen.size
+        last = seen.size if end is None else min(end, seen.size)
+        cuts = range(start, last, BLOCK)
         streams = place.backend.streams
         if streams:
-            answer = _OneAnswer(place.backend, place, seen)
-            jobs: Iterator[Callable[[], bytes]] = (answer.block for _ in range(0, seen.size, BLOCK))
+            answer = _OneAnswer(place.backend, place, seen, start, last)
+            jobs: Iterator[Callable[[], bytes]] = (answer.block for _ in cuts)
         else:
-            jobs = (
-                partial(fetched, place, start, min(start + BLOCK, seen.size)) for start in range(0, seen.size, BLOCK)
-            )
+            jobs = (partial(fetched, place, cut, min(cut + BLOCK, last)) for cut in cuts)
         self._jobs = jobs
         self._depth = ahead
         # One answer is read by one thread; ranges may be asked for side by side.

@@ -240,17 +240,19 @@ class Part:
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged("a column cannot be read") from error
 
-    def _key_batches(self) -> Iterator[tuple[int, pa.Array]]:
+    def columns(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """First row, and those of these columns that the part has, of every batch in order."""
+        held = [name for name in names if name in self._schema.names]
+        yield from self._batches(held or [why_of(self.kinds[0])])
+
+    def key_batches(self) -> Iterator[tuple[int, pa.Array]]:
+        """First row and the records' keys, batch by batch in the order of rows."""
         if "key" in self._schema.names:
             for first, batch in self._batches(["key"]):
                 yield first, batch.column(0)
         else:
             for first, batch in self._batches([why_of(self.kinds[0])]):
                 yield first, pa.array(np.arange(first, first + len(batch)), pa.int64()).cast(pa.string())
-
-    def keys(self) -> pa.ChunkedArray:
-        """The records' keys, in row order."""
-        return pa.chunked_array([keys for _, keys in self._key_batches()], pa.string())
 
     def keys_at(self, rows: Sequence[int]) -> dict[int, str]:
         """Keys of some records, by row.
@@ -261,7 +263,7 @@ class Part:
         if "key" not in self._schema.names and all(0 <= row < self.records for row in rows):
             return {row: str(row) for row in rows}
         found = {}
-        for row, keys, place in _picked(self._key_batches(), rows):
+        for row, keys, place in _picked(self.key_batches(), rows):
             found[row] = str(keys[place].as_py())
         if len(found) != len(set(rows)):
             raise self._damaged("fewer records than were counted")

@@ -60,10 +60,11 @@ class RecordTable:
         for index, shard in enumerate(self.shards):
             yield shard, self.part(index)
 
-    def all_keys(self) -> pa.ChunkedArray:
-        """Every record's key, by number."""
-        chunks = [chunk for _, part in self.parts() for chunk in part.keys().chunks]
-        return pa.chunked_array(chunks, pa.string())
+    def key_batches(self) -> Iterator[pa.StringArray]:
+        """Every record's key, by number, batch by batch."""
+        for _, part in self.parts():
+            for _, keys in part.key_batches():
+                yield keys
 
     def numbers(self, records: Iterable[RecordId]) -> NDArray[np.int64]:
         """Numbers of records.

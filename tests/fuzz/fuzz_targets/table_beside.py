@@ -2,9 +2,12 @@
 
 import pyarrow as pa
 
-from fuzz_targets.scratch import emptied, written
+from fuzz_targets.scratch import written
 from vetset.dataset.columns import DEFAULT_MAPPING
-from vetset.dataset.embeddings import EmbeddingPart, read_keys
+from vetset.dataset.embeddings.beside import ArrayPart
+from vetset.dataset.embeddings.parts import Choice
+from vetset.dataset.embeddings.rows import StoredRows
+from vetset.dataset.places import one_file
 from vetset.dataset.sidecar import Sidecar, stats_of_survivors, surviving_rows
 from vetset.dataset.tables import table_rows
 from vetset.model.errors import AlignmentError, DatasetError
@@ -43,9 +46,10 @@ def _as_sidecar(path):
 
 
 def _as_metadata(path):
-    folder = emptied("embeddings")
-    part = EmbeddingPart(0, folder / "none.npy", path, None, table_rows(path, "x.parquet"), 2)
+    rows = table_rows(path, "x.parquet")
+    vectors = StoredRows(path, "embedding part 0", rows, 2, "float16", 0, 0)
+    part = ArrayPart("embedding part 0", path.parent, (one_file(path.parent, path.name),), vectors, Choice())
     try:
-        assert len(read_keys(part)) == part.rows
+        assert sum(map(len, part.key_batches())) == part.rows
     except (AlignmentError, DatasetError):
         return

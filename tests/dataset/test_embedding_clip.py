@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.dataset.embeddings import discover_embeddings, open_vectors, read_keys, write_new, write_part
+from embedding_rows import keys_of, opened
+from embedding_rows import vectors_of as rows_of
+from vetset.dataset.embeddings.clip_retrieval import write_new
+from vetset.dataset.embeddings.parts import Choice
 from vetset.model.errors import AlignmentError, DatasetError, OutputError
 
 
@@ -31,17 +34,18 @@ def as_clip_retrieval(folder, number, rows, *, text=False, columns=None, digits=
 def test_parts_are_listed_by_number(tmp_path):
     for number in (10, 2, 0, 1, 3, 4, 5, 6, 7, 8, 9):
         as_clip_retrieval(tmp_path, number, 3 + number, text=True, digits=2)
-    parts = discover_embeddings(tmp_path)
-    assert [(part.number, part.rows, part.dimension) for part in parts] == [(n, 3 + n, 8) for n in range(11)]
-    assert all(part.text is not None for part in parts)
+    parts = opened(tmp_path)
+    assert [(part.where, part.rows, part.dimension) for part in parts] == [
+        (f"embedding part {n}", 3 + n, 8) for n in range(11)
+    ]
+    assert all(len(part.files) == 3 for part in parts)
 
 
 def test_vectors_and_keys_come_row_by_row(tmp_path):
     as_clip_retrieval(tmp_path, 0, 5)
-    (part,) = discover_embeddings(tmp_path)
-    assert np.array_equal(open_vectors(part), vectors_of(5))
-    assert not open_vectors(part).flags.writeable
-    assert read_keys(part).to_pylist() == [f"000{row:04d}" for row in range(5)]
+    (part,) = opened(tmp_path)
+    assert np.array_equal(rows_of(part), vectors_of(5))
+    assert keys_of(part) == [f"000{row:04d}" for row in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -55,22 +59,19 @@ def test_vectors_and_keys_come_row_by_row(tmp_path):
 )
 def test_keys_are_the_key_column_or_the_stem_of_the_path(tmp_path, columns, column, expected):
     as_clip_retrieval(tmp_path, 0, 1, columns=columns)
-    (part,) = discover_embeddings(tmp_path)
-    assert read_keys(part, column).to_pylist() == expected
+    assert keys_of(opened(tmp_path, Choice(key=column or ""))[0]) == expected
 
 
 def test_paths_below_the_dataset_become_keys_of_a_folder(tmp_path):
     as_clip_retrieval(tmp_path, 0, 2, columns={"image_path": [f"{tmp_path}/set/a/b.jpg", "/elsewhere/c.jpg"]})
-    (part,) = discover_embeddings(tmp_path)
-    assert read_keys(part, base=tmp_path / "set").to_pylist() == ["a/b.jpg", "c"]
+    assert keys_of(opened(tmp_path, Choice(tmp_path / "set"))[0]) == ["a/b.jpg", "c"]
 
 
 @pytest.mark.parametrize("columns", [{"caption": ["x"]}, {"key": pa.array([None], pa.string())}])
 def test_rows_without_a_key_are_refused(tmp_path, columns):
     as_clip_retrieval(tmp_path, 0, 1, columns=columns)
-    (part,) = discover_embeddings(tmp_path)
     with pytest.raises(AlignmentError, match="embedding part 0"):
-        read_keys(part)
+        opened(tmp_path)
 
 
 def damage_gap(folder):
@@ -146,7 +147,7 @@ def test_a_damaged_part_is_refused_by_name(tmp_path, damage):
         (tmp_path / "img_emb" / "img_emb_2.npy").unlink()
     damage(tmp_path)
     with pytest.raises(AlignmentError, match=r"embedding part [12]|img_emb_1"):
-        discover_embeddings(tmp_path)
+        opened(tmp_path)
 
 
 def test_a_header_that_claims_terabytes_is_refused_without_allocating(tmp_path):
@@ -154,19 +155,14 @@ def test_a_header_that_claims_terabytes_is_refused_without_allocating(tmp_path):
     path = tmp_path / "img_emb" / "img_emb_0.npy"
     path.write_bytes(path.read_bytes().replace(b"(4, 8)", b"(4000000000000, 8)").replace(b" " * 12, b"", 1))
     with pytest.raises(AlignmentError, match="embedding part 0"):
-        discover_embeddings(tmp_path)
+        opened(tmp_path)
 
 
 def test_damaged_metadata_is_refused(tmp_path):
     as_clip_retrieval(tmp_path, 0, 4)
     (tmp_path / "metadata" / "metadata_0.parquet").write_bytes(b"PAR1")
     with pytest.raises(DatasetError, match="embedding part 0"):
-        discover_embeddings(tmp_path)
-
-
-def test_a_place_without_embeddings_says_what_is_expected(tmp_path):
-    with pytest.raises(AlignmentError, match="clip-retrieval"):
-        discover_embeddings(tmp_path)
+        opened(tmp_path)
 
 
 @settings(max_examples=20, deadline=None)
@@ -174,41 +170,41 @@ def test_a_place_without_embeddings_says_what_is_expected(tmp_path):
 def test_vectors_captions_and_metadata_are_filtered_by_the_same_rows(tmp_path_factory, keep, text):
     folder, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out")
     as_clip_retrieval(folder, 0, len(keep), text=text)
-    (part,) = discover_embeddings(folder)
+    (part,) = opened(folder)
     mask = np.array(keep, dtype=np.bool_)
-    write_part(part, mask, out)
-    (after,) = discover_embeddings(out)
-    assert np.array_equal(open_vectors(after), open_vectors(part)[mask])
-    assert read_keys(after).to_pylist() == [
-        key for key, kept in zip(read_keys(part).to_pylist(), keep, strict=True) if kept
-    ]
+    part.write(mask, out)
+    (after,) = opened(out)
+    assert np.array_equal(rows_of(after), rows_of(part)[mask])
+    assert keys_of(after) == [key for key, kept in zip(keys_of(part), keep, strict=True) if kept]
     if text:
-        assert np.array_equal(np.load(after.text), np.load(part.text)[mask])
+        before, now = (np.load(folder_ / part.files[1].uri) for folder_ in (folder, out))
+        assert np.array_equal(now, before[mask])
 
 
 def test_keeping_all_rows_is_a_verbatim_copy(tmp_path):
     as_clip_retrieval(tmp_path / "a", 0, 6, text=True)
-    (part,) = discover_embeddings(tmp_path / "a")
-    write_part(part, np.ones(6, np.bool_), tmp_path / "b")
-    for path in (part.vectors, part.text, part.metadata):
-        assert (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes() == path.read_bytes()
+    (part,) = opened(tmp_path / "a")
+    part.write(np.ones(6, np.bool_), tmp_path / "b")
+    for found in part.files:
+        assert (tmp_path / "b" / found.uri).read_bytes() == (tmp_path / "a" / found.uri).read_bytes()
 
 
 def test_a_mask_of_another_length_is_refused(tmp_path):
     as_clip_retrieval(tmp_path, 0, 6)
-    (part,) = discover_embeddings(tmp_path)
+    (part,) = opened(tmp_path)
     with pytest.raises(AlignmentError):
-        write_part(part, np.ones(5, np.bool_), tmp_path / "out")
+        part.write(np.ones(5, np.bool_), tmp_path / "out")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_new_part_is_read_back_as_numpy_reads_it(tmp_path, dtype):
     vectors = vectors_of(4, dtype=dtype)
     part = write_new(tmp_path, 0, vectors, ["a", "b", "c", "d"], {"caption": ["w", "x", "y", "z"]})
-    assert discover_embeddings(tmp_path) == [part]
-    assert np.array_equal(np.load(part.vectors, allow_pickle=False), vectors)
-    assert np.load(part.vectors).dtype == dtype
-    assert read_keys(part).to_pylist() == ["a", "b", "c", "d"]
+    assert opened(tmp_path) == [part]
+    loaded = np.load(tmp_path / part.files[0].uri, allow_pickle=False)
+    assert np.array_equal(loaded, vectors)
+    assert loaded.dtype == dtype
+    assert keys_of(part) == ["a", "b", "c", "d"]
     with pytest.raises(OutputError):
         write_new(tmp_path, 0, vectors, ["a", "b", "c", "d"])
 
