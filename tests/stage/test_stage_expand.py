@@ -82,12 +82,12 @@ def test_seeds_without_a_vector_are_counted():
     assert neighbours(seeds_of([2, 3, 4]), space, TABLE, k=5, threshold=0.9, number=1)[1] == 2
 
 
-def test_seeds_of_which_every_neighbour_passed_are_counted():
+def test_seeds_with_more_neighbours_than_k_are_counted():
     vectors = np.ones((20, 4), np.float32)
     vectors[10:] = [[1, -1, 1, -1]]
     space = space_of(vectors)
-    inside = neighbours(seeds_of([0, 12]), space, TABLE, k=10, threshold=0.9, number=1)[2]
-    beyond = neighbours(seeds_of([0, 12]), space, TABLE, k=9, threshold=0.9, number=1)[2]
+    inside = neighbours(seeds_of([0, 12]), space, TABLE, k=9, threshold=0.9, number=1)[2]
+    beyond = neighbours(seeds_of([0, 12]), space, TABLE, k=8, threshold=0.9, number=1)[2]
     assert (inside, beyond) == (0, 2)
 
 

@@ -15,13 +15,13 @@ def fingerprints(data: bytes) -> list[bytes]:
     return [signal.value for signal in found if isinstance(signal, vetset.Signal)]
 
 
-def searching(codes: NDArray[np.uint8], seeds: NDArray[np.float32], files: list[Path]) -> vetset.Neighbours:
+def searching(codes: NDArray[np.uint8], seeds: NDArray[np.float32], rows: NDArray[np.float16]) -> vetset.Neighbours:
     query, entry = vetset.DigestIndex(codes).join(codes)
     assert_type(query, NDArray[np.int64])
     _, _, distance = vetset.HammingIndex(codes).join(codes, radius=31)
     assert_type(entry, NDArray[np.int64])
     assert_type(distance, NDArray[np.uint16])
-    return vetset.nearest(seeds, files, 10)
+    return vetset.nearest(seeds, [rows], 10, least=0.5)
 
 
 def walk(dataset: Path, key: Path, pub: Path, out: Path) -> dict[str, Any]:

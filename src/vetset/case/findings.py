@@ -79,7 +79,7 @@ class Round:
         calibration: how the threshold came about.
         seeds: the confirmed records it started from.
         blind: seeds that have no usable embedding.
-        saturated: seeds of which all k neighbours passed the threshold: more may exist.
+        saturated: seeds with more than k neighbours within the threshold.
         above: pairs of seed and record that passed the threshold.
         fresh: candidates that were new: neither confirmed nor candidates before.
         copies: how many of these are copies of a neighbour at another place.

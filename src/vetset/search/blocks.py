@@ -1,177 +1,173 @@
-"""Blocks of embedding rows, from arrays or .npy files, handed out in chunks through one buffer.
+"""Arrays as blocks of vectors, and blocks handed out in pieces: one thread reads, others work on what it read."""
 
-A file is read with plain reads and never mapped: one that is cut short meanwhile costs an error, not the process.
-"""
-
-import math
-import os
-import re
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vetset.model.errors import AlignmentError, DatasetError
+from vetset.model.vectors import VECTOR_TYPES, Fill, VectorBlock
 
-_TYPES: dict[str, np.dtype[Any]] = {"<f2": np.dtype("<f2"), "<f4": np.dtype("<f4")}
-_LONGEST_HEADER = 10_000
-# Possessive throughout: no header takes longer than its length.
-_HEADER = re.compile(
-    rb"\{ *+'descr': *+'([<>|=]?[A-Za-z][0-9]{0,4})', *+'fortran_order': *+(True|False), *+"
-    rb"'shape': *+\(([0-9, ]*+)\) *+,? *+\}[ \n]*+"
-)
-_AXIS = re.compile(r" *+[0-9]{1,18} *+")
+_SPARE = 2
+"""Pieces that are read ahead of those that are worked on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One block of rows, not yet read.
+class ArrayBlock:
+    """An array in memory as a `VectorBlock`.
 
     Attributes:
-        number: position among the blocks, from 0.
-        rows: number of rows.
-        dtype: float16 or float32.
-        source: the array, or the path of an .npy file.
-        offset: first byte of the rows in the file.
+        where: what it is called in errors.
+        array: float16, float32 or int8 (n, d).
     """
 
-    number: int
-    rows: int
-    dtype: np.dtype[Any]
-    source: NDArray[Any] | Path
-    offset: int = 0
+    where: str
+    array: NDArray[Any]
+
+    @property
+    def rows(self) -> int:
+        """Of the array."""
+        return len(self.array)
+
+    @property
+    def dimension(self) -> int:
+        """Of the array."""
+        return int(self.array.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array."""
+        return self.array.dtype
+
+    @contextmanager
+    def open(self) -> Iterator[Fill]:
+        """See `VectorBlock.open`."""
+        start = 0
+
+        def fill(out: NDArray[Any]) -> None:
+            nonlocal start
+            np.copyto(out, self.array[start : start + len(out)])
+            start += len(out)
+
+        yield fill
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """See `VectorBlock.take`."""
+        return np.asarray(self.array[rows])
 
 
-def open_block(source: NDArray[Any] | str | os.PathLike[str], number: int, dimension: int) -> Block:
-    """Check a block's type, shape and size before anything of it is read.
-
-    Args:
-        source: float16 or float32 (rows, dimension), or the path of an .npy file that holds such an array in C order.
-        number: position among the blocks, for errors.
-        dimension: columns expected.
+def as_blocks(sources: Sequence[VectorBlock | NDArray[Any]], dimension: int) -> list[VectorBlock]:
+    """Sources as blocks, their types and dimensions checked before anything of them is read.
 
     Raises:
-        AlignmentError: another dimension than expected.
-        DatasetError: another type, pickled objects, a file that is cut short or no .npy file.
+        AlignmentError: another dimension than expected; the block is named.
+        DatasetError: an array of another type or shape.
     """
-    if isinstance(source, np.ndarray):
-        _check(source.dtype, source.shape, number, dimension)
-        return Block(number, source.shape[0], source.dtype, source)
-    path = Path(source)
-    try:
-        with path.open("rb") as file:
-            dtype, shape, offset = _header(file, number)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise _unreadable(number, error) from error
-    _check(dtype, shape, number, dimension)
-    wanted = offset + math.prod(shape) * dtype.itemsize
-    if size != wanted:
-        raise DatasetError(
-            "an .npy file of another size than its header says",
-            expected=f"{wanted} bytes",
-            seen=f"{size} bytes",
-            where=f"block {number}",
-            todo="Fetch or write the file again.",
-        )
-    return Block(number, shape[0], dtype, path, offset)
+    blocks: list[VectorBlock] = []
+    for number, source in enumerate(sources):
+        if isinstance(source, np.ndarray):
+            if source.ndim != 2 or source.dtype not in VECTOR_TYPES:
+                raise DatasetError(
+                    "an array of another type or shape than vectors have",
+                    expected="float16, float32 or int8 (rows, dimension)",
+                    seen=f"{source.dtype.name} with {source.ndim} axes",
+                    where=f"block {number}",
+                )
+            block: VectorBlock = ArrayBlock(f"block {number}", source)
+        else:
+            block = source
+        if block.dimension != dimension:
+            raise AlignmentError(
+                "vectors of another dimension than the seeds'",
+                expected=f"{dimension}",
+                seen=f"{block.dimension}",
+                where=block.where,
+                todo="Use the embeddings of one model for seeds and blocks.",
+            )
+        blocks.append(block)
+    return blocks
 
 
-def chunks(block: Block, dimension: int, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The rows of a block, in order, as (first row, array); the array is overwritten by the next chunk.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one block that were read together.
 
-    Args:
-        block: what `open_block` returned.
-        dimension: columns.
-        rows: most rows of a chunk.
-
-    Raises:
-        DatasetError: the file ends early or cannot be read.
+    Attributes:
+        block: number of the block.
+        start: its first row in the block.
+        vectors: (n, d), of the block's type.
     """
-    buffer = np.empty((min(rows, block.rows), dimension), block.dtype)
-    if isinstance(block.source, np.ndarray):
-        for start in range(0, block.rows, rows):
-            chunk = buffer[: block.rows - start]
-            np.copyto(chunk, block.source[start : start + rows])
-            yield start, chunk
-        return
-    try:
-        with block.source.open("rb", buffering=0) as file:
-            file.seek(block.offset)
-            for start in range(0, block.rows, rows):
-                chunk = buffer[: block.rows - start]
-                _fill(file, chunk, block.number)
-                yield start, chunk
-    except OSError as error:
-        raise _unreadable(block.number, error) from error
+
+    block: int
+    start: int
+    vectors: NDArray[Any]
 
 
-def _header(file: BinaryIO, number: int) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Type, shape and first byte of the data.
+def each_piece(blocks: Sequence[VectorBlock], rows: int, workers: Sequence[Callable[[Iterator[Piece]], None]]) -> None:
+    """Read all blocks in order, in pieces of at most so many rows, and let workers share the pieces.
 
-    The header is matched, not evaluated as the Python literal that it is: a hostile one costs an error, no more.
-    Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    Every worker runs in a thread of its own and is given an iterator; a piece is its own until it asks for the next.
+    Whatever the reader or a worker raises ends the pass and is raised here.
     """
-    start = file.read(12)
-    length_bytes = {1: 2, 2: 4, 3: 4}.get(start[6] if len(start) == 12 and start[:6] == b"\x93NUMPY" else 0, 0)
-    length = int.from_bytes(start[8 : 8 + length_bytes], "little")
-    file.seek(8 + length_bytes)
-    found = _HEADER.fullmatch(file.read(length)) if length <= _LONGEST_HEADER else None
-    if not length_bytes or found is None:
-        raise DatasetError(
-            "not an .npy file of plain numbers",
-            expected="the header of an array that np.save wrote",
-            where=f"block {number}",
-            todo="Fetch or write the file again.",
-        )
-    kind, fortran, axes = (part.decode("ascii") for part in found.groups())
-    shape = tuple(int(axis) if _AXIS.fullmatch(axis) else -1 for axis in axes.removesuffix(",").split(",") if axes)
-    if "O" in kind:
-        raise DatasetError(
-            "an .npy file of pickled objects, which is never loaded",
-            expected="float16 or float32",
-            where=f"block {number}",
-        )
-    if fortran == "True" and min(shape, default=0) > 1:
-        raise DatasetError(
-            "an .npy file in column order",
-            expected="rows one after the other",
-            where=f"block {number}",
-            todo="Save it again with np.ascontiguousarray.",
-        )
-    return _TYPES.get(kind, np.dtype(np.void)), shape, file.tell()
+    feed = _Feed(blocks, rows, len(workers))
+    with ThreadPoolExecutor(len(workers) + 1, "vetset-nearest") as pool:
+        running = [pool.submit(feed.read), *(pool.submit(feed.work, worker) for worker in workers)]
+        try:
+            for task in running:
+                task.result()
+        finally:
+            feed.stop()
 
 
-def _check(dtype: np.dtype[Any], shape: tuple[int, ...], number: int, dimension: int) -> None:
-    if dtype not in _TYPES.values() or len(shape) != 2 or min(shape) < 0:
-        raise DatasetError(
-            "a block of another type or shape",
-            expected="float16 or float32 (rows, dimension)",
-            seen=f"{dtype.name} with {len(shape)} axes",
-            where=f"block {number}",
-        )
-    if shape[1] != dimension:
-        raise AlignmentError(
-            "a block of another dimension than the seeds'",
-            expected=f"{dimension}",
-            seen=f"{shape[1]}",
-            where=f"block {number}",
-            todo="Use the embeddings of one model for seeds and blocks.",
-        )
+class _Feed:
+    """Pieces on their way from the one who reads to those who work, and their room on its way back."""
 
+    def __init__(self, blocks: Sequence[VectorBlock], rows: int, workers: int) -> None:
+        self._blocks, self._rows, self._workers = blocks, rows, workers
+        self._free: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[tuple[Piece, NDArray[np.uint8]] | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        width = max((block.dimension * block.dtype.itemsize for block in blocks), default=0)
+        for _ in range(workers + _SPARE):
+            self._free.put(np.empty(rows * width, np.uint8))
 
-def _fill(file: Any, chunk: NDArray[Any], number: int) -> None:
-    view = memoryview(chunk.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # an array is a buffer
-    while view:
-        got = file.readinto(view)
-        if not got:
-            raise DatasetError("an .npy file ended while it was read", where=f"block {number}")
-        view = view[got:]
+    def stop(self) -> None:
+        """Nobody goes on after the piece in hand."""
+        self._stopped.set()
+        self._free.put(np.empty(0, np.uint8))
 
+    def read(self) -> None:
+        """What the reading thread does."""
+        try:
+            for number, block in enumerate(self._blocks):
+                with block.open() as fill:
+                    for start in range(0, block.rows, self._rows):
+                        room = self._free.get()
+                        if self._stopped.is_set():
+                            return
+                        shape = min(self._rows, block.rows - start), block.dimension
+                        vectors = room[: shape[0] * shape[1] * block.dtype.itemsize].view(block.dtype).reshape(shape)
+                        fill(vectors)
+                        self._full.put((Piece(number, start, vectors), room))
+        finally:
+            for _ in range(self._workers):
+                self._full.put(None)
 
-def _unreadable(number: int, error: OSError) -> DatasetError:
-    # The errno text only: str(error) may repeat a file name of the dataset.
-    return DatasetError(f"reading failed ({error.strerror or type(error).__name__})", where=f"block {number}")
+    def work(self, worker: Callable[[Iterator[Piece]], None]) -> None:
+        """What a working thread does."""
+        try:
+            worker(self._pieces())
+        except BaseException:
+            self.stop()
+            raise
+
+    def _pieces(self) -> Iterator[Piece]:
+        while (read := self._full.get()) is not None and not self._stopped.is_set():
+            yield read[0]
+            self._free.put(read[1])

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+_LANES = 16
+
 
 def equal_pairs(queries: NDArray[np.uint8], entries: NDArray[np.uint8]) -> tuple[Ints, Ints]:
     """All (query, entry) with equal digests, sorted.
@@ -48,10 +50,10 @@ def hamming_pairs(
 def similarities(
     seeds: NDArray[Any], rows: NDArray[Any], metric: Literal["ip", "cosine"] = "ip"
 ) -> NDArray[np.float64]:
-    """Float64 similarity of every seed to every row, each sum taken from the first column to the last.
+    """Float64 similarity of every seed to every row, each sum taken in sixteen lanes that are then added in halves.
 
-    The order of summation is part of the definition: it makes a tie a tie on every machine. Under "cosine" a vector of
-    zeros has no direction, and similarity 0 to everything.
+    Column i goes to lane i mod 16. The order of summation is part of the definition: it makes a tie a tie on every
+    machine. Under "cosine" a vector of zeros has no direction, and similarity 0 to everything.
 
     Args:
         seeds: float (s, d).
@@ -62,13 +64,12 @@ def similarities(
         float64 (s, r).
     """
     left, right = seeds.astype(np.float64), rows.astype(np.float64)
-    products = np.zeros((len(left), len(right)))
-    for column in range(left.shape[1]):
-        products += np.outer(left[:, column], right[:, column])
+    products: NDArray[np.float64] = _summed(left[:, None], right[None])
     if metric == "ip":
         return products
-    lengths = np.outer(_lengths(left), _lengths(right))
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    lengths = np.outer(np.sqrt(_summed(left, left)), np.sqrt(_summed(right, right)))
+    cosines: NDArray[np.float64] = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return cosines
 
 
 def nearest(
@@ -99,8 +100,15 @@ def _pairs(hits: list[NDArray[np.intp]]) -> tuple[Ints, Ints]:
     return query, np.concatenate([np.empty(0, np.int64), *hits])
 
 
-def _lengths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    squares = np.zeros(len(rows))
-    for column in range(rows.shape[1]):
-        squares += rows[:, column] ** 2
-    return np.sqrt(squares)
+def _summed(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inner products along the last axis, which broadcast."""
+    shape = np.broadcast_shapes(left.shape[:-1], right.shape[:-1])
+    lanes = np.zeros((*shape, _LANES))
+    for start in range(0, left.shape[-1], _LANES):
+        products = left[..., start : start + _LANES] * right[..., start : start + _LANES]
+        lanes[..., : products.shape[-1]] += products
+    while lanes.shape[-1] > 1:
+        half = lanes.shape[-1] // 2
+        lanes = lanes[..., :half] + lanes[..., half:]
+    sums: NDArray[np.float64] = lanes[..., 0]
+    return sums

@@ -2,7 +2,7 @@
 
 How near is near is calibrated on these very embeddings: the similarity that a stated share of random pairs exceeds.
 Everything that a later reader needs to judge a round goes into it: k, threshold, how it came about, seeds without a
-vector, seeds whose k neighbours all passed, and the yield.
+vector, seeds with more neighbours than k, and the yield.
 """
 
 from collections.abc import Collection, Iterable
@@ -90,28 +90,28 @@ def neighbours(
 
     Returns:
         The neighbours (a seed is not its own), the number of seeds without a usable vector, and the number of seeds
-        whose k neighbours all passed.
+        that have more than k.
     """
     places = space.places(table.numbers(seeds.records))
     if not places:
         return [], len(seeds.records), 0
     ordered = sorted(places)
-    # one more than k: the nearest to a seed is the seed
-    found = nearest(space.vectors([places[key] for key in ordered]), space.blocks, k + 1, metric="cosine")
-    passed = found.similarity >= threshold
-    seed_index, column = np.nonzero(passed)
+    # One more than k: the nearest to a seed is the seed.
+    found = nearest(
+        space.vectors([places[key] for key in ordered]), space.blocks, k + 1, least=threshold, metric="cosine"
+    )
     numbers = np.array(
-        [space.numbers[found.block[s, c]][found.row[s, c]] for s, c in zip(seed_index, column, strict=True)], np.int64
+        [space.numbers[block][row] for block, row in zip(found.block.tolist(), found.row.tolist(), strict=True)],
+        np.int64,
     )
     seed_records = table.records(np.array(ordered, np.int64))
     records = table.records(numbers)
-    similarity = found.similarity[seed_index, column]
     result = [
-        Neighbour(record, seed_records[s], round(float(cosine), 6), number)
-        for record, s, cosine in zip(records, seed_index.tolist(), similarity.tolist(), strict=True)
-        if record != seed_records[s]
+        Neighbour(record, seed_records[seed], round(cosine, 6), number)
+        for record, seed, cosine in zip(records, found.seed.tolist(), found.similarity.tolist(), strict=True)
+        if record != seed_records[seed]
     ]
-    saturated = int(np.count_nonzero(passed.all(axis=1))) if passed.shape[1] > k else 0
+    saturated = int(np.count_nonzero(found.within > k + 1))
     return result, len(seeds.records) - len(ordered), saturated
 
 

@@ -1,0 +1,274 @@
+"""What each seed keeps: its best rows so far, or every row within a similarity, and how many those are.
+
+The kernel takes the products of a chunk of rows with a group of seeds, passes over whatever the bound of
+`vetset.search.screen` rules out, and ranks the rest by the similarity as it is defined. Ties go to the lower position,
+so neither the order of the chunks nor who works on them changes the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from vetset.search.screen import FIT, GONE, GROUP, Rows, Seeds
+from vetset.search.similarity import LANES, Doubles, Floats, similarity, widen
+
+Ints = NDArray[np.int64]
+Hits = tuple[Ints, Ints, Doubles]
+"""Seeds, positions and similarities, one entry for each hit."""
+_WORD = 8
+_LONGEST = 2.0**60
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of all rows.
+
+    Attributes:
+        seeds: prepared.
+        k: rows kept of each seed; 0 keeps all.
+        least: similarity below which a row is no hit; -inf where there is none.
+        cosine: cosine, or else inner product.
+    """
+
+    seeds: Seeds
+    k: int
+    least: float
+    cosine: bool
+
+    @property
+    def counts(self) -> bool:
+        """Whether every row within `least` is counted, also where k better ones are there already."""
+        return self.least > -np.inf
+
+    def needed(self, floor: Doubles) -> Floats:
+        """float32 (s,): what a row's cosine must reach for these similarities; times its length if not cosine."""
+        if self.cosine:
+            return floor.astype(np.float32)
+        length = self.seeds.length
+        # A seed of zeros has similarity 0 to everything: nothing is ruled out.
+        with np.errstate(over="ignore"):
+            return np.divide(floor, length, out=np.full_like(floor, -np.inf), where=length > 0).astype(np.float32)
+
+
+class Kept:
+    """What one worker keeps: for each seed a heap of its k best, its worst on top; or a list of all hits.
+
+    Attributes:
+        within: int64 (s,), hits so far; only where the question counts.
+    """
+
+    def __init__(self, question: Question) -> None:
+        seeds = len(question.seeds.exact)
+        self._question = question
+        self._similarity, self._position = np.empty((seeds, question.k)), np.empty((seeds, question.k), np.int64)
+        self._filled, self.within = np.zeros(seeds, np.int64), np.zeros(seeds, np.int64)
+        self._hits: Hits = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        self._used = np.zeros(1, np.int64)
+        dimension = question.seeds.exact.shape[1]
+        self._room = np.empty(dimension, np.float32), np.empty((2, LANES)), np.zeros(GROUP, np.uint8)
+
+    @property
+    def floor(self) -> Doubles:
+        """float64 (s,): no row below this becomes one of the k best here."""
+        full = self._filled == self._question.k
+        top = self._similarity[:, 0] if self._question.k else np.full(len(full), -np.inf)
+        return np.where(full, top, -np.inf)
+
+    def take(self, chunk: NDArray[Any], rows: Rows, first: int, needed: Floats) -> None:
+        """Admit a chunk, as `Rows.take` was given it, whose first row has this position; `needed` is overwritten."""
+        seeds, rule = self._question.seeds, (self._question.cosine, self._question.counts, self._question.least)
+        taken = rows.grain, rows.bound, rows.length, rows.state
+        for group, scores in rows.products(len(chunk), seeds):
+            if not self._question.k:
+                self._make_room(scores.size)
+            asked = seeds.exact[group], seeds.length[group], seeds.grain[group], seeds.offset[group]
+            kept = self._similarity[group], self._position[group], self._filled[group], self.within[group]
+            _admit(
+                scores, asked, chunk, taken, (first, group.start), rule, needed[group], kept, self._hits, self._used,
+                self._room,
+            )  # fmt: skip
+
+    def _make_room(self, more: int) -> None:
+        size, needed = len(self._hits[0]), int(self._used[0]) + more
+        if needed > size:
+            grown = max(needed, 2 * size)
+            self._hits = tuple(np.concatenate([each, np.empty(grown - size, each.dtype)]) for each in self._hits)  # type: ignore[assignment]
+
+    def hits(self) -> Hits:
+        """All that is kept, in no order."""
+        if not self._question.k:
+            return tuple(each[: self._used[0]] for each in self._hits)  # type: ignore[return-value]
+        there = np.arange(self._question.k) < self._filled[:, None]
+        return np.nonzero(there)[0], self._position[there], self._similarity[there]
+
+
+def ranked(parts: Sequence[Hits], k: int) -> Hits:
+    """What all workers kept together: by seed, best first, ties by position, k of each seed (all if k is 0)."""
+    seed, position, similarity = (np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.lexsort((position, -similarity, seed))
+    seed, position, similarity = seed[order], position[order], similarity[order]
+    if k and len(seed):
+        place = np.arange(len(seed)) - np.searchsorted(seed, seed)
+        seed, position, similarity = seed[place < k], position[place < k], similarity[place < k]
+    return seed, position, similarity
+
+
+@njit(cache=True, nogil=True)
+def _admit(  # noqa: PLR0917  a kernel takes its arrays one by one
+    scores: NDArray[np.int32],
+    seeds: tuple[Floats, Doubles, Floats, Floats],
+    chunk: NDArray[Any],
+    rows: tuple[Floats, Floats, Doubles, NDArray[np.uint8]],
+    begin: tuple[int, int],
+    rule: tuple[bool, bool, float],
+    needed: Floats,
+    kept: tuple[Doubles, Ints, Ints, Ints],
+    hits: Hits,
+    used: Ints,
+    room: tuple[Floats, Doubles, NDArray[np.uint8]],
+) -> None:
+    """Rank again, as it is defined, every row that the bound cannot rule out."""
+    possible, states = room[2], rows[3]
+    for row in range(scores.shape[0]):
+        if states[row] == GONE:
+            continue
+        scale = np.float32(1)
+        if states[row] == FIT:
+            scale = scale if rule[0] else np.float32(1 / rows[2][row])
+            terms = rows[0][row], rows[1][row], scale
+            if not _count_possible(scores[row], seeds[2], seeds[3], needed, terms):
+                continue
+            _mark_possible(scores[row], seeds[2], seeds[3], needed, terms, possible)
+        else:
+            possible[:] = 1
+        widen(chunk, row, room[0])
+        length = rows[2][row] if states[row] == FIT else 0.0
+        for start in range(0, scores.shape[1], _WORD):
+            if possible[start : start + _WORD].view(np.uint64)[0]:
+                for seed in range(start, min(start + _WORD, scores.shape[1])):
+                    if possible[seed] and _may_be_near(seeds, seed, room[0], length, needed[seed] * scale):
+                        _rank(seed, seeds, room, begin[0] + row, begin[1], rule, needed, kept, hits, used)
+
+
+@njit(cache=True, nogil=True)
+def _may_be_near(
+    seeds: tuple[Floats, Doubles, Floats, Floats], seed: int, row: Floats, length: float, needed: np.float32
+) -> Any:
+    """A closer look in float32, which is off by at most 2 (d + 16) 2**-24 in all; true where float32 might not do."""
+    both = seeds[1][seed] * length
+    if not 1 / _LONGEST < both < _LONGEST:
+        return True
+    near = _product(seeds[0][seed], row) / np.float32(both)
+    return near + np.float32(row.size + 16) * np.float32(2.0**-23) >= needed
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _product(seed: Floats, row: Floats) -> Any:
+    total = np.float32(0)
+    for column in range(seed.size):
+        total += seed[column] * row[column]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _count_possible(
+    scores: NDArray[np.int32], grains: Floats, offsets: Floats, needed: Floats, terms: tuple[Any, Any, Any]
+) -> Any:
+    """How many seeds the bound does not rule out for a row; most often none, and counting is quicker than marking."""
+    grain, bound, scale = terms
+    count = np.int32(0)
+    for seed in range(scores.size):
+        above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
+        count += np.int32(above >= needed[seed] * scale)
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _mark_possible(  # noqa: PLR0917  a kernel takes its arrays one by one
+    scores: NDArray[np.int32], grains: Floats, offsets: Floats, needed: Floats, terms: tuple[Any, Any, Any],
+    possible: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Which seeds the bound does not rule out for a row."""
+    grain, bound, scale = terms
+    for seed in range(scores.size):
+        above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
+        possible[seed] = above >= needed[seed] * scale
+
+
+@njit(cache=True, nogil=True)
+def _rank(  # noqa: PLR0917  a kernel takes its arrays one by one
+    seed: int,
+    seeds: tuple[Floats, Doubles, Floats, Floats],
+    room: tuple[Floats, Doubles, NDArray[np.uint8]],
+    position: int,
+    before: int,
+    rule: tuple[bool, bool, float],
+    needed: Floats,
+    kept: tuple[Doubles, Ints, Ints, Ints],
+    hits: Hits,
+    used: Ints,
+) -> None:
+    """One seed and one row."""
+    exact, lengths = seeds[0], seeds[1]
+    cosine, counts, least = rule
+    similarities, positions, filled, within = kept
+    value = similarity(exact[seed], lengths[seed], room[0], cosine, room[1])
+    if value < least:
+        return
+    within[seed] += 1
+    k = similarities.shape[1]
+    if k == 0:
+        at = used[0]
+        hits[0][at], hits[1][at], hits[2][at] = before + seed, position, value
+        used[0] = at + 1
+        return
+    heap, places = similarities[seed], positions[seed]
+    if filled[seed] < k:
+        _rise(heap, places, filled[seed], value, position)
+        filled[seed] += 1
+    elif _worse(heap, places, 0, value, position):
+        _sink(heap, places, value, position)
+    else:
+        return
+    if filled[seed] == k and not counts:
+        bar = heap[0] if cosine else (heap[0] / lengths[seed] if lengths[seed] > 0 else -np.inf)
+        needed[seed] = max(needed[seed], np.float32(bar))
+
+
+@njit(cache=True, nogil=True)
+def _worse(heap: Doubles, places: Ints, i: int, value: float, place: int) -> Any:
+    return heap[i] < value or (heap[i] == value and places[i] > place)
+
+
+@njit(cache=True, nogil=True)
+def _rise(heap: Doubles, places: Ints, slot: int, value: float, place: int) -> None:
+    """Add to a heap whose top is the worst."""
+    while slot > 0:
+        above = (slot - 1) >> 1
+        if _worse(heap, places, above, value, place):
+            break
+        heap[slot], places[slot] = heap[above], places[above]
+        slot = above
+    heap[slot], places[slot] = value, place
+
+
+@njit(cache=True, nogil=True)
+def _sink(heap: Doubles, places: Ints, value: float, place: int) -> None:
+    """Replace the top of the heap, its worst."""
+    size = heap.size
+    slot = 0
+    while True:
+        below = 2 * slot + 1
+        if below >= size:
+            break
+        if below + 1 < size and _worse(heap, places, below + 1, heap[below], places[below]):
+            below += 1
+        if not _worse(heap, places, below, value, place):
+            break
+        heap[slot], places[slot] = heap[below], places[below]
+        slot = below
+    heap[slot], places[slot] = value, place
