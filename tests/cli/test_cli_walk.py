@@ -112,10 +112,7 @@ def test_rounds_until_dry_say_why_they_ended_and_opening_says_it_again(vetset, a
     ended = vetset("expand", ready / "audit", *key, "--until-dry", "--with", "list:second", *limits)
     assert (ended.code, ended.err) == (0, "")
     assert "confirmed 2 (1 of them duplicates)" in ended.out
-    assert (
-        "rounds with list:second ended after 2: nothing new was confirmed; asked about 3, 2 confirmed, 0 never asked about"
-        in ended.out
-    )
+    assert "rounds with list:second ended after 2: nothing new was confirmed; asked about 3, 2 confirmed" in ended.out
     assert vetset("open", ready / "audit", *key).out == ended.out
 
 

@@ -46,7 +46,7 @@ def code(number):
 
 
 def table_of(folder, shards):
-    """A store of these records: a digest's number or None, and for each form a code's number with its quality or None."""
+    """A store of these records: a digest's number, and for each form a code's number with its quality; or None."""
     stored, store = [], Store(folder)
     schema = part_schema(KINDS, FURTHER)
     for number, rows in enumerate(shards):
@@ -118,7 +118,7 @@ def confirms(match):
 
 
 def bits(one, other):
-    return bin(int.from_bytes(code(one)) ^ int.from_bytes(code(other))).count("1")
+    return (int.from_bytes(code(one)) ^ int.from_bytes(code(other))).bit_count()
 
 
 def usable(forms, chosen=(Variant.STORED, Variant.WHITE)):
@@ -128,9 +128,8 @@ def usable(forms, chosen=(Variant.STORED, Variant.WHITE)):
     ]
 
 
-def by_hand(shards, findings):
-    """(confirmed, by bytes, by PDQ, by embedding) of every item, sorted; and the records that show any."""
-    rows = {(f"{shard:064x}", row): given for shard, part in enumerate(shards) for row, given in enumerate(part)}
+def evidence_of(findings):
+    """Entries and forms of every confirmed record."""
     entries, forms = {}, {}
     for match in filter(confirms, findings.matches):
         here = (match.record.shard, match.record.row)
@@ -141,34 +140,43 @@ def by_hand(shards, findings):
             here = (verdict.record.shard, verdict.record.row)
             entries.setdefault(here, set()).update({verdict.tracking} - {""})
             forms.setdefault(here, set()).add(Variant.STORED)
+    return entries, forms
+
+
+def groups_of(records, same):
+    """Records that are linked, over however many."""
+    groups = []
+    for here in records:
+        touching = [group for group in groups if any(same(here, other) for other in group)]
+        groups = [group for group in groups if group not in touching] + [{here}.union(*touching)]
+    return groups
+
+
+def by_hand(shards, findings):
+    """(confirmed, by bytes, by PDQ, by embedding) of every item, sorted; and the number of records that show any."""
+    rows = {(f"{shard:064x}", row): cells for shard, part in enumerate(shards) for row, cells in enumerate(part)}
+    entries, forms = evidence_of(findings)
     stand = {here: usable(rows[here][1], forms[here] - {Variant.PARTIAL}) for here in entries}
+
+    def close(codes, here):
+        return any(bits(a, b) <= DISTANCE for a in codes for b in stand[here])
 
     def same(one, other):
         digest = rows[one][0]
-        close = any(bits(a, b) <= DISTANCE for a in stand[one] for b in stand[other])
-        return bool(entries[one] & entries[other]) or close or (digest is not None and digest == rows[other][0])
+        equal = digest is not None and digest == rows[other][0]
+        return equal or bool(entries[one] & entries[other]) or close(stand[one], other)
 
-    groups = []
-    for here in entries:
-        touching = [group for group in groups if any(same(here, other) for other in group)]
-        groups = [group for group in groups if group not in touching] + [{here}.union(*touching)]
     told, showing = [], set(entries)
-    for group in groups:
+    for group in groups_of(entries, same):
         digests = {rows[here][0] for here in group} - {None}
-        found = [[], [], []]
-        seeds = {(item.record.shard, item.record.row) for item in findings.candidates
-                 if (item.seed.shard, item.seed.row) in group}  # fmt: skip
-        for here, (digest, given) in rows.items():
-            if here in entries:
-                continue
-            if digest in digests:
-                found[0].append(here)
-            elif any(bits(a, b) <= DISTANCE for a in usable(given) for one in group for b in stand[one]):
-                found[1].append(here)
-            elif here in seeds:
-                found[2].append(here)
-        showing |= set(sum(found, []))
-        told.append((len(group), *map(len, found)))
+        near_it = {(item.record.shard, item.record.row) for item in findings.candidates
+                   if (item.seed.shard, item.seed.row) in group}  # fmt: skip
+        others = rows.keys() - entries.keys()
+        equal = {here for here in others if rows[here][0] in digests}
+        alike = {here for here in others if any(close(usable(rows[here][1]), one) for one in group)} - equal
+        embedded = (near_it & others) - equal - alike
+        showing |= equal | alike | embedded
+        told.append((len(group), len(equal), len(alike), len(embedded)))
     return sorted(told), len(showing)
 
 
@@ -236,7 +244,7 @@ def test_other_records_of_equal_bytes_are_found_with_what_they_copy(tmp_path):
 def test_the_summary_has_numbers_and_nothing_that_names_a_record(audit):
     audited = audit()
     told = vetset.copies(audited.out, audited.key)["copies"]
-    # 0 with 21, which is its picture again; 1 with 20, which is its bytes again; both confirmed, and 5 with 22 lie near 0
+    # 0 with 21, its picture again; 1 with 20, its bytes again; 5 and its copy 22 lie near 0
     assert told["each"] == [
         {"item": 1, "occurrences": 4, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 2},
         {"item": 2, "occurrences": 2, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 0},

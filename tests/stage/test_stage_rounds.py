@@ -35,7 +35,7 @@ POLICY = Policy(expand=ExpandPolicy(min_similarity=THRESHOLD, max_similarity=THR
 RULES = Rules("list:second", "1")
 
 
-class Boom(Exception):
+class EndedError(Exception):
     """Stands for whatever ends a process."""
 
 
@@ -70,7 +70,7 @@ class World:
     def reached(self):
         self.fuse -= 1
         if self.fuse == 0:
-            raise Boom
+            raise EndedError
 
     def contents(self):
         values = self.digests or range(self.count)
@@ -272,7 +272,7 @@ def interrupted(world, ledger, fuses, rules):
         world.fuse = fuse
         try:
             drive(ledger, KEY, rules, world, world.search())
-        except Boom:
+        except EndedError:
             ended += 1
     world.fuse = -1
     return world.run(ledger, rules), ended
@@ -368,7 +368,7 @@ def test_a_part_that_came_in_between_stays_and_the_rounds_go_on_behind_it(tmp_pa
     expected = world.run(world.begin(tmp_path / "whole"))
     ledger = world.begin(tmp_path / "again")
     world.fuse = 6
-    with pytest.raises(Boom):
+    with pytest.raises(EndedError):
         world.run(ledger)
     ledger.append(VerdictsPart("somebody", ()))
     world.fuse = -1
@@ -381,7 +381,7 @@ def test_other_rules_do_not_go_on_in_the_part_of_the_first(tmp_path):
     world = chain()
     ledger = world.begin(tmp_path)
     world.fuse = 6
-    with pytest.raises(Boom):
+    with pytest.raises(EndedError):
         world.run(ledger)
     world.fuse = -1
     findings = world.run(ledger, replace(RULES, most_rounds=2))
