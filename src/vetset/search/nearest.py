@@ -156,15 +156,15 @@ class _Pass:
         """What the thread of this number does."""
 
         def work(pieces: Iterator[Piece]) -> None:
-            rows = Rows.room(self.chunk, self._question.seeds.exact.shape[1])
+            rows, kept = Rows.room(self.chunk, self._question.seeds.exact.shape[1]), self.kept[number]
             for piece in pieces:
                 vectors = piece.vectors.view(np.uint16) if piece.vectors.dtype == np.float16 else piece.vectors
+                needed = self._question.needed(self._floor)
                 for start in range(0, len(vectors), self.chunk):
                     chunk = vectors[start : start + self.chunk]
                     self.counts[number, piece.block] += rows.take(chunk, self._question.seeds)
-                    needed = self._question.needed(self._floor)
-                    self.kept[number].take(chunk, rows, int(self._firsts[piece.block]) + piece.start + start, needed)
-                    self._share(self.kept[number])
+                    kept.take(chunk, rows, int(self._firsts[piece.block]) + piece.start + start, needed)
+                self._share(kept)
 
         return work
 

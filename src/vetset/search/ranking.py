@@ -79,7 +79,7 @@ class Kept:
         return np.where(full, top, -np.inf)
 
     def take(self, chunk: NDArray[Any], rows: Rows, first: int, needed: Floats) -> None:
-        """Admit a chunk, as `Rows.take` was given it, whose first row has this position; `needed` is overwritten."""
+        """Admit a chunk, as `Rows.take` was given it, whose first row has this position; `needed` rises."""
         seeds, rule = self._question.seeds, (self._question.cosine, self._question.counts, self._question.least)
         taken = rows.grain, rows.bound, rows.length, rows.state
         for group, scores in rows.products(len(chunk), seeds):

@@ -15,12 +15,13 @@ Both z and w are written in 8 bits, z = a q + r and w = b p + e, with q and p wh
 where p·q is exact in 32-bit integers (d 127² is less than 2³¹ for d up to 65,536), and every other term belongs to the
 seed alone or the row alone. |r| is the row's own rounding error, not the worst that 8 bits could bring.
 
-Single precision. Let u = 2**-24. The row's length is summed in float64; y and z are rounded to float32, so they are off
-by 3 u and u |z|; r is off by 3 u |z|; a sum of d float32 products is off by at most 1.1 d u times the product of the
-lengths (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). With |m| <= 1, |z|, |w| <= 2 and
-|r|, |e| <= 2, each of fewer than twenty such errors, those of comparing in float32 included, is at most 5 u, and each
-of four sums is off by less than 5 d u. So (20 d + 100) u bounds them all together; it is added to the bound. Rows of a
-length outside 2**-40 .. 2**40 are not screened.
+Single precision. Let u = 2**-24. A sum of d float32 products is off by at most 1.1 d u times the product of the lengths
+(Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1); squares too small for float32 add less
+than 2**-40, since the sum is taken in float64 where it is outside 1e-20 .. 1e20. So is y by its length, which is a
+factor of 1 +- 0.6 d u; y and z, rounded to float32, are off by 3 u and u |z|; r is off by 3 u |z|. With |m| <= 1,
+|z|, |w| <= 2 and |r|, |e| <= 2, each of fewer than twenty such errors, those of comparing in float32 included, is at
+most 5 u, and each of five sums is off by less than 5 d u. So (25 d + 100) u bounds them all together; it is added to
+the bound. Rows of a length outside 2**-40 .. 2**40 are not screened.
 """
 
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ GROUP = 64
 """Seeds that are multiplied at a time, which NumKong does best."""
 _LEVELS = 127
 _LONGEST = 2.0**40
+_EVEN = 1e20
 _NORMALISED = 0.01
 GONE, ODD, FIT = 0, 1, 2
 """A row that is not finite takes no part; one of zeros or of an extreme length is not screened; the others are."""
@@ -91,7 +93,7 @@ class Seeds:
             offset=(unit @ middle).astype(np.float32),
             rest=float(rest.max(initial=0)) * (1 + 1e-6),
             reach=float(np.linalg.norm(w, axis=1).max(initial=0)) * (1 + 1e-6),
-            slack=(20 * exact.shape[1] + 100) * 2.0**-24,
+            slack=(25 * exact.shape[1] + 100) * 2.0**-24,
         )
 
 
@@ -163,12 +165,20 @@ def centre_of(chunk: NDArray[Any]) -> Floats:
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _length(row: Floats) -> Any:
+def _squares(row: Floats) -> Any:
+    total = np.float32(0)
+    for column in range(row.size):
+        total += row[column] * row[column]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _wide_squares(row: Floats) -> Any:
     total = 0.0
     for column in range(row.size):
         value = np.float64(row[column])
         total += value * value
-    return np.sqrt(total)
+    return total
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
@@ -210,7 +220,10 @@ def _quantise(
     z = scratch[0]
     for row in range(chunk.shape[0]):
         widen(chunk, row, z)
-        long = _length(z)
+        total = np.float64(_squares(z))
+        if not 1 / _EVEN < total < _EVEN:
+            total = _wide_squares(z)
+        long = np.sqrt(total)
         length[row] = long
         if not np.isfinite(long):
             state[row] = GONE
