@@ -130,14 +130,9 @@ def _rechecks(findings: Findings) -> list[dict[str, Any]]:
 
 
 def _stop_json(stop: Stop) -> dict[str, Any]:
-    """Why rounds ended, and by which rules they went; not by which column candidates were put in order."""
+    """Why rounds ended, and by which rules they went."""
     told = asdict(stop)
-    rules = told.pop("rules")
-    return {
-        **told,
-        "verifier": rules["verifier"],
-        **{name: rules[name] for name in ("budget", "least_yield", "most_rounds")},
-    }
+    return {**told.pop("rules"), **told}
 
 
 def _copies(findings: Findings, policy: Policy) -> dict[str, Any] | None:
