@@ -70,7 +70,7 @@ lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements/lock.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' requirements/bench.in -o requirements/bench.txt
+	  --custom-compile-command 'make lock' --override requirements/bench-overrides.in requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' requirements/fuzz.in -o requirements/fuzz.txt
 
