@@ -5,7 +5,8 @@ it does.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,4 +168,5 @@ class _Total:
         """Most frequent first."""
         confirmed = np.bincount(self.of.item, minlength=self.of.count)
         told = [ItemCopies(*row) for row in np.vstack([confirmed, self.counts]).T.tolist()]
-        return tuple(sorted(told, key=lambda item: (item.occurrences, astuple(item)), reverse=True))
+        order = attrgetter("occurrences", "confirmed", "by_bytes", "by_pdq")
+        return tuple(sorted(told, key=order, reverse=True))
