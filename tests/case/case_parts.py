@@ -1,7 +1,8 @@
 """Small cases with invented findings."""
 
-from vetset.case.findings import Calibration, FindingsPart, Provenance, Round, RoundPart, VerdictsPart
+from vetset.case.findings import FindingsPart, Provenance, Round, RoundPart, VerdictsPart
 from vetset.case.ledger import Ledger
+from vetset.case.nearness import Calibration
 from vetset.model.coverage import Tally
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
 from vetset.model.finding import Candidate, Evidence, Match

@@ -1,45 +1,31 @@
 """Neighbours of what is confirmed, against all cosines in double precision."""
 
-from types import SimpleNamespace
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented import World, seeds_of
 
 import small
 import vetset
-from vetset.model.dataset import Format, RecordId, ShardDigest
+from vetset.model.dataset import Format
 from vetset.model.errors import AlignmentError, UsageError
-from vetset.model.finding import Match, Seeds
 from vetset.model.policy import ExpandPolicy, Policy
-from vetset.model.signal import Kind, Variant
-from vetset.stage.expand import calibrate, neighbours
-from vetset.stage.space import aligned_space
-
-SHARD = ShardDigest("b" * 64)
-SEED = "0123456789abcdef" * 4
+from vetset.model.signal import Kind
+from vetset.stage.expand import neighbours
 
 
-def record(number):
-    return RecordId(SHARD, number, str(number))
-
-
-def seeds_of(numbers):
-    matches = [Match(record(number), "one", "entry", Kind.MD5, Variant.STORED, 0, 100) for number in numbers]
-    return Seeds.confirmed(matches, (), Policy())
-
-
-TABLE = SimpleNamespace(
-    numbers=lambda records: np.array([item.row for item in records], np.int64),
-    records=lambda numbers: [record(int(number)) for number in numbers],
-)
-
-
-def space_of(vectors, cuts=(7,), records=None):
-    order = np.random.default_rng(1).permutation(len(vectors))
-    blocks = np.split(order, [cut for cut in cuts if cut < len(vectors)])
-    return aligned_space([vectors[rows] for rows in blocks], list(blocks), records or len(vectors))
+def near(chosen, vectors, k, threshold):
+    """Neighbours among pictures that nothing but their vectors is known of."""
+    world = World.unlike(vectors)
+    world.unseen[:] = True
+    policy = Policy(expand=ExpandPolicy(k=k))
+    with tempfile.TemporaryDirectory() as folder:
+        table = world.table(Path(folder) / "store", shards=1)
+        return neighbours(seeds_of(table, chosen), world.space(), table, policy, threshold=threshold, number=1)
 
 
 def cosines(vectors):
@@ -58,62 +44,44 @@ def test_neighbours_are_those_of_all_cosines(seed, count, k, threshold):
     gaps = np.abs(every - threshold)[~np.eye(count, dtype=bool)]
     if gaps.min() < 1e-4:
         return  # too near to the threshold for float32 to be the judge
-    expected = set()
+    expected: dict[int, tuple[float, int]] = {}
     for start in chosen:
         ranked = sorted((-every[start, row], row) for row in range(count) if row != start)[:k]
-        expected |= {(start, row) for cosine, row in ranked if -cosine >= threshold}
-    found, blind, _ = neighbours(seeds_of(chosen), space_of(vectors), TABLE, k=k, threshold=threshold, number=1)
-    assert {(item.seed.row, item.record.row) for item in found} == expected
-    assert blind == 0
-    for item in found:
+        for cosine, row in ranked:
+            if -cosine >= threshold:
+                expected[row] = min(expected.get(row, (2.0, 0)), (cosine, start))
+    found = near(chosen, vectors, k, threshold)
+    assert {item.record.row: item.seed.row for item in found.neighbours} == {
+        row: seed for row, (_, seed) in expected.items()
+    }
+    assert (found.blind, found.pairs) == (0, sum(np.count_nonzero(every[row] >= threshold) - 1 for row in chosen))
+    for item in found.neighbours:
         assert item.similarity == pytest.approx(every[item.seed.row, item.record.row], abs=1e-5)
 
 
 def test_a_seed_is_not_its_own_neighbour():
-    found, _, _ = neighbours(seeds_of([2]), space_of(small.vectors()), TABLE, k=23, threshold=-1.0, number=1)
-    assert {item.record.row for item in found} == set(range(24)) - {2}
+    found = near([2], small.vectors(), 23, -1.0)
+    assert {item.record.row for item in found.neighbours} == set(range(24)) - {2}
 
 
 def test_seeds_without_a_vector_are_counted():
     vectors = small.vectors().copy()
     vectors[3] = 0
     vectors[4] = np.nan
-    space = space_of(vectors)
-    assert neighbours(seeds_of([2, 3, 4]), space, TABLE, k=5, threshold=0.9, number=1)[1] == 2
+    assert near([2, 3, 4], vectors, 5, 0.9).blind == 2
 
 
-def test_seeds_with_more_neighbours_than_k_are_counted():
+def test_seeds_that_have_more_neighbours_than_k_are_told_of_to_the_last_record():
     vectors = np.ones((20, 4), np.float32)
     vectors[10:] = [[1, -1, 1, -1]]
-    space = space_of(vectors)
-    inside = neighbours(seeds_of([0, 12]), space, TABLE, k=9, threshold=0.9, number=1)[2]
-    beyond = neighbours(seeds_of([0, 12]), space, TABLE, k=8, threshold=0.9, number=1)[2]
-    assert (inside, beyond) == (0, 2)
-
-
-def test_calibration_is_the_same_each_time_and_another_for_another_dataset():
-    vectors = np.random.default_rng(2).standard_normal((500, 8)).astype(np.float16)
-    policy = ExpandPolicy(calibration_pairs=1000, min_similarity=-1, max_similarity=1)
-    first, again, other = (calibrate(space_of(vectors), policy, seed) for seed in (SEED, SEED, "f" * 64))
-    assert first == again
-    assert first != other
-    assert first.pairs >= 1000
-
-
-def test_the_threshold_is_the_quantile_of_all_pairs_where_all_are_looked_at():
-    vectors = np.random.default_rng(2).standard_normal((60, 8)).astype(np.float16)
-    policy = ExpandPolicy(false_candidate_rate=0.05, min_similarity=-1, max_similarity=1)
-    told = calibrate(space_of(vectors), policy, SEED)
-    expected = np.quantile(cosines(vectors)[np.triu_indices(60, 1)], 0.95)
-    assert told.threshold == pytest.approx(expected, abs=1e-5)
-    assert (told.vectors, told.pairs, told.bounded) == (60, 60 * 59 // 2, False)
-
-
-@pytest.mark.parametrize(("low", "high", "expected"), [(0.9999, 1.0, 0.9999), (-1.0, -0.9, -0.9)])
-def test_the_policys_bounds_hold_and_are_told(low, high, expected):
-    policy = ExpandPolicy(min_similarity=low, max_similarity=high)
-    told = calibrate(space_of(small.vectors()), policy, SEED)
-    assert (told.threshold, told.bounded) == (expected, True)
+    found = near([0, 12], vectors, 9, 0.9)
+    assert (len(found.neighbours), found.pairs, found.crowding.seeds) == (18, 18, ())
+    found = near([0, 12], vectors, 8, 0.9)
+    assert (len(found.neighbours), found.pairs) == (16, 18)
+    assert [(told.seed.row, told.within, told.others, told.beyond) for told in found.crowding.seeds] == [
+        (0, 9, 8, 1),
+        (12, 9, 8, 1),
+    ]
 
 
 def test_an_audit_without_seeds_still_records_its_round(audit):

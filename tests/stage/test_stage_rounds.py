@@ -23,7 +23,8 @@ from vetset.model.policy import ExpandPolicy, Policy
 from vetset.model.signal import Kind, Variant
 from vetset.model.verdict import Decision, Verdict
 from vetset.seal.keys import new_key
-from vetset.stage.expand import calibrate, expand
+from vetset.stage.calibrate import calibrate
+from vetset.stage.expand import expand
 from vetset.stage.rounds import Search, drive, next_step, unsearched
 from vetset.stage.space import aligned_space
 from vetset.storage.commit import alone_in
@@ -114,9 +115,7 @@ class World:
         calibration = calibrate(self.space, policy.expand, "ab" * 32)
         seeds = Seeds.confirmed(matches, (), policy)
         settled = {found.record for found in matches}
-        told, candidates = expand(
-            seeds, self.space, self, policy.expand, calibration=calibration, number=1, settled=settled
-        )
+        told, candidates = expand(seeds, self.space, self, policy, calibration=calibration, number=1, settled=settled)
         where = self.provenance([*settled, *(candidate.record for candidate in candidates)])
         ledger = Fused(folder, self)
         ledger.write_first(FindingsPart(matches, (), candidates, (told,), where, "complete"))

@@ -17,8 +17,8 @@ from vetset.model.errors import DatasetError, SealError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
+from vetset.stage.calibrate import require_same_space
 from vetset.stage.copies import occurrences
-from vetset.stage.expand import require_same_space
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there

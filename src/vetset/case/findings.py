@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from vetset.case.copies import CopiesPart
 from vetset.case.manifest import ListUse, Manifest, in_force
+from vetset.case.nearness import Calibration, Crowding
 from vetset.case.rounds import Rules, Stop
 from vetset.model.canonical import document_digest
 from vetset.model.coverage import Coverage, Tally
@@ -47,29 +48,6 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """How near is near, on these embeddings.
-
-    Attributes:
-        method: what was done, in words.
-        vectors: vectors that were sampled.
-        pairs: random pairs that were looked at.
-        rate: share of random pairs that may pass.
-        quantile: the cosine that this share of random pairs exceeds.
-        threshold: the quantile within the policy's bounds: what was used.
-        bounded: whether a bound of the policy decided.
-    """
-
-    method: str
-    vectors: int
-    pairs: int
-    rate: float
-    quantile: float
-    threshold: float
-    bounded: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Round:
     """One search for neighbours.
 
@@ -79,10 +57,11 @@ class Round:
         calibration: how the threshold came about.
         seeds: the confirmed records it started from.
         blind: seeds that have no usable embedding.
-        saturated: seeds with more than k neighbours within the threshold.
+        saturated: seeds that have more neighbours within the threshold than were returned.
         above: pairs of seed and record that passed the threshold.
         fresh: candidates that were new: neither confirmed nor candidates before.
         copies: how many of these are copies of a neighbour at another place.
+        crowding: where too many records lie at one point or near one seed; None if sealed before this was looked at.
     """
 
     number: int
@@ -94,6 +73,7 @@ class Round:
     above: int
     fresh: int
     copies: int
+    crowding: Crowding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
 from vetset.cli.output import coverage_line, drift_lines, emit
 
@@ -84,11 +85,7 @@ def summary_text(document: dict[str, Any]) -> str:
             f"verdicts: {verdicts}; without verdict: {told['without_verdict']}; "
             f"confirmed {told['confirmed']} ({told['of_these_duplicates']} of them duplicates)"
         )
-        if told["seeds_without_vector"] or told["seeds_saturated"]:
-            lines.append(
-                f"  {told['seeds_without_vector']} seeds have no vector; {told['seeds_saturated']} had more neighbours "
-                "than k: raise expand.k in the policy"
-            )
+        lines += nearness_lines(told)
     lines += [_stop_line(told) for told in document["until_dry"]]
     unasked = document["candidates"]["without_verdict"]
     if unasked:

@@ -81,11 +81,22 @@ class ExpandPolicy(_Section):
     """How neighbours are searched and how near is near."""
 
     k: int = Field(default=100, ge=1, le=100_000)
-    """Neighbours looked at for each seed, before the threshold."""
+    """Neighbours of each seed that are returned, within the threshold; its copies by bytes or PDQ come beside them."""
+    crowd: int = Field(default=1_000, ge=0, le=100_000)
+    """Rows that the search keeps of each seed beside the k, so that copies and collapsed vectors hide no neighbour."""
+    collapsed_from: int = Field(default=10, ge=2)
+    """From so many pictures on that share a seed's very point and are no copies of it or of each other, the point is
+    a place where pictures collapse, and what lies there is left out."""
+    hub_seeds: int = Field(default=10, ge=2)
+    """A record near so many seeds that are not near each other is told of as a hub."""
     false_candidate_rate: float = Field(default=1e-3, gt=0, le=0.1)
     """Share of random pairs of this dataset that may pass the threshold; the threshold is calibrated to it."""
-    calibration_pairs: int = Field(default=200_000, ge=1_000, le=5_000_000)
-    """Random pairs that the calibration looks at; all of them are in memory at once, at 32 bytes each."""
+    calibration_pairs: int = Field(default=2_000_000, ge=1_000, le=5_000_000)
+    """Random pairs that the calibration looks at, all those of some vectors; in memory at once, at 64 bytes each."""
+    calibration_probes: int = Field(default=10_000, ge=0, le=1_000_000)
+    """Records whose near-duplicates are looked for by PDQ, to tell how many of them the threshold reaches."""
+    calibration_seeds: int = Field(default=256, ge=0, le=10_000)
+    """Records whose look-alikes are looked for among all vectors, in one pass."""
     min_similarity: float = Field(default=0.5, ge=-1, le=1)
     """The threshold is never lower than this cosine."""
     max_similarity: float = Field(default=0.9, ge=-1, le=1)

@@ -21,7 +21,8 @@ from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
-from vetset.stage.expand import calibrate, expand
+from vetset.stage.calibrate import calibrate
+from vetset.stage.expand import expand
 from vetset.stage.matched import match_store
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
@@ -122,10 +123,10 @@ def _first_round(
     if space is None:
         return (), ()
     policy = job.request.policy
-    calibration = calibrate(space, policy.expand, digest)
+    calibration = calibrate(space, table, policy, digest)
     seeds = Seeds.confirmed(matches, (), policy)
     settled = {match.record for match in matches if is_confirmed(match, policy)}
-    told, candidates = expand(seeds, space, table, policy.expand, calibration=calibration, number=1, settled=settled)
+    told, candidates = expand(seeds, space, table, policy, calibration=calibration, number=1, settled=settled)
     return (told,), candidates
 
 

@@ -1,133 +1,73 @@
 """expand: confirmed records × embeddings → candidates. One exact pass over the vectors for all seeds at once.
 
-How near is near is calibrated on these very embeddings: the similarity that a stated share of random pairs exceeds.
-Everything that a later reader needs to judge a round goes into it: k, threshold, how it came about, seeds without a
-vector, seeds with more neighbours than k, and the yield.
+How near is near is calibrated on these very embeddings (`stage.calibrate`). Everything that a later reader needs to
+judge a round goes into it: k, threshold, how it came about, seeds without a vector, what crowds, and the yield.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vetset.case.findings import Calibration, Round
+from vetset.case.findings import Round
+from vetset.case.nearness import Calibration, Crowding
 from vetset.model.dataset import RecordId
-from vetset.model.errors import AlignmentError
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
-from vetset.model.policy import ExpandPolicy
-from vetset.search.nearest import nearest
+from vetset.model.policy import Policy
 from vetset.stage.copies import copies
+from vetset.stage.crowds import sorted_out, without_themselves
+from vetset.stage.hits import SAME_POINT, hits_near
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
 
-_CALIBRATION_TOLERANCE = 1e-3
-"""Other machines sum in another order; another model is further away than this."""
 
-METHOD = "quantile of cosine over random pairs of distinct records, within the policy's bounds"
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies near some seeds.
 
-
-def calibrate(space: Space, policy: ExpandPolicy, seed: str) -> Calibration:
-    """The threshold for the stated share of random pairs.
-
-    Args:
-        space: the vectors.
-        policy: rate, number of pairs and bounds.
-        seed: hex digest that fixes the sample, so that a resumed run calibrates alike.
+    Attributes:
+        neighbours: one for each record, with its nearest seed; ties go to the first seed.
+        pairs: pairs of a seed and another record within the threshold, returned or not.
+        blind: seeds without a usable vector.
+        crowding: where not everything was returned.
     """
-    usable = [
-        (block, row) for block, mask in enumerate(space.usable) for row in _sampled_rows(mask, policy, seed, block)
-    ]
-    wanted = int(np.ceil((1 + np.sqrt(1 + 8 * policy.calibration_pairs)) / 2))
-    random = np.random.default_rng(int(seed[:16], 16))
-    chosen = sorted(random.permutation(len(usable))[:wanted].tolist())
-    vectors = space.vectors([usable[index] for index in chosen])
-    upper = np.triu_indices(len(vectors), 1)
-    similarity = (vectors.astype(np.float64) @ vectors.astype(np.float64).T)[upper]
-    quantile = float(np.quantile(similarity, 1 - policy.false_candidate_rate)) if len(similarity) else 1.0
-    threshold = float(np.clip(quantile, policy.min_similarity, policy.max_similarity))
-    return Calibration(
-        method=METHOD,
-        vectors=len(vectors),
-        pairs=len(similarity),
-        rate=policy.false_candidate_rate,
-        quantile=round(quantile, 6),
-        threshold=round(threshold, 6),
-        bounded=threshold != quantile,
-    )
 
-
-def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Calibration) -> None:
-    """Refuse vectors on which the first round's calibration does not come out again: its threshold means nothing there.
-
-    Raises:
-        AlignmentError: the vectors are not those of the first round.
-    """
-    now = calibrate(space, policy, seed)
-    same_size = (now.vectors, now.pairs) == (first.vectors, first.pairs)
-    if not same_size or abs(now.quantile - first.quantile) > _CALIBRATION_TOLERANCE:
-        raise AlignmentError(
-            "these are not the embeddings that the audit searched",
-            expected="the vectors of the first round, on which its threshold was calibrated",
-            seen="vectors with another distribution of similarities",
-            todo="Name the folder that the audit used, or audit anew with these embeddings.",
-        )
-
-
-def _sampled_rows(mask: NDArray[np.bool_], policy: ExpandPolicy, seed: str, block: int) -> list[int]:
-    """At most as many rows of one block as the whole sample needs, so that no list is as long as the dataset."""
-    rows = np.flatnonzero(mask)
-    most = int(np.ceil(np.sqrt(2 * policy.calibration_pairs))) + 1
-    if len(rows) > most:
-        random = np.random.default_rng([int(seed[:16], 16), block])
-        rows = np.sort(random.choice(rows, most, replace=False))
-    return [int(row) for row in rows]
+    neighbours: tuple[Neighbour, ...]
+    pairs: int
+    blind: int
+    crowding: Crowding
 
 
 def neighbours(
-    seeds: Seeds, space: Space, table: RecordTable, *, k: int, threshold: float, number: int
-) -> tuple[list[Neighbour], int, int]:
-    """Every record within the threshold of a seed, among the k nearest of each.
-
-    Returns:
-        The neighbours (a seed is not its own), the number of seeds without a usable vector, and the number of seeds
-        that have more than k.
-    """
+    seeds: Seeds, space: Space, table: RecordTable, policy: Policy, *, threshold: float, number: int
+) -> Found:
+    """The k nearest records within the threshold of each seed, and all of its copies there; a seed is not its own."""
     places = space.places(table.numbers(seeds.records))
     if not places:
-        return [], len(seeds.records), 0
-    ordered = sorted(places)
-    # One more than k: the nearest to a seed is the seed.
-    found = nearest(
-        space.vectors([places[key] for key in ordered]), space.blocks, k + 1, least=threshold, metric="cosine"
+        return Found((), 0, len(seeds.records), Crowding())
+    ordered = np.array(sorted(places), np.int64)
+    # one more: the nearest to a seed is the seed
+    most = policy.expand.k + policy.expand.crowd + 1
+    least = min(threshold, SAME_POINT)
+    hits = hits_near(space, [places[each] for each in ordered.tolist()], most, least)
+    hits = without_themselves(hits, ordered)
+    pairs = int(hits.within.sum())
+    hits, crowding = sorted_out(hits, ordered, space, table, policy=policy, threshold=least)
+    # arrays until here: seeds that are copies of each other have all their neighbours in common
+    best = hits.best()
+    names, records = table.records(ordered), table.records(best.number)
+    found = tuple(
+        Neighbour(record, names[seed], round(cosine, 6), number)
+        for record, seed, cosine in zip(records, best.seed.tolist(), best.similarity.tolist(), strict=True)
     )
-    numbers = np.array(
-        [space.numbers[block][row] for block, row in zip(found.block.tolist(), found.row.tolist(), strict=True)],
-        np.int64,
-    )
-    seed_records = table.records(np.array(ordered, np.int64))
-    records = table.records(numbers)
-    result = [
-        Neighbour(record, seed_records[seed], round(cosine, 6), number)
-        for record, seed, cosine in zip(records, found.seed.tolist(), found.similarity.tolist(), strict=True)
-        if record != seed_records[seed]
-    ]
-    saturated = int(np.count_nonzero(found.within > k + 1))
-    return result, len(seeds.records) - len(ordered), saturated
-
-
-def _best(found: Iterable[Neighbour]) -> dict[RecordId, Neighbour]:
-    """The strongest evidence for each record; ties go to the first seed."""
-    best: dict[RecordId, Neighbour] = {}
-    for neighbour in sorted(found, key=lambda item: (-item.similarity, item.seed)):
-        best.setdefault(neighbour.record, neighbour)
-    return best
+    return Found(found, pairs, len(seeds.records) - len(ordered), crowding)
 
 
 def expand(
     seeds: Seeds,
     space: Space,
     table: RecordTable,
-    policy: ExpandPolicy,
+    policy: Policy,
     *,
     calibration: Calibration,
     number: int,
@@ -139,15 +79,13 @@ def expand(
         seeds: where to start.
         space: the vectors.
         table: the records.
-        policy: k.
+        policy: k, what is a crowd, what PDQ calls a copy.
         calibration: the threshold and where it came from.
         number: the round's number, from 1.
         settled: records that are confirmed or candidates already; they are not candidates again.
     """
-    found, blind, saturated = neighbours(
-        seeds, space, table, k=policy.k, threshold=calibration.threshold, number=number
-    )
-    best = {record: item for record, item in _best(found).items() if record not in settled}
+    found = neighbours(seeds, space, table, policy, threshold=calibration.threshold, number=number)
+    best = {item.record: item for item in found.neighbours if item.record not in settled}
     candidates = {
         record: Candidate(record, Evidence.NEIGHBOUR, item.seed, item.similarity, number)
         for record, item in best.items()
@@ -162,13 +100,14 @@ def expand(
         candidates[copy] = Candidate(copy, Evidence.COPY, item.seed, item.similarity, number)
     told = Round(
         number=number,
-        k=policy.k,
+        k=policy.expand.k,
         calibration=calibration,
         seeds=seeds.records,
-        blind=blind,
-        saturated=saturated,
-        above=len(found),
+        blind=found.blind,
+        saturated=sum(crowd.beyond > 0 for crowd in found.crowding.seeds),
+        above=found.pairs,
         fresh=len(candidates),
         copies=len(copied),
+        crowding=found.crowding,
     )
     return told, tuple(sorted(candidates.values()))

@@ -48,7 +48,7 @@ class Search:
             seeds,
             self.space,
             self.table,
-            self.policy.expand,
+            self.policy,
             calibration=findings.rounds[0].calibration,
             number=len(findings.rounds) + 1,
             settled=settled,

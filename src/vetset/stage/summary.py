@@ -11,6 +11,7 @@ from typing import Any
 
 from vetset.case.findings import Findings, lists_now
 from vetset.case.manifest import Manifest
+from vetset.case.nearness import Crowding
 from vetset.case.rounds import Stop
 from vetset.model.dataset import UNIDENTIFIED
 from vetset.model.finding import Evidence, Match, is_confirmed
@@ -81,6 +82,25 @@ def _strongest(findings: Findings) -> dict[Any, Decision]:
     }
 
 
+def _crowding(told: Crowding | None) -> dict[str, int] | None:
+    """What was degenerate in a round, in pairs of a crowded seed and a record; None if nobody looked."""
+    if told is None:
+        return None
+    seeds = told.seeds
+    return {
+        "seeds": len(seeds),
+        "pairs_within_threshold": sum(seed.within for seed in seeds),
+        "returned_as_copies": sum(seed.copies for seed in seeds),
+        "returned_as_neighbours": sum(seed.others for seed in seeds),
+        "left_out_as_collapsed": sum(seed.collapsed for seed in seeds),
+        "left_out_beyond_k": sum(seed.beyond for seed in seeds),
+        "records_left_out_as_collapsed": told.collapsed,
+        "seeds_at_collapsed_points": sum(seed.collapsed > 0 for seed in seeds),
+        "hubs": told.hubs,
+        "most_unlike_seeds_of_a_hub": told.hub_most,
+    }
+
+
 def _rounds(findings: Findings, policy: Policy) -> list[dict[str, Any]]:
     strongest = _strongest(findings)
     content = {entry.record: entry.content for entry in findings.provenance if entry.content != UNIDENTIFIED}
@@ -98,6 +118,7 @@ def _rounds(findings: Findings, policy: Policy) -> list[dict[str, Any]]:
                 "k": entry.k,
                 "threshold": entry.calibration.threshold,
                 "calibration": asdict(entry.calibration),
+                "crowding": _crowding(entry.crowding),
                 "seeds": len(entry.seeds),
                 "seeds_without_vector": entry.blind,
                 "seeds_saturated": entry.saturated,

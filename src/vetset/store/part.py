@@ -240,6 +240,11 @@ class Part:
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged("a column cannot be read") from error
 
+    def columns(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """First row, and those of these columns that the part has, of every batch in order."""
+        held = [name for name in names if name in self._schema.names]
+        yield from self._batches(held or [why_of(self.kinds[0])])
+
     def _key_batches(self) -> Iterator[tuple[int, pa.Array]]:
         if "key" in self._schema.names:
             for first, batch in self._batches(["key"]):
