@@ -20,7 +20,7 @@ from vetset.search.exact import DigestIndex  # noqa: E402
 from vetset.search.hamming import HammingIndex  # noqa: E402
 from vetset.search.nearest import nearest  # noqa: E402
 from vetset.signal.pdq import pdq  # noqa: E402
-from vetset.stage import expand as expand_stage  # noqa: E402
+from vetset.stage import hits as hits_stage  # noqa: E402
 from vetset.stage import scan as scan_stage  # noqa: E402
 from vetset.stage import verify as verify_stage  # noqa: E402
 from vetset.store.part import PartWriter  # noqa: E402
@@ -106,7 +106,7 @@ class Killer:
         elif point == "read":
             self._format_of, scan_stage.format_of = scan_stage.format_of, self.format_of
         elif point == "pass":
-            expand_stage.nearest = self.around(expand_stage.nearest)
+            hits_stage.nearest = self.around(hits_stage.nearest)
         elif point == "ask":
             verify_stage.asked = self.around(verify_stage.asked)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,25 +16,30 @@ import small
 import vetset
 from vetset.case.findings import FindingsPart, Provenance, RecheckPart, VerdictsPart
 from vetset.case.ledger import Ledger
+from vetset.case.nearness import Calibration
 from vetset.case.rounds import Rules
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
 from vetset.model.errors import UsageError
 from vetset.model.finding import Match, Seeds
 from vetset.model.policy import ExpandPolicy, Policy
-from vetset.model.signal import Kind, Variant
+from vetset.model.signal import Kind, Reason, Variant
 from vetset.model.verdict import Decision, Verdict
 from vetset.seal.keys import new_key
-from vetset.stage.calibrate import calibrate
 from vetset.stage.expand import expand
 from vetset.stage.rounds import Search, drive, next_step, unsearched
 from vetset.stage.space import aligned_space
 from vetset.storage.commit import alone_in
+from vetset.store.columns import part_schema
+from vetset.store.part import PartWriter
+from vetset.store.records import RecordTable, StoredShard
+from vetset.store.store import Store
 
 KEY = new_key("custodian")
 SHARD = ShardDigest("c" * 64)
 THRESHOLD = 0.8
 POLICY = Policy(expand=ExpandPolicy(min_similarity=THRESHOLD, max_similarity=THRESHOLD, k=50))
 RULES = Rules("list:second", "1")
+CALIBRATION = Calibration("set by hand", 0, 0, 0.001, THRESHOLD, THRESHOLD, bounded=True)
 
 
 class EndedError(Exception):
@@ -63,6 +69,7 @@ class World:
     fuse: int = -1
     asked: list = field(default_factory=list)
     name: str = RULES.verifier
+    table: RecordTable | None = None
 
     @property
     def count(self):
@@ -73,16 +80,20 @@ class World:
         if self.fuse == 0:
             raise EndedError
 
-    def contents(self):
-        values = self.digests or range(self.count)
-        digests = np.array([[value] * 32 for value in values], np.uint8)
-        yield 0, digests, np.ones(self.count, np.bool_)
-
-    def numbers(self, records):
-        return np.array([item.row for item in records], np.int64)
-
-    def records(self, numbers):
-        return [record(int(number)) for number in numbers]
+    def stored(self, folder):
+        """A store in which every picture has bytes and none a PDQ."""
+        schema, store = part_schema([Kind.SHA256, Kind.PDQ]), Store(folder)
+        columns = {
+            "key": [str(row) for row in range(self.count)],
+            "sha256": [bytes([value]) * 32 for value in self.digests or range(self.count)],
+            "sha256.why": [0] * self.count,
+            "pdq.why": [Reason.LOW_QUALITY.code] * self.count,
+        }
+        nothing = [None] * self.count
+        with PartWriter(store, [Kind.SHA256, Kind.PDQ]) as writer:
+            writer.append([pa.array(columns.get(item.name, nothing), item.type) for item in schema])
+            writer.commit("part", self.count)
+        return RecordTable(store, [StoredShard("0.tar", SHARD, "part", self.count)])
 
     def ask(self, records):
         self.reached()
@@ -107,15 +118,17 @@ class World:
         return aligned_space([self.vectors], [np.arange(self.count)], self.count)
 
     def search(self, policy=POLICY):
-        return Search(self.space, self, policy, self.provenance)
+        return Search(self.space, self.table, policy, self.provenance)
 
     def begin(self, folder, policy=POLICY):
         """The case as an audit leaves it."""
+        self.table = self.stored(folder / "store")
         matches = tuple(match(number) for number in sorted(self.listed))
-        calibration = calibrate(self.space, policy.expand, "ab" * 32)
         seeds = Seeds.confirmed(matches, (), policy)
         settled = {found.record for found in matches}
-        told, candidates = expand(seeds, self.space, self, policy, calibration=calibration, number=1, settled=settled)
+        told, candidates = expand(
+            seeds, self.space, self.table, policy, calibration=CALIBRATION, number=1, settled=settled
+        )
         where = self.provenance([*settled, *(candidate.record for candidate in candidates)])
         ledger = Fused(folder, self)
         ledger.write_first(FindingsPart(matches, (), candidates, (told,), where, "complete"))
@@ -169,17 +182,17 @@ def test_a_chain_is_followed_to_its_end_in_as_many_rounds_as_it_has_links(tmp_pa
 
 
 def test_each_round_searches_for_its_new_seeds_only_and_nobody_is_asked_twice(tmp_path, monkeypatch):
-    from vetset.stage import expand as expand_stage
+    from vetset.stage import hits as hits_stage
 
     world, passes = chain(), []
     ledger = world.begin(tmp_path)
-    search = expand_stage.nearest
+    search = hits_stage.nearest
 
     def counted(seeds, *given, **named):
         passes.append(len(seeds))
         return search(seeds, *given, **named)
 
-    monkeypatch.setattr(expand_stage, "nearest", counted)
+    monkeypatch.setattr(hits_stage, "nearest", counted)
     world.run(ledger)
     assert passes == [1, 1, 1]
     assert world.asked == [[1], [2], [3], [4]]
