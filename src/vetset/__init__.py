@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vetset.api.auditing import audit, match, recheck, scan
-    from vetset.api.custody import Opened, attest, expand, open_audit, order, verify
+    from vetset.api.custody import Opened, attest, copies, expand, expand_until_dry, open_audit, order, verify
     from vetset.api.given import load_policy
     from vetset.api.planning import plan
     from vetset.api.revision import check, clean
@@ -43,8 +43,10 @@ _PLACES = {
     "audit": "vetset.api.auditing",
     "check": "vetset.api.revision",
     "clean": "vetset.api.revision",
+    "copies": "vetset.api.custody",
     "errors": "vetset.model.errors",
     "expand": "vetset.api.custody",
+    "expand_until_dry": "vetset.api.custody",
     "fingerprint": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
     "lists": "vetset.api.setup",
@@ -76,8 +78,10 @@ __all__ = [
     "audit",
     "check",
     "clean",
+    "copies",
     "errors",
     "expand",
+    "expand_until_dry",
     "fingerprint",
     "keygen",
     "lists",

@@ -33,6 +33,8 @@ def steps(place, roots):
         ("open", audit, "--key", key),
         ("verify", audit, "--key", key, "--with", "list:second"),
         ("expand", audit, "--key", key),
+        ("expand", audit, "--key", key, "--until-dry", "--with", "list:second", "--first-by", "punsafe"),
+        ("copies", audit, "--key", key),
         ("order", audit, "--key", key, "--out", order),
         ("clean", data, order, "--signer", pub, "--out", place / "cleaned"),
         ("clean", data, order, "--signer", pub, "--out", place / "keep", "--keep-list"),
@@ -102,6 +104,60 @@ def test_a_part_that_is_missing_at_the_merge_ends_with_2_and_is_named(vetset, re
     ended = vetset("scan", roots / "webdataset", "--store", ready / "shared", "--merge")
     assert ended.code == 2
     assert "without 2/2 (not there)" in ended.err
+
+
+def test_rounds_until_dry_say_why_they_ended_and_opening_says_it_again(vetset, audited, ready):
+    key = ("--key", ready / "keys" / "custodian.key")
+    limits = ("--budget", "9", "--least-yield", "0.1", "--most-rounds", "7")
+    ended = vetset("expand", ready / "audit", *key, "--until-dry", "--with", "list:second", *limits)
+    assert (ended.code, ended.err) == (0, "")
+    assert "confirmed 2 (1 of them duplicates)" in ended.out
+    assert "rounds with list:second ended after 2: nothing new was confirmed; asked about 3, 2 confirmed" in ended.out
+    assert vetset("open", ready / "audit", *key).out == ended.out
+
+
+def test_what_was_never_asked_about_is_told_with_what_ended_the_rounds(vetset, audited, ready):
+    key = ("--key", ready / "keys" / "custodian.key")
+    budget = ("--budget", "1", "--first-by", "punsafe")
+    ended = vetset("expand", ready / "audit", *key, "--until-dry", "--with", "list:second", *budget)
+    assert (
+        "the budget is used; asked about 1, 1 confirmed, 1 never asked about, 2 candidates without a score" in ended.out
+    )
+    assert "1 candidates were never asked about; lists were matched with every record all the same" in ended.out
+    assert "punsafe" not in ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--until-dry",),
+        ("--until-dry", "--with", "somebody"),
+        ("--with", "list:second"),
+        ("--budget", "3"),
+        ("--least-yield", "0.5"),
+        ("--most-rounds", "2"),
+        ("--first-by", "punsafe"),
+        ("--until-dry", "--with", "list:second", "--budget", "-1"),
+        ("--until-dry", "--with", "list:second", "--least-yield", "2"),
+        ("--until-dry", "--with", "list:second", "--least-yield", "nan"),
+        ("--until-dry", "--with", "list:second", "--most-rounds", "0"),
+        ("--until-dry", "--with", "list:known"),
+    ],
+)
+def test_options_of_rounds_that_mean_nothing_end_with_2_and_seal_nothing(vetset, audited, ready, arguments):
+    ended = vetset("expand", ready / "audit", "--key", ready / "keys" / "custodian.key", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert len(list((ready / "audit" / "case").iterdir())) == 1
+
+
+def test_copies_tell_how_often_items_occur_and_when_that_was_before(vetset, audited, ready):
+    key = ("--key", ready / "keys" / "custodian.key")
+    ended = vetset("copies", ready / "audit", *key)
+    assert "copies: 2 confirmed items occur 6 times in 6 records, the most frequent 4 times" in ended.out
+    assert "4 confirmed; others by bytes 0, by PDQ 0, by embedding 2; items by occurrences: 1 × 2, 1 × 3-4" in ended.out
+    assert "counted before the last findings" not in ended.out
+    told = vetset("verify", ready / "audit", *key, "--with", "list:second").out
+    assert "counted before the last findings: run `vetset copies` again" in told
 
 
 def test_opening_never_names_a_record(vetset, audited, ready):

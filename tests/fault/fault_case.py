@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,16 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import numpy as np  # noqa: E402
 
 from vetset.api.auditing import audit  # noqa: E402
+from vetset.api.custody import expand_until_dry  # noqa: E402
 from vetset.api.revision import clean  # noqa: E402
 from vetset.engine.local import LocalEngine  # noqa: E402
 from vetset.search.exact import DigestIndex  # noqa: E402
 from vetset.search.hamming import HammingIndex  # noqa: E402
 from vetset.search.nearest import nearest  # noqa: E402
 from vetset.signal.pdq import pdq  # noqa: E402
+from vetset.stage import hits as hits_stage  # noqa: E402
 from vetset.stage import scan as scan_stage  # noqa: E402
+from vetset.stage import verify as verify_stage  # noqa: E402
 from vetset.store.part import PartWriter  # noqa: E402
 
 KILLED = 9
@@ -80,6 +84,13 @@ def run_clean(places, out, engine=None):
     return clean(places.dataset, places.order, signer=places.pub, out=out, engine=engine or LocalEngine(0))
 
 
+def run_rounds(places, out):
+    """Drive the rounds of the undisturbed audit, or go on with those that lie there already."""
+    if not out.exists():
+        shutil.copytree(places.base / "undisturbed", out, ignore=shutil.ignore_patterns("store"))
+    return expand_until_dry(out, places.key, with_list="second")
+
+
 class Killer:
     """Ends the process at the n-th time that it comes to a point of one kind below `folder`."""
 
@@ -94,6 +105,10 @@ class Killer:
             self._fsync, os.fsync = os.fsync, self.fsync
         elif point == "read":
             self._format_of, scan_stage.format_of = scan_stage.format_of, self.format_of
+        elif point == "pass":
+            hits_stage.nearest = self.around(hits_stage.nearest)
+        elif point == "ask":
+            verify_stage.asked = self.around(verify_stage.asked)
 
     def _reached(self):
         self.seen += 1
@@ -121,12 +136,21 @@ class Killer:
 
         return appended
 
+    def around(self, function):
+        def called(*given, **named):
+            self._reached()
+            result = function(*given, **named)
+            self._reached()
+            return result
+
+        return called
+
     def format_of(self, name):
         self._reached()
         return self._format_of(name)
 
 
-WHAT = {"audit": run_audit, "clean": run_clean}
+WHAT = {"audit": run_audit, "clean": run_clean, "rounds": run_rounds}
 
 
 def in_child(places, what, point, number, out):
@@ -160,7 +184,7 @@ def warm_up():
 
 
 def main():
-    """`fault_case.py BASE audit|clean POINT…`: kill at every time of every point; prints what was done as JSON.
+    """`fault_case.py BASE audit|clean|rounds POINT…`: kill at every time of every point; prints what was done as JSON.
 
     The outputs lie in BASE/killed/WHAT-POINT-NUMBER.
     """

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_case import KILLED, Counting, Places, run_audit, run_clean
+from fault_case import KILLED, Counting, Places, run_audit, run_clean, run_rounds
 
 import small_dataset
 from vetset.api.custody import open_audit, order
@@ -44,6 +44,14 @@ def places(tmp_path_factory, home):
     add_list(
         small_dataset.write_list(base / "list.txt", lines),
         name="known",
+        owner="owner",
+        category="benchmark",
+        licence="test",
+    )
+    # 4 lies near the listed 1: once the second list has confirmed it, it seeds a round
+    add_list(
+        small_dataset.write_list(base / "second.txt", small_dataset.known_lines(items, [4])),
+        name="second",
         owner="owner",
         category="benchmark",
         licence="test",
@@ -161,6 +169,25 @@ def test_workers_and_all_killed_at_a_random_moment_an_audit_goes_on(places, undi
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert_goes_on(places, undisturbed, out)
+
+
+@pytest.mark.parametrize("point", ["before", "after", "pass", "ask"])
+def test_rounds_that_are_killed_at_any_point_go_on_to_the_same_findings(places, point):
+    """… before and after every part is sealed, before and after every pass and every question."""
+    cases = killed_at(places, "rounds", point)
+    reference = open_audit(places.base / "killed" / f"rounds-{point}-0" / "out", places.key).case.findings
+    assert len(reference.rounds) > 1
+    assert reference.stops[0].rule == "dry"
+    assert reference.stops[0].confirmed > 0
+    assert len(cases) >= 2
+    for case in cases:
+        out = Path(case["out"])
+        assert case["status"] == KILLED
+        run_rounds(places, out)
+        findings = open_audit(out, places.key).case.findings
+        assert findings.digest == reference.digest
+        assert len({verdict.record for verdict in findings.verdicts}) == len(findings.verdicts)
+        assert partials(out) == []
 
 
 @pytest.mark.parametrize("point", ["before", "after", "sync"])

@@ -300,6 +300,45 @@ def test_what_was_found_shows_in_no_name_of_a_file(walked):
     assert names(walked.with_findings) == names(walked.without)
 
 
+def driven(walked, out, base):
+    """A copy of an audit as the operator left it, driven until dry and counted by its custodian."""
+    shutil.copytree(out / "audit", base / "audit")
+    for part in ("000003.age", "000004.age"):
+        (base / "audit" / "case" / part).unlink(missing_ok=True)
+    sandbox = Sandbox(base)
+    (base / "vault").symlink_to(walked.sandbox.path("vault"))
+    key = ("--key", walked.sandbox.path("keys") / "custodian.key", "--store", base / "audit" / "store")
+    drive = ("expand", base / "audit", *key, "--until-dry", "--with", "list:second", "--first-by", "status")
+    sandbox.must("drive", *drive, "--embeddings", walked.sandbox.path("embeddings"))
+    sandbox.must("copies", "copies", base / "audit", *key)
+    sandbox.must("copies-json", "open", base / "audit", *key[:2], "--json")
+    (base / "vault").unlink()
+    return sandbox
+
+
+def test_rounds_and_copies_show_what_they_found_to_the_custodian_alone(walked, tmp_path):
+    sandboxes = [driven(walked, out, tmp_path / name) for name, out in
+                 (("with", walked.with_findings), ("without", walked.without))]  # fmt: skip
+    told = [json.loads(sandbox.console["copies-json"][1]) for sandbox in sandboxes]
+    assert [entry["until_dry"][0]["confirmed"] > 0 for entry in told] == [True, False]
+    assert [len(entry["rounds"]) > 1 for entry in told] == [True, False]
+    assert [entry["copies"]["items"] > 0 for entry in told] == [True, False]
+    audits = [sandbox.path("audit") for sandbox in sandboxes]
+    sizes = [{path.name: path.stat().st_size for path in (audit / "case").iterdir()} for audit in audits]
+    assert sizes[0] == sizes[1]
+    assert max(sizes[0]) == "000004.age"
+    for sandbox, out in zip(sandboxes, (walked.with_findings, walked.without), strict=True):
+        assert (sandbox.path("audit") / "run.json").read_bytes() == (out / "audit" / "run.json").read_bytes()
+        assert files_of(sandbox.path("audit") / "store") == files_of(out / "audit" / "store")
+        assert [
+            path for name in ("tmp", "home", "cwd") for path in sandbox.path(name).rglob("*") if path.is_file()
+        ] == []
+    keys = [Secret(f"key {number}", item.key.encode()) for number, item in enumerate(walked.items)]
+    search = Search([*addresses(walked.items), *pictures(walked.items), *values(walked.matching, "matching"), *keys])
+    folders = [sandbox.path("console") for sandbox in sandboxes] + [audit / "case" for audit in audits]
+    assert not searched(search, folders)
+
+
 def test_without_the_seal_the_search_would_find_addresses(walked, tmp_path, monkeypatch):
     from vetset.case import ledger
 

@@ -48,6 +48,8 @@ def walk(dataset: Path, key: Path, pub: Path, out: Path) -> dict[str, Any]:
     assert_type(opened, vetset.Opened)
     vetset.verify(out / "audit", key, with_list="second")
     vetset.expand(out / "audit", key)
+    vetset.expand_until_dry(out / "audit", key, with_list="second", budget=100, least_yield=0.01, first_by="punsafe")
+    vetset.copies(out / "audit", key)
     order = vetset.order(out / "audit", key, out=out / "order.json")
     vetset.clean(dataset, order, signer=pub, out=out / "cleaned")
     statement = vetset.attest(out / "audit", key, out=out / "statement.json")

@@ -1,27 +1,32 @@
-"""open, expand, verify, order, attest: what a custodian runs, who holds a private key."""
+"""open, verify, expand, copies, order, attest: what a custodian runs, who holds a private key."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
-from vetset.case.findings import RoundPart, lists_now
+from vetset.case.findings import lists_now
 from vetset.case.ledger import OpenedCase
 from vetset.case.manifest import Manifest, read_manifest
+from vetset.case.rounds import Rules
 from vetset.dataset.columns import ColumnMapping
 from vetset.model.errors import DatasetError, SealError, UsageError
-from vetset.model.finding import Seeds, is_confirmed
 from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.calibrate import require_same_space
-from vetset.stage.expand import expand as run_expand
+from vetset.stage.copies import occurrences
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there
+from vetset.stage.rounds import Search, drive
 from vetset.stage.summary import summary
-from vetset.stage.verify import verify_with_list
+from vetset.stage.verify import ListAsker, verify_with_list
 from vetset.storage.address import root_of
+from vetset.storage.commit import alone_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,66 @@ def open_audit(path: Path | str, key: Key) -> Opened:
     return Opened(manifest, case)
 
 
-def _finished(opened: Opened) -> None:
+def _finished(path: Path | str, key: Key) -> Opened:
+    """An audit that has come to its end, opened.
+
+    Raises:
+        SealError: it has not.
+    """
+    opened = open_audit(path, key)
     require_sealed(opened.manifest)
+    return opened
+
+
+@contextmanager
+def _at_work(path: Path | str, key: Key) -> Iterator[Opened]:
+    """The same, to be gone on with by this run alone: of two at once, both would ask about the same candidates."""
+    read_manifest(Path(path))  # what is no audit is told before it is locked
+    with alone_in(Path(path)):
+        yield _finished(path, key)
+
+
+@contextmanager
+def _search(opened: Opened, embeddings: Path | str | None, store: Path | str | None) -> Iterator[Search]:
+    """What rounds need, if these are the vectors that the audit searched.
+
+    Raises:
+        UsageError: the audit knows no embeddings.
+        AlignmentError: the embeddings do not join, or are not those that the audit searched.
+    """
+    manifest, rounds = opened.manifest, opened.case.findings.rounds
+    request = manifest.request
+    folder = root_of(embeddings or request.embeddings) if embeddings or request.embeddings else None
+    with existing_store(store or request.store) as place:
+        table = record_table(place, manifest)
+        space = space_of(request, folder, place, table)
+        if space is None or not rounds:
+            raise UsageError(
+                "this audit has no embeddings to search",
+                todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
+            )
+        require_same_space(space, request.policy.expand, manifest.dataset_digest, rounds[0].calibration)
+        root, shards = dataset_if_there(request)
+        mapping = ColumnMapping(**request.mapping)
+        read = partial(provenance, table=table, root=root, shards=shards, mapping=mapping)
+        yield Search(space, table, request.policy, read)
+
+
+def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
+    """A list that can verify: one that the audit itself did not use.
+
+    Raises:
+        UsageError: the audit used it.
+        ListError: it is unknown, damaged or expired.
+    """
+    second = opened_lists([with_list])[0]
+    if second.info.name in {used.name for used in lists_now(opened.case.findings, opened.manifest)}:
+        raise UsageError(
+            "this list was used by the audit itself, so it cannot verify",
+            expected="a second list",
+            seen=second.info.name,
+        )
+    return second
 
 
 def expand(
@@ -81,43 +144,72 @@ def expand(
         The summary, with the new round.
 
     Raises:
-        UsageError: the audit knows no embeddings.
+        UsageError: the audit knows no embeddings, or another run is at work in its folder.
         AlignmentError: the embeddings do not join, or are not those that the audit searched.
     """
-    opened = open_audit(path, key)
-    _finished(opened)
-    manifest, findings = opened.manifest, opened.case.findings
-    request = manifest.request
-    folder = root_of(embeddings or request.embeddings) if embeddings or request.embeddings else None
-    with existing_store(store or request.store) as place:
-        table = record_table(place, manifest)
-        space = space_of(request, folder, place, table)
-        if space is None or not findings.rounds:
-            raise UsageError(
-                "this audit has no embeddings to search",
-                todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
-            )
-        require_same_space(space, request.policy.expand, manifest.dataset_digest, findings.rounds[0].calibration)
-        # where a seed was withdrawn, what it brought may lie near another one that was searched before
-        lapsed = findings.lapsed(request.policy)
-        used = [] if lapsed else [record for told in findings.rounds for record in told.seeds]
-        seeds = Seeds.confirmed(findings.matches, findings.verdicts, request.policy).without(used)
-        settled = {candidate.record for candidate in findings.candidates} - lapsed
-        settled |= {match.record for match in findings.matches if is_confirmed(match, request.policy)}
-        told, candidates = run_expand(
-            seeds,
-            space,
-            table,
-            request.policy,
-            calibration=findings.rounds[0].calibration,
-            number=len(findings.rounds) + 1,
-            settled=settled,
-        )
-        mapping = ColumnMapping(**request.mapping)
-        root, shards = dataset_if_there(request)
-        found = provenance([candidate.record for candidate in candidates], table, root, shards, mapping)
-    ledger_of(Path(path), manifest).append(RoundPart(told, candidates, found))
+    with _at_work(path, key) as opened:
+        with _search(opened, embeddings, store) as search:
+            part = search.around(opened.case.findings)
+        ledger_of(Path(path), opened.manifest).append(part)
     return open_audit(path, key).summary()
+
+
+def expand_until_dry(
+    path: Path | str,
+    key: Key,
+    *,
+    with_list: str | HashList,
+    budget: int | None = None,
+    least_yield: float | None = None,
+    most_rounds: int | None = None,
+    first_by: str = "",
+    embeddings: Path | str | None = None,
+    store: Path | str | None = None,
+) -> dict[str, Any]:
+    """Verify, expand, verify … until nothing new is confirmed, or until another rule says that it is enough.
+
+    What is interrupted goes on with the same arguments. The rules are about the whole case, what was asked and
+    searched before included; candidates are asked about best first.
+
+    Args:
+        path: the audit.
+        key: private key of a recipient.
+        with_list: name of a list in the vault, or a list, which decides about candidates.
+        budget: candidates that it may be asked about in all.
+        least_yield: share of the last round's candidates, of those asked about, that must be confirmed, 0 to 1.
+        most_rounds: rounds in all, the audit's own included.
+        first_by: column of the dataset by whose number, greatest first, candidates are asked about. It is taken from
+            what is sealed with them.
+        embeddings: where the embeddings lie now, if not where the audit found them.
+        store: where the store lies now, if not where the audit left it.
+
+    Returns:
+        The summary, with all rounds and why they ended.
+
+    Raises:
+        UsageError: a limit is out of its range, the audit knows no embeddings or used this list itself, or another run
+            is at work in its folder.
+        AlignmentError: the embeddings do not join, or are not those that the audit searched.
+    """
+    _require_limits(budget, least_yield, most_rounds)
+    with _at_work(path, key) as opened:
+        second = _second_list(opened, with_list)
+        with _search(opened, embeddings, store) as search:
+            asker = ListAsker(search.table, second, search.policy)
+            rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by)
+            drive(ledger_of(Path(path), opened.manifest), private_key(key), rules, asker, search)
+    return open_audit(path, key).summary()
+
+
+def _require_limits(budget: int | None, least_yield: float | None, most_rounds: int | None) -> None:
+    for name, value, least, most in (
+        ("budget", budget, 0, None),
+        ("least_yield", least_yield, 0, 1),
+        ("most_rounds", most_rounds, 1, None),
+    ):
+        if value is not None and not (least <= value and (most is None or value <= most)):
+            expected = f"{least} or more" if most is None else f"{least} to {most}"
+            raise UsageError(f"{name} is out of its range", expected=expected, seen=str(value))
 
 
 def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path | str | None = None) -> dict[str, Any]:
@@ -131,20 +223,42 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path
 
     Returns:
         The summary, with the verdicts.
+
+    Raises:
+        UsageError: the audit used this list itself, or another run is at work in its folder.
     """
-    opened = open_audit(path, key)
-    _finished(opened)
-    manifest = opened.manifest
-    second = opened_lists([with_list])[0]
-    if second.info.name in {used.name for used in lists_now(opened.case.findings, manifest)}:
-        raise UsageError(
-            "this list was used by the audit itself, so it cannot verify",
-            expected="a second list",
-            seen=second.info.name,
-        )
-    with existing_store(store or manifest.request.store) as place:
-        part = verify_with_list(opened.case.findings, record_table(place, manifest), second, manifest.request.policy)
-    ledger_of(Path(path), manifest).append(part)
+    with _at_work(path, key) as opened:
+        manifest = opened.manifest
+        second = _second_list(opened, with_list)
+        with existing_store(store or manifest.request.store) as place:
+            table = record_table(place, manifest)
+            part = verify_with_list(opened.case.findings, table, second, manifest.request.policy)
+        ledger_of(Path(path), manifest).append(part)
+    return open_audit(path, key).summary()
+
+
+def copies(path: Path | str, key: Key, *, store: Path | str | None = None) -> dict[str, Any]:
+    """Count how often every confirmed item occurs in the dataset, and seal the numbers.
+
+    Nothing is found by it. What is confirmed afterwards is not in the numbers; the summary says whether that is so.
+
+    Args:
+        path: the audit.
+        key: private key of a recipient.
+        store: where the store lies now, if not where the audit left it.
+
+    Returns:
+        The summary, with the numbers.
+
+    Raises:
+        UsageError: the store is not there, or another run is at work in the audit's folder.
+        CountError: a part of the store is damaged or missing, so that nothing can be counted.
+    """
+    with _at_work(path, key) as opened:
+        manifest = opened.manifest
+        with existing_store(store or manifest.request.store) as place:
+            part = occurrences(opened.case.findings, record_table(place, manifest), manifest.request.policy)
+        ledger_of(Path(path), manifest).append(part)
     return open_audit(path, key).summary()
 
 
@@ -163,8 +277,7 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
         UsageError: the store is not there.
         OutputError: the output file exists.
     """
-    opened = open_audit(path, key)
-    _finished(opened)
+    opened = _finished(path, key)
     if opened.manifest.failed:
         raise DatasetError(
             "an order needs the whole revision",
@@ -184,6 +297,5 @@ def attest(path: Path | str, key: Key, *, out: Path | str) -> Path:
         CountError: a shard failed or counts do not add up, so nothing may be claimed.
         OutputError: the output file exists.
     """
-    opened = open_audit(path, key)
-    _finished(opened)
+    opened = _finished(path, key)
     return written(Path(out), attested(opened.case, opened.manifest, private_key(key), today()))

@@ -1,8 +1,9 @@
 """The documents inside sealed parts, and what they fold to.
 
 A case is a sequence of parts. The first holds what the audit found; later ones add verdicts, rounds and rechecks.
-Nothing is ever changed: opening folds them in order. Who rechecks cannot read what was found before, so a recheck
-states everything that is found with its lists now, and folding tells what is new and what was withdrawn.
+Nothing is changed, but for a last part whose rounds go on: opening folds them in order. Who rechecks cannot read what
+was found before, so a recheck states everything that is found with its lists now, and folding tells what is new and
+what was withdrawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from vetset.case.copies import CopiesPart
 from vetset.case.manifest import ListUse, Manifest, in_force
 from vetset.case.nearness import Calibration, Crowding
+from vetset.case.rounds import Rules, Stop
 from vetset.model.canonical import document_digest
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
@@ -110,6 +113,39 @@ class RoundPart:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundsPart:
+    """Verdicts and rounds in turn, as `expand --until-dry` drives them; it grows until `stop` says why it ended.
+
+    Attributes:
+        rules: what the rounds go by.
+        verdicts: what the verifier said, in the order in which it was asked.
+        rounds: the rounds in order.
+        candidates: what they brought.
+        provenance: where that came from.
+        stop: None while the rounds go on.
+    """
+
+    rules: Rules
+    verdicts: tuple[Verdict, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    stop: Stop | None = None
+    part: Literal["rounds"] = "rounds"
+
+    def then(self, more: "RoundsPart") -> "RoundsPart":
+        """This and what came after it, under the same rules."""
+        return RoundsPart(
+            self.rules,
+            self.verdicts + more.verdicts,
+            self.rounds + more.rounds,
+            self.candidates + more.candidates,
+            self.provenance + more.provenance,
+            more.stop,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RecheckPart:
     """Everything that is found with some lists in their present version, in place of what was found with them before.
 
@@ -131,7 +167,7 @@ class RecheckPart:
     part: Literal["recheck"] = "recheck"
 
 
-LaterPart = VerdictsPart | RoundPart | RecheckPart
+LaterPart = VerdictsPart | RoundPart | RoundsPart | RecheckPart | CopiesPart
 AnyPart = FindingsPart | LaterPart
 PART = TypeAdapter[AnyPart](Annotated[AnyPart, Field(discriminator="part")])
 
@@ -147,6 +183,7 @@ class Recheck:
         withdrawn: matches that were there before and are no more.
         flagged: matches whose entry has been quarantined or disputed since, so that they seed no more.
         status: as of the findings, for these lists.
+        rounds_before: rounds that were there already.
     """
 
     lists: tuple[ListUse, ...]
@@ -155,6 +192,7 @@ class Recheck:
     withdrawn: tuple[Match, ...]
     flagged: tuple[Match, ...]
     status: Status
+    rounds_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +207,8 @@ class Findings:
     provenance: tuple[Provenance, ...]
     status: Status
     rechecks: tuple[Recheck, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    copies: CopiesPart | None = None
 
     def lapsed(self, policy: Policy) -> frozenset[RecordId]:
         """Candidates whose seed is not confirmed any more, and which no verdict or match confirms either.
@@ -205,7 +245,7 @@ def _unflagged(match: Match) -> Match:
     return replace(match, seedable=True)
 
 
-def _rechecked(before: Sequence[Match], part: RecheckPart) -> tuple[tuple[Match, ...], Recheck]:
+def _rechecked(before: Sequence[Match], part: RecheckPart, rounds: int) -> tuple[tuple[Match, ...], Recheck]:
     """All matches after a recheck, and what it changed."""
     names = {used.name for used in part.lists}
     unread = set(part.unread)
@@ -220,6 +260,7 @@ def _rechecked(before: Sequence[Match], part: RecheckPart) -> tuple[tuple[Match,
         withdrawn=tuple(match for key, match in old.items() if key not in now),
         flagged=tuple(match for key, match in now.items() if key in old and old[key].seedable and not match.seedable),
         status=part.status,
+        rounds_before=rounds,
     )
     return tuple(sorted([*kept, *part.matches])), change
 
@@ -238,10 +279,19 @@ def _provenance(parts: Sequence[AnyPart], told: set[RecordId]) -> tuple[Provenan
     """Where the records of findings came from: the first time that it was checked, else the first time at all."""
     found: dict[RecordId, Provenance] = {}
     for part in parts:
-        for entry in () if isinstance(part, VerdictsPart) else part.provenance:
+        for entry in () if isinstance(part, VerdictsPart | CopiesPart) else part.provenance:
             if entry.record in told and (entry.record not in found or entry.checked > found[entry.record].checked):
                 found[entry.record] = entry
     return tuple(sorted(found.values()))
+
+
+def _stops(parts: Sequence[AnyPart]) -> tuple[Stop, ...]:
+    """Where rounds ended; the same command again, with nothing new, ends in the same place and is told once."""
+    stops: list[Stop] = []
+    for part in parts:
+        if isinstance(part, RoundsPart) and part.stop is not None and part.stop not in stops[-1:]:
+            stops.append(part.stop)
+    return tuple(stops)
 
 
 def fold(parts: Sequence[Any]) -> Findings:
@@ -260,13 +310,13 @@ def fold(parts: Sequence[Any]) -> Findings:
     verdicts: list[Verdict] = []
     rechecks: list[Recheck] = []
     for part in parts[1:]:
-        if isinstance(part, VerdictsPart):
+        if isinstance(part, VerdictsPart | RoundsPart):
             verdicts += part.verdicts
-        elif isinstance(part, RoundPart):
-            rounds.append(part.round)
+        if isinstance(part, RoundPart | RoundsPart):
+            rounds += [part.round] if isinstance(part, RoundPart) else part.rounds
             candidates |= {candidate.record: candidate for candidate in part.candidates}
         elif isinstance(part, RecheckPart):
-            matches, change = _rechecked(matches, part)
+            matches, change = _rechecked(matches, part, len(rounds))
             names = {used.name for used in part.lists}
             tallies = (*(tally for tally in tallies if tally.list_name not in names), *part.tallies)
             rechecks.append(change)
@@ -279,4 +329,6 @@ def fold(parts: Sequence[Any]) -> Findings:
         provenance=_provenance(parts, {match.record for match in matches} | set(candidates)),
         status=_status(first, rechecks),
         rechecks=tuple(rechecks),
+        stops=_stops(parts),
+        copies=next((part for part in reversed(parts) if isinstance(part, CopiesPart)), None),
     )

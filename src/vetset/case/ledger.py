@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vetset.case.findings import PART, AnyPart, Findings, FindingsPart, LaterPart, fold
+from vetset.case.findings import PART, AnyPart, Findings, FindingsPart, LaterPart, RoundsPart, fold
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import SealError, VetsetError
 from vetset.model.policy import SealPolicy
@@ -62,11 +62,19 @@ def unpacked(data: bytes, where: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class OpenedCase:
-    """A case that was opened: what it folds to, and the head of its chain."""
+    """A case that was opened.
+
+    Attributes:
+        findings: what it folds to.
+        head: of its chain.
+        parts: how many there are.
+        unfinished: the last part, if its rounds have not ended.
+    """
 
     findings: Findings
     head: str
     parts: int
+    unfinished: RoundsPart | None = None
 
 
 def _read(path: Path, where: str) -> bytes:
@@ -93,6 +101,14 @@ def _decoded(document: dict[str, Any], number: int, where: str) -> AnyPart:
     if isinstance(part, FindingsPart) is not (number == 1):
         raise SealError("a sealed part holds something else", where=where)
     return part
+
+
+def _head(paths: Sequence[Path]) -> str | None:
+    """The chain's head over these parts."""
+    head = None
+    for path in paths:
+        head = link(head, path.read_bytes())
+    return head
 
 
 class Ledger:
@@ -129,10 +145,7 @@ class Ledger:
 
     def head(self) -> str | None:
         """The chain's head over all parts, as anybody can compute it."""
-        head = None
-        for path in self.paths():
-            head = link(head, path.read_bytes())
-        return head
+        return _head(self.paths())
 
     def write_first(self, part: FindingsPart) -> None:
         """Seal what the audit found. Writing it again, after an interrupted run, replaces it.
@@ -153,6 +166,23 @@ class Ledger:
         """Seal a further part after the ones that are there."""
         with self._alone():
             self._write(len(self.paths()) + 1, self.head(), part)
+
+    def carry_on(self, before: OpenedCase, more: RoundsPart) -> None:
+        """Seal more of some rounds: in place of the last part, if these are its own that go on, else behind it.
+
+        So rounds leave one part, however many they were: who sees the folder does not learn their number.
+
+        Args:
+            before: the case as it was opened.
+            more: what has come since.
+        """
+        with self._alone():
+            paths = self.paths()
+            begun = before.unfinished
+            if begun is not None and begun.rules == more.rules and len(paths) == before.parts:
+                self._write(before.parts, _head(paths[:-1]), begun.then(more))
+            else:
+                self._write(len(paths) + 1, _head(paths), more)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -194,4 +224,6 @@ class Ledger:
                 expected="case/000001.age",
                 todo="Run the audit again with the same --out; it continues where it was.",
             )
-        return OpenedCase(fold(parts), head, len(parts))
+        last = parts[-1]
+        unfinished = last if isinstance(last, RoundsPart) and last.stop is None else None
+        return OpenedCase(fold(parts), head, len(parts), unfinished)

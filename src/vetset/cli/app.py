@@ -22,7 +22,8 @@ app = typer.Typer(
     help=(
         "Audit an image-training dataset for known illegal material: nobody sees a picture, "
         "findings exist only sealed.\n\n"
-        "The way through:  keygen → lists add → audit → open → (verify → expand) → order → clean → attest → check.\n\n"
+        "The way through:  keygen → lists add → audit → open → (verify → expand → copies) → order → clean → attest "
+        "→ check.\n\n"
         "`vetset demo` walks it on a small benign dataset that it builds itself."
     ),
     no_args_is_help=True,
@@ -62,6 +63,7 @@ app.command("recheck")(recheck.recheck_command)
 app.command("open")(custody.open_command)
 app.command("verify")(custody.verify_command)
 app.command("expand")(custody.expand_command)
+app.command("copies")(custody.copies_command)
 app.command("order")(custody.order_command)
 app.command("clean")(clean.command)
 app.command("attest")(attest.attest_command)

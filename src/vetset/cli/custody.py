@@ -1,4 +1,4 @@
-"""vetset open, verify, expand and order: what a custodian runs."""
+"""vetset open, verify, expand, copies and order: what a custodian runs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +28,44 @@ def _lists_text(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+_ENDED = {
+    "dry": "nothing new was confirmed",
+    "budget": "the budget is used",
+    "yield": "too few of the last round were confirmed",
+    "rounds": "these are the most rounds",
+}
+
+
+def _stop_line(told: dict[str, Any]) -> str:
+    unscored = f", {told['unscored']} candidates without a score came last" if told["unscored"] else ""
+    return (
+        f"rounds with {told['verifier']} ended after {told['rounds']}: {_ENDED[told['rule']]}; asked about "
+        f"{told['asked']}, {told['confirmed']} confirmed, {told['never_asked']} never asked about{unscored}"
+    )
+
+
+def _copies_lines(told: dict[str, Any] | None) -> list[str]:
+    if told is None:
+        return []
+    evidence = told["by_evidence"]
+    sizes = ", ".join(f"{count} × {size}" for size, count in told["items_by_occurrences"].items()) or "none"
+    found = (
+        f"copies: {told['items']} confirmed items occur {told['occurrences']} times in {told['records']} records, the "
+        f"most frequent {told['largest']} times"
+    )
+    how = (
+        f"  {evidence['confirmed']} confirmed; others by bytes {evidence['by_bytes']}, by PDQ {evidence['by_pdq']}, "
+        f"by embedding {evidence['by_embedding']}; items by occurrences: {sizes}"
+    )
+    seen = (
+        f"  of {told['of_records']} records, bytes of {told['with_bytes']} and PDQ of {told['with_pdq']} were compared"
+    )
+    lines = [found, how, seen]
+    if not told["of_now"]:
+        lines.append("  counted before the last findings: run `vetset copies` again")
+    return lines
+
+
 def summary_text(document: dict[str, Any]) -> str:
     """Counts, coverage and rounds for people."""
     union = document["union"]
@@ -44,9 +82,14 @@ def summary_text(document: dict[str, Any]) -> str:
         lines.append(
             f"round {told['number']}: {told['seeds']} seeds, k {told['k']}, similarity ≥ {told['threshold']:.3f}: "
             f"{told['new_candidates']} new candidates ({told['of_these_copies']} of them copies); "
-            f"verdicts: {verdicts}; without verdict: {told['without_verdict']}"
+            f"verdicts: {verdicts}; without verdict: {told['without_verdict']}; "
+            f"confirmed {told['confirmed']} ({told['of_these_duplicates']} of them duplicates)"
         )
         lines += nearness_lines(told)
+    lines += [_stop_line(told) for told in document["until_dry"]]
+    unasked = document["candidates"]["without_verdict"]
+    if unasked:
+        lines.append(f"{unasked} candidates were never asked about; lists were matched with every record all the same")
     for change in document["rechecks"]:
         names = ", ".join(f"{used['name']} as of {used['as_of']}" for used in change["lists"])
         lines.append(
@@ -55,6 +98,7 @@ def summary_text(document: dict[str, Any]) -> str:
         )
     if document["candidates"]["lapsed"]:
         lines.append(f"{document['candidates']['lapsed']} candidates lie near what is not confirmed any more")
+    lines += _copies_lines(document["copies"])
     if document["changed_since_scan"]:
         lines.append(f"{document['changed_since_scan']} findings could not be read again as they were scanned")
     lines += [f"coverage {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
@@ -74,6 +118,20 @@ def open_command(audit: Audit, key: KeyFile, as_json: Json = False) -> None:
     emit(document, summary_text(document), as_json=as_json)
 
 
+def _list_name(source: str) -> str:
+    """The list of `list:NAME`.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from vetset.model.errors import UsageError
+
+    kind, _, name = source.partition(":")
+    if kind != "list" or not name:
+        raise UsageError("there is no such verifier", expected="list:NAME", seen=source)
+    return name
+
+
 def verify_command(
     audit: Audit,
     key: KeyFile,
@@ -86,12 +144,8 @@ def verify_command(
     list:NAME is a second imported list. A candidate that it does not know is not harmless: it is not known to it.
     """
     from vetset.api.custody import verify
-    from vetset.model.errors import UsageError
 
-    source, _, name = with_source.partition(":")
-    if source != "list" or not name:
-        raise UsageError("there is no such verifier", expected="list:NAME", seen=with_source)
-    document = verify(audit, key, with_list=name, store=store)
+    document = verify(audit, key, with_list=_list_name(with_source), store=store)
     emit(document, summary_text(document), as_json=as_json)
 
 
@@ -102,13 +156,82 @@ def expand_command(
         str | None,
         typer.Option("--embeddings", help="Where they lie, if not where the audit found them.", show_default=False),
     ] = None,
+    until_dry: Annotated[
+        bool,
+        typer.Option("--until-dry", help="Verify and expand in turn until nothing new is confirmed; needs --with."),
+    ] = False,
+    with_source: Annotated[
+        str | None, typer.Option("--with", help="Who decides in between: list:NAME.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            help="Candidates that it is asked about in all, those before included.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    least_yield: Annotated[
+        float | None,
+        typer.Option(
+            "--least-yield",
+            help="End when less than this share of the last round, of those asked about, was confirmed.",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None,
+    most_rounds: Annotated[
+        int | None,
+        typer.Option("--most-rounds", help="Rounds in all, the audit's own included.", min=1, show_default=False),
+    ] = None,
+    first_by: Annotated[
+        str,
+        typer.Option(
+            "--first-by", help="Column of the dataset whose greatest numbers are asked about first.", show_default=False
+        ),
+    ] = "",
     store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
-    """Search the neighbours of everything confirmed since the last round; what comes are candidates, sealed."""
-    from vetset.api.custody import expand
+    """Search the neighbours of everything confirmed since the last round; what comes are candidates, sealed.
 
-    document = expand(audit, key, embeddings=embeddings, store=store)
+    With --until-dry a second list is asked about them, what it confirms seeds the next round, and so on until nothing
+    new is confirmed or one of the limits ends it. Interrupted? The same command goes on. Candidates nearest to a seed
+    are asked about first, or those with the greatest number in --first-by.
+    """
+    from vetset.api.custody import expand, expand_until_dry
+    from vetset.model.errors import UsageError
+
+    if not until_dry:
+        if with_source or first_by or not (budget is None and least_yield is None and most_rounds is None):
+            raise UsageError("--with and limits belong to rounds", expected="--until-dry beside them")
+        document = expand(audit, key, embeddings=embeddings, store=store)
+    else:
+        document = expand_until_dry(
+            audit,
+            key,
+            with_list=_list_name(with_source or ""),
+            budget=budget,
+            least_yield=least_yield,
+            most_rounds=most_rounds,
+            first_by=first_by,
+            embeddings=embeddings,
+            store=store,
+        )
+    emit(document, summary_text(document), as_json=as_json)
+
+
+def copies_command(audit: Audit, key: KeyFile, store: StorePlace = None, as_json: Json = False) -> None:
+    """Count how often every confirmed item occurs in the dataset: by bytes, by PDQ, by embedding; sealed.
+
+    What a model is trained on often it remembers better. Nothing is found by it; JSON has the numbers item by item,
+    without anything that names a record.
+    """
+    from vetset.api.custody import copies
+
+    document = copies(audit, key, store=store)
     emit(document, summary_text(document), as_json=as_json)
 
 

@@ -69,3 +69,6 @@ class RecordId:
 
 ContentId = NewType("ContentId", str)
 """Identity of a record across revisions: `sha256:<hex>` of the stored bytes, else `url:<hex sha256>` of the address."""
+
+UNIDENTIFIED = ContentId("none")
+"""Of a record that has neither."""

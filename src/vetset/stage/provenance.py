@@ -20,7 +20,7 @@ from vetset.case.findings import Provenance
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
-from vetset.model.dataset import ContentId, RecordId, Shard, ShardDigest
+from vetset.model.dataset import UNIDENTIFIED, ContentId, RecordId, Shard, ShardDigest
 from vetset.model.errors import AlignmentError, DatasetError, OutputError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
@@ -50,7 +50,7 @@ def _read_content(item: Record | Unreadable) -> ContentId | None:
 
 
 def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record | Unreadable | None) -> Provenance:
-    content = scanned or ContentId("none")
+    content = scanned or UNIDENTIFIED
     if item is None:
         return Provenance(record, uri, content, "", "{}", checked=False)
     columns = canonical_json(dict(item.fields.columns)).decode("ascii")

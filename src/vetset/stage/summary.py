@@ -12,8 +12,12 @@ from typing import Any
 from vetset.case.findings import Findings, lists_now
 from vetset.case.manifest import Manifest
 from vetset.case.nearness import Crowding
+from vetset.case.rounds import Stop
+from vetset.model.dataset import UNIDENTIFIED
 from vetset.model.finding import Evidence, Match, is_confirmed
+from vetset.model.policy import Policy
 from vetset.model.verdict import Decision
+from vetset.stage.copies import basis
 
 _ORDER = (Decision.KNOWN, Decision.NEAR, Decision.MATCH_UNCLASSIFIED, Decision.NOT_KNOWN, Decision.UNDECIDED)
 
@@ -97,12 +101,17 @@ def _crowding(told: Crowding | None) -> dict[str, int] | None:
     }
 
 
-def _rounds(findings: Findings) -> list[dict[str, Any]]:
+def _rounds(findings: Findings, policy: Policy) -> list[dict[str, Any]]:
     strongest = _strongest(findings)
+    content = {entry.record: entry.content for entry in findings.provenance if entry.content != UNIDENTIFIED}
+    seen: set[Any] = {content.get(match.record) for match in findings.matches if is_confirmed(match, policy)}
     told = []
     for entry in findings.rounds:
         brought = [candidate for candidate in findings.candidates if candidate.round == entry.number]
         decisions = Counter(strongest[item.record].value for item in brought if item.record in strongest)
+        known = [item.record for item in brought if strongest.get(item.record) is Decision.KNOWN]
+        items = {content.get(record, record) for record in known} - seen
+        seen |= items
         told.append(
             {
                 "number": entry.number,
@@ -120,6 +129,8 @@ def _rounds(findings: Findings) -> list[dict[str, Any]]:
                     decision.value: decisions[decision.value] for decision in _ORDER if decisions[decision.value]
                 },
                 "without_verdict": len(brought) - sum(decisions.values()),
+                "confirmed": len(known),
+                "of_these_duplicates": len(known) - len(items),
             }
         )
     return told
@@ -139,9 +150,49 @@ def _rechecks(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
+def _stop_json(stop: Stop) -> dict[str, Any]:
+    """Why rounds ended, and by which rules they went."""
+    told = asdict(stop)
+    return {**told.pop("rules"), **told}
+
+
+def _copies(findings: Findings, policy: Policy) -> dict[str, Any] | None:
+    """How often items occur: in all, how many how often, and one by one under numbers that mean nothing else."""
+    counted = findings.copies
+    if counted is None:
+        return None
+    sizes = Counter(1 << (item.occurrences - 1).bit_length() for item in counted.items)
+    return {
+        "items": len(counted.items),
+        "occurrences": sum(item.occurrences for item in counted.items),
+        "records": counted.records,
+        "largest": max((item.occurrences for item in counted.items), default=0),
+        "by_evidence": {
+            name: sum(getattr(item, name) for item in counted.items)
+            for name in ("confirmed", "by_bytes", "by_pdq", "by_embedding")
+        },
+        "items_by_occurrences": {_range_text(most): sizes[most] for most in sorted(sizes)},
+        "of_records": counted.dataset_records,
+        "with_bytes": counted.with_bytes,
+        "with_pdq": counted.with_pdq,
+        "of_now": counted.confirmed == basis(findings, policy),
+        "each": [
+            {"item": number, "occurrences": item.occurrences, **asdict(item)}
+            for number, item in enumerate(counted.items, start=1)
+        ],
+    }
+
+
+def _range_text(most: int) -> str:
+    """The numbers up to a power of two and above the one before, as in 5-8."""
+    least = most // 2 + 1
+    return str(most) if least >= most else f"{least}-{most}"
+
+
 def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
     """The JSON document of `vetset open`."""
     strongest = Counter(decision.value for decision in _strongest(findings).values())
+    policy = manifest.request.policy
     return {
         "status": findings.status,
         "records": manifest.records,
@@ -156,10 +207,12 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
             "verdicts": {decision.value: strongest[decision.value] for decision in _ORDER if strongest[decision.value]},
             "without_verdict": len(findings.candidates)
             - len({candidate.record for candidate in findings.candidates} & set(findings.verdict_of())),
-            "lapsed": len(findings.lapsed(manifest.request.policy)),
+            "lapsed": len(findings.lapsed(policy)),
         },
-        "rounds": _rounds(findings),
+        "rounds": _rounds(findings, policy),
+        "until_dry": [_stop_json(stop) for stop in findings.stops],
         "rechecks": _rechecks(findings),
+        "copies": _copies(findings, policy),
         "changed_since_scan": sum(not entry.checked for entry in findings.provenance),
         "findings_digest": findings.digest,
     }

@@ -1,10 +1,12 @@
 """verify: candidates → verdicts. This file knows how to ask a local list; services come as verifiers of their own."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 
-from vetset.case.findings import Findings, VerdictsPart
+from vetset.case.findings import Findings, Provenance, VerdictsPart
 from vetset.model.dataset import RecordId, ShardDigest
-from vetset.model.finding import Match
+from vetset.model.finding import Candidate, Match
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
@@ -14,37 +16,106 @@ from vetset.verifier.local_list import ListVerifier
 from vetset.verifier.protocol import Question, asked
 
 
-def open_questions(findings: Findings, verifier: str, policy: Policy) -> list[RecordId]:
-    """Candidates that this verifier has not been asked about, sorted; not those whose seed was withdrawn."""
+def standing(findings: Findings, policy: Policy) -> list[Candidate]:
+    """Candidates that there is a reason to ask about, sorted: not those whose seed was withdrawn."""
     lapsed = findings.lapsed(policy)
+    return sorted(candidate for candidate in findings.candidates if candidate.record not in lapsed)
+
+
+def open_questions(findings: Findings, verifier: str, policy: Policy) -> list[Candidate]:
+    """Candidates that stand and that this verifier has not been asked about, sorted."""
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier}
-    return sorted(candidate.record for candidate in findings.candidates if candidate.record not in answered | lapsed)
+    return [candidate for candidate in standing(findings, policy) if candidate.record not in answered]
 
 
-def _questions(records: Sequence[RecordId], table: RecordTable, hash_list: HashList, policy: Policy) -> list[Question]:
-    matcher = ListMatcher([hash_list], policy)
-    matches: dict[RecordId, list[Match]] = {}
-    decidable: dict[RecordId, set[Kind]] = {record: set() for record in records}
-    by_shard: dict[ShardDigest, list[RecordId]] = {}
-    for record in records:
-        by_shard.setdefault(record.shard, []).append(record)
-    for index, shard in enumerate(table.shards):
-        asked_here = by_shard.get(shard.name, [])
-        if not asked_here:
-            continue
-        part = table.part(index)
-        for match in matcher.shard(part, shard.name, shard.records).matches:
-            if match.record in decidable:
-                matches.setdefault(match.record, []).append(match)
-        for kind in hash_list.entries:
-            if kind in part.kinds:
-                present = part.present_at(kind, [record.row for record in asked_here])
-                for record in asked_here:
-                    if record.row in present:
-                        decidable[record].add(kind)
-    return [
-        Question(record, tuple(sorted(matches.get(record, ()))), frozenset(decidable[record])) for record in records
-    ]
+def scores(findings: Findings, column: str) -> Mapping[RecordId, float]:
+    """The numbers that a column of the dataset has for records of findings; none where it has no finite number."""
+    found = {}
+    for entry in findings.provenance:
+        value = _number(entry, column)
+        if value is not None:
+            found[entry.record] = value
+    return found
+
+
+def _number(entry: Provenance, column: str) -> float | None:
+    value = json.loads(entry.columns).get(column)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def best_first(candidates: Sequence[Candidate], score: Mapping[RecordId, float]) -> list[RecordId]:
+    """In which order to ask: by score, greatest first, those without one behind; then the nearest to a seed first."""
+    ranked = sorted(candidates, key=lambda item: (-score.get(item.record, -math.inf), -item.similarity, item.record))
+    return [candidate.record for candidate in ranked]
+
+
+class ListAsker:
+    """A list that candidates are held against, indexed once, however often it is asked.
+
+    Args:
+        table: the records.
+        hash_list: the list.
+        policy: what agrees and what confirms.
+    """
+
+    def __init__(self, table: RecordTable, hash_list: HashList, policy: Policy) -> None:
+        self._table = table
+        self._list = hash_list
+        self._policy = policy
+        self._verifier = ListVerifier(f"list:{hash_list.info.name}", policy)
+        self._matcher: ListMatcher | None = None
+
+    @property
+    def name(self) -> str:
+        """Who decides, as verdicts say it."""
+        return self._verifier.name
+
+    @property
+    def version(self) -> str:
+        """Of the list."""
+        return self._list.info.version
+
+    def ask(self, records: Sequence[RecordId]) -> VerdictsPart:
+        """One verdict for each of these records.
+
+        Raises:
+            CountError: the store does not fit, or a candidate was left without verdict.
+        """
+        if not records:
+            return VerdictsPart(self.name, ())
+        if self._matcher is None:
+            self._matcher = ListMatcher([self._list], self._policy)
+        return VerdictsPart(self.name, asked(self._verifier, self._questions(self._matcher, sorted(records))))
+
+    def _questions(self, matcher: ListMatcher, records: Sequence[RecordId]) -> list[Question]:
+        matches: dict[RecordId, list[Match]] = {}
+        decidable: dict[RecordId, set[Kind]] = {record: set() for record in records}
+        by_shard: dict[ShardDigest, list[RecordId]] = {}
+        for record in records:
+            by_shard.setdefault(record.shard, []).append(record)
+        for index, shard in enumerate(self._table.shards):
+            asked_here = by_shard.get(shard.name, [])
+            if not asked_here:
+                continue
+            part = self._table.part(index)
+            for match in matcher.shard(part, shard.name, shard.records).matches:
+                if match.record in decidable:
+                    matches.setdefault(match.record, []).append(match)
+            for kind in self._list.entries:
+                if kind in part.kinds:
+                    present = part.present_at(kind, [record.row for record in asked_here])
+                    for record in asked_here:
+                        if record.row in present:
+                            decidable[record].add(kind)
+        return [
+            Question(record, tuple(sorted(matches.get(record, ()))), frozenset(decidable[record])) for record in records
+        ]
 
 
 def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList, policy: Policy) -> VerdictsPart:
@@ -53,7 +124,5 @@ def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList
     Raises:
         CountError: the store does not fit, or a candidate was left without verdict.
     """
-    verifier = ListVerifier(f"list:{hash_list.info.name}", policy)
-    records = open_questions(findings, verifier.name, policy)
-    questions = _questions(records, table, hash_list, policy) if records else []
-    return VerdictsPart(verifier.name, asked(verifier, questions))
+    asker = ListAsker(table, hash_list, policy)
+    return asker.ask([candidate.record for candidate in open_questions(findings, asker.name, policy)])

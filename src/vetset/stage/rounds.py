@@ -1,0 +1,156 @@
+"""rounds: verify → expand → verify … until a stated rule ends it.
+
+What comes next follows from the opened case and the rules, and from nothing else: every step is sealed before the next
+one is thought of. So a run that was killed goes on with the same command, asks nobody twice, forgets nobody, and ends
+in the same findings.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from vetset.case.findings import Findings, Provenance, RoundPart, RoundsPart
+from vetset.case.ledger import Ledger
+from vetset.case.rounds import Rules, Stop, StopRule
+from vetset.model.dataset import RecordId
+from vetset.model.finding import Seeds, is_confirmed
+from vetset.model.policy import Policy
+from vetset.model.verdict import Decision
+from vetset.seal.keys import PrivateKey
+from vetset.stage.expand import expand
+from vetset.stage.space import Space
+from vetset.stage.verify import ListAsker, best_first, open_questions, scores, standing
+from vetset.store.records import RecordTable
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search for neighbours needs, opened once for all rounds.
+
+    Attributes:
+        space: the vectors.
+        table: the records.
+        policy: thresholds and k.
+        provenance: reads again where records came from.
+    """
+
+    space: Space
+    table: RecordTable
+    policy: Policy
+    provenance: Callable[[Collection[RecordId]], tuple[Provenance, ...]]
+
+    def around(self, findings: Findings) -> RoundPart:
+        """One round around everything confirmed that no round started from."""
+        seeds = unsearched(findings, self.policy)
+        lapsed = findings.lapsed(self.policy)
+        settled = {candidate.record for candidate in findings.candidates} - lapsed
+        settled |= {match.record for match in findings.matches if is_confirmed(match, self.policy)}
+        told, candidates = expand(
+            seeds,
+            self.space,
+            self.table,
+            self.policy,
+            calibration=findings.rounds[0].calibration,
+            number=len(findings.rounds) + 1,
+            settled=settled,
+        )
+        return RoundPart(told, candidates, self.provenance([candidate.record for candidate in candidates]))
+
+
+def unsearched(findings: Findings, policy: Policy) -> Seeds:
+    """Confirmed records that no round has started from.
+
+    Where a seed was withdrawn, what it brought may lie near another one that was searched before; so while candidates
+    are lapsed, only rounds since the last withdrawal count.
+    """
+    first = 0
+    if findings.lapsed(policy):
+        first = max(
+            (change.rounds_before for change in findings.rechecks if change.withdrawn or change.flagged), default=0
+        )
+    used = [record for told in findings.rounds[first:] for record in told.seeds]
+    return Seeds.confirmed(findings.matches, findings.verdicts, policy).without(used)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The next step is to ask about these, best first."""
+
+    records: tuple[RecordId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The next step is a round."""
+
+
+def next_step(findings: Findings, rules: Rules, policy: Policy) -> Ask | Around | Stop:
+    """What to do now: ask while there are questions and budget, else search, unless a rule says that it is enough."""
+    answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == rules.verifier}
+    waiting = open_questions(findings, rules.verifier, policy)
+    left = len(waiting) if rules.budget is None else max(0, rules.budget - len(answered))
+    if waiting and left:
+        score = scores(findings, rules.first_by) if rules.first_by else {}
+        return Ask(tuple(best_first(waiting, score)[:left]))
+    seeds = unsearched(findings, policy).records
+    if waiting or (seeds and rules.budget is not None and not left):
+        return _stopped("budget", findings, rules, policy)
+    if not seeds:
+        return _stopped("dry", findings, rules, policy)
+    share = last_yield(findings, rules.verifier)
+    if share is not None and rules.least_yield is not None and share < rules.least_yield:
+        return _stopped("yield", findings, rules, policy)
+    if rules.most_rounds is not None and len(findings.rounds) >= rules.most_rounds:
+        return _stopped("rounds", findings, rules, policy)
+    return Around()
+
+
+def last_yield(findings: Findings, verifier: str) -> float | None:
+    """Which share of the last round's candidates, of those that the verifier answered about, it confirmed.
+
+    None where there is no such candidate.
+    """
+    decisions = {verdict.record: verdict.decision for verdict in findings.verdicts if verdict.verifier == verifier}
+    last = [item.record for item in findings.candidates if item.round == len(findings.rounds)]
+    asked = [decisions[record] for record in last if record in decisions]
+    return asked.count(Decision.KNOWN) / len(asked) if asked else None
+
+
+def _stopped(rule: StopRule, findings: Findings, rules: Rules, policy: Policy) -> Stop:
+    mine = {verdict.record: verdict.decision for verdict in findings.verdicts if verdict.verifier == rules.verifier}
+    stand = {candidate.record for candidate in standing(findings, policy)}
+    return Stop(
+        rules=rules,
+        rule=rule,
+        rounds=len(findings.rounds),
+        asked=len(mine),
+        confirmed=sum(decision is Decision.KNOWN for decision in mine.values()),
+        never_asked=len(stand - set(mine)),
+        unscored=len(stand - set(scores(findings, rules.first_by))) if rules.first_by else 0,
+    )
+
+
+def drive(ledger: Ledger, key: PrivateKey, rules: Rules, asker: ListAsker, search: Search) -> Stop:
+    """Take step after step, each sealed before the next, until a rule ends it.
+
+    Args:
+        ledger: the case, which nobody else writes meanwhile.
+        key: private key of a recipient.
+        rules: when it ends.
+        asker: the verifier, the one of the rules.
+        search: what rounds need.
+
+    Raises:
+        CountError: the store does not fit, or a candidate was left without verdict.
+    """
+    while True:
+        case = ledger.open(key)
+        step = next_step(case.findings, rules, search.policy)
+        if isinstance(step, Stop):
+            ledger.carry_on(case, RoundsPart(rules, stop=step))
+            return step
+        if isinstance(step, Ask):
+            more = RoundsPart(rules, verdicts=asker.ask(step.records).verdicts)
+        else:
+            brought = search.around(case.findings)
+            more = RoundsPart(rules, (), (brought.round,), brought.candidates, brought.provenance)
+        ledger.carry_on(case, more)
