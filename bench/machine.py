@@ -21,7 +21,8 @@ _FLAGS = (
     "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8",
 )  # fmt: skip
 _PACKAGES = (
-    "numpy", "numba", "pyarrow", "Pillow", "simplejpeg", "threatexchange", "pdqhash", "faiss-cpu", "duckdb", "polars",
+    "numpy", "numba", "numkong", "pyarrow", "Pillow", "simplejpeg", "threatexchange", "pdqhash", "faiss-cpu",
+    "autofaiss", "duckdb", "polars",
 )  # fmt: skip
 _ROUNDS = 3
 

@@ -15,6 +15,7 @@ import numpy as np
 from bench.figures import Row, Table, Topic, cpu_seconds, in_turns, main, rate, wall_seconds
 from numpy.typing import NDArray
 
+from vetset.dataset.embeddings.npy import npy_rows
 from vetset.search.nearest import Neighbours, nearest
 
 _DIMENSION = 512
@@ -47,7 +48,7 @@ def _embeddings(rows: int, rng: np.random.Generator) -> Halves:
 
 
 def _ours(seeds: Floats, path: Path, threads: int = 1) -> Neighbours:
-    return nearest(seeds, [np.load(path, mmap_mode="r", allow_pickle=False)], _K, threads=threads)
+    return nearest(seeds, [npy_rows(path, "part 0")], _K, threads=threads)
 
 
 def _naive(seeds: Floats, path: Path) -> NDArray[np.int64]:
@@ -241,7 +242,7 @@ def _duplicates(topic: Topic, rng: np.random.Generator, *, size: int) -> None:
 def measure(*, quick: bool) -> Topic:
     faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(3)
-    size = 20_000 if quick else 600_000
+    size = 20_000 if quick else 400_000
     topic = Topic(
         "Nearest embeddings",
         f"{size:,} synthetic unit vectors of {_DIMENSION} columns, float16, around {_CENTRES:,} centres;"

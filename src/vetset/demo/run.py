@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vetset.api.auditing import audit
-from vetset.api.custody import Opened, attest, expand, open_audit, order, verify
+from vetset.api.custody import Opened, attest, expand_until_dry, open_audit, order
 from vetset.api.revision import check, clean
 from vetset.api.setup import add_list, keygen
 from vetset.case.findings import Findings
@@ -199,7 +199,7 @@ class _Walk:
         self.say(f"embeddings: {count} vectors of {MODEL}, in parts as clip-retrieval writes them")
 
     def find(self) -> Opened:
-        """Audit, then verify and expand until the second list has nothing more to say."""
+        """Audit, then verify and expand until nothing new is confirmed."""
         target = self.out / "audit"
         audit(
             self.out / "dataset",
@@ -209,9 +209,7 @@ class _Walk:
             embeddings=self.out / "embeddings",
         )
         self.say("audit: scanned, matched, one round of neighbours, sealed to the custodian")
-        verify(target, self.key, with_list="second")
-        expand(target, self.key)
-        verify(target, self.key, with_list="second")
+        expand_until_dry(target, self.key, with_list="second")
         return open_audit(target, self.key)
 
     def remove(self) -> set[str]:
@@ -284,7 +282,7 @@ def run_demo(out: Path, *, say: Say | None = None, records: int = 2400) -> DemoR
     with _home(out / "home"):
         walk.prepare()
         opened = walk.find()
-        tell("verify, expand, verify: a second list decided about candidates; what it confirmed seeded another round")
+        tell("expand until dry: a second list decided about candidates; what it confirmed seeded another round")
         survivors = walk.remove()
         tell("order and clean: signed, cleaned, read again; survivors byte-identical")
         again = walk.again()

@@ -76,6 +76,7 @@ def story(result: DemoResult) -> str:
         _line(whole),
         "Missed are copies that neither PDQ within 31 bits nor a neighbour reaches, and copies of an item that the",
         "list knows by its address only. Found but not removed are candidates that no list confirmed: for a hotline.",
+        *_beyond_hashes(rows),
         *_rounds(result),
         f"Undecided by PDQ, and never counted as clean: {undecided}.",
         f"The cleaned dataset matches nothing ({result.again}). One known item was put back: found, and nothing else.",
@@ -84,6 +85,14 @@ def story(result: DemoResult) -> str:
         "  dataset embeddings lists keys audit order.json cleaned statement.json labels.json",
     ]
     return "\n".join(lines)
+
+
+def _beyond_hashes(rows: Sequence[Row]) -> list[str]:
+    """What only neighbours led to: no digest, no address and no PDQ hash within 31 bits is that of a listed item."""
+    only = [(row.role, row.found["neighbour"]) for row in rows if row.found.get("neighbour")]
+    together = sum(count for _, count in only)
+    kinds = "; ".join(f"{count} {role}" for role, count in only)
+    return [f"Neighbours alone led to {together} copies that no hash reaches: {kinds}."] if only else []
 
 
 def _rounds(result: DemoResult) -> list[str]:

@@ -8,6 +8,17 @@ from vetset.model.dataset import Format
 from vetset.model.signal import Kind, Reason
 
 
+def _told(number: float) -> float:
+    """To six digits behind the point, or six in all below 1: what is behind them nobody measured."""
+    return float(f"{number:.6g}") if abs(number) < 1 else round(number, 6)
+
+
+def _all_told(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {name: _all_told(entry) for name, entry in document.items()}
+    return _told(document) if isinstance(document, float) else document
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number and where it lies with 95 % confidence, as far as the choice of the sample goes.
@@ -174,7 +185,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON; shares are 0 to 1, sizes bytes, times seconds."""
         sample = {name: getattr(self.sample, name) for name in Sample.__dataclass_fields__}
-        return {
+        document = {
             "format": self.format.value,
             "shards": self.shards,
             "bytes": self.bytes,
@@ -192,3 +203,5 @@ class Plan:
             "other_columns": list(self.other_columns),
             "sample": sample,
         }
+        told: dict[str, Any] = _all_told(document)
+        return told

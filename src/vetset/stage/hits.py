@@ -1,5 +1,6 @@
 """Which records lie near some vectors: the search of `vetset.search.nearest`, in numbers of records."""
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,9 @@ from vetset.stage.space import Numbers, Space
 
 SAME_POINT = 1 - 1e-9
 """From this cosine on, vectors are at one point: equal but for the last bit of a half-precision component."""
+
+_MOST_THREADS = 16
+"""More would wait for the one that reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float =
         k: how many of each at most.
         least: least cosine; without one nobody counts how many have it.
     """
-    found = nearest(vectors, space.blocks, k, least=least, metric="cosine")
+    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    found = nearest(vectors, space.blocks, k, least=least, metric="cosine", threads=threads)
     space.note_unusable(found.skipped + found.zero)
     number = np.empty(len(found.seed), np.int64)
     for each in np.unique(found.block).tolist():
