@@ -1,10 +1,12 @@
 """The end of the demonstration, told for people; `--json` has every kind of copy by itself."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
 from vetset.demo.run import HOW, DemoResult, Row
 
+_WIDTH = 110
 GROUPS = (
     ("the same bytes", ("original", "edit:exact")),
     ("encoded anew", ("edit:png", "edit:jpeg_q80", "edit:jpeg_q30", "edit:webp_q80")),
@@ -92,7 +94,8 @@ def _beyond_hashes(rows: Sequence[Row]) -> list[str]:
     only = [(row.role, row.found["neighbour"]) for row in rows if row.found.get("neighbour")]
     together = sum(count for _, count in only)
     kinds = "; ".join(f"{count} {role}" for role, count in only)
-    return [f"Neighbours alone led to {together} copies that no hash reaches: {kinds}."] if only else []
+    told = f"Neighbours alone led to {together} copies that no hash on the list reaches: {kinds}."
+    return textwrap.wrap(told, _WIDTH) if only else []
 
 
 def _rounds(result: DemoResult) -> list[str]:
