@@ -165,7 +165,7 @@ def test_a_stream_that_cannot_be_mapped_is_read_all_the_same(stream, monkeypatch
     (shard,) = ROWS.discover(stream)
     mapped = ROWS.read(stream, shard, MAPPING)
     before = [(item.key, getattr(item, "image", None)) for item in mapped]
-    monkeypatch.setattr("vetset.dataset.hf_tables._mapped", lambda _stream, _size: None)
+    monkeypatch.setattr("vetset.dataset.arrow_stream._mapped", lambda _stream, _size: None)
     read = ROWS.read(stream, shard, MAPPING)
     assert [(item.key, getattr(item, "image", None)) for item in read] == before
     assert read.digest == mapped.digest

@@ -5,7 +5,6 @@ row group at a time. A stream is mapped where the place can be mapped: Arrow the
 only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass.
 """
 
-import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from vetset.dataset.arrays import compacted
+from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
 from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
-from vetset.model.errors import DatasetError
 from vetset.storage.remote import Place
 
 MAX_ROWS = 128
@@ -28,8 +27,6 @@ WORST_BYTES = 1 << 30
 """Bytes of a batch even if every value of it were as long as the whole row group (a dictionary can do that)."""
 GROUP_BYTES = 128 << 20
 """A row group of a copy ends here, even if the one it comes from went on."""
-
-Update = Callable[[Any], None]
 
 
 def batch_rows(size: int, rows: int) -> int:
@@ -137,69 +134,8 @@ class _Parquet:
             flush()
 
 
-class _Forward:
-    """What Arrow reads a stream through: never more than there is is asked for, and all that passes is digested."""
-
-    closed = False
-
-    def __init__(self, stream: BinaryIO, size: int, update: Update | None) -> None:
-        self._stream = stream
-        self._size = size
-        self._update = update
-        self._position = 0
-        self._mapped = _mapped(stream, size)
-        self.ended_early = False
-
-    def read(self, count: int = -1) -> Any:
-        """The next bytes, as a view of the file where it is mapped."""
-        left = self._size - self._position
-        if not 0 <= count <= left:
-            # Only a stream whose end mark is missing, or a message that claims too much, leads here.
-            self.ended_early, count = True, left
-        if self._mapped is not None:
-            data: Any = self._mapped[self._position : self._position + count]
-        else:
-            data = self._stream.read(count)
-        self._position += len(data)
-        if self._update is not None:
-            self._update(data)
-        return data
-
-    def rest(self) -> int:
-        """Read on to the end of the file; how many bytes that were."""
-        start = self._position
-        while self._position < self._size and len(self.read(min(CHUNK, self._size - self._position))):
-            pass
-        return self._position - start
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        return self._position
-
-    def close(self) -> None:
-        """Whoever opened the file closes it."""
-
-
-def _mapped(stream: BinaryIO, size: int) -> memoryview | None:
-    """The file in memory, page by page as it is looked at; None where it lies in no file of this machine."""
-    try:
-        return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _damaged(problem: str, where: str, expected: str | None = None) -> DatasetError:
-    todo = "Fetch or build this file again; the others are not affected."
-    return DatasetError(problem, expected=expected, where=where, todo=todo)
-
-
 class _Stream:
-    def __init__(self, source: _Forward, size: int, where: str) -> None:
+    def __init__(self, source: Forward, size: int, where: str) -> None:
         self._source = source
         self._size = size
         self._where = where
@@ -208,23 +144,9 @@ class _Stream:
         self.stretch = 0
 
     def _record_batches(self) -> Iterator[Any]:
-        try:
-            while True:
-                batch = self._reader.read_next_batch()
-                if batch.num_rows > 8 * self._size:
-                    raise _damaged("a record batch claims more rows than its file has bits", self._where)
-                yield batch
-        except StopIteration:
-            pass
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            # Arrow's own word for a message that holds less than it says, or than its file does.
-            raise _damaged("the Arrow stream is truncated or damaged", self._where) from None
-        if self._source.ended_early:
-            raise _damaged("the Arrow stream is truncated", self._where, "an end mark behind the last record batch")
+        yield from record_batches(self._reader, self._source, self._size, self._where)
         if self._source.rest():
-            raise _damaged("there are bytes behind the end of the Arrow stream", self._where)
+            raise damaged("there are bytes behind the end of the Arrow stream", self._where)
 
     def count(self) -> int:
         return sum(batch.num_rows for batch in self._record_batches())
@@ -264,7 +186,7 @@ def is_stream(uri: str) -> bool:
 def _with_columns(file: RowFile, where: str) -> RowFile:
     """The file, unless its rows hold nothing at all: they could not be told apart, or counted."""
     if not file.schema.names:
-        raise _damaged("the table has no columns", where)
+        raise damaged("the table has no columns", where)
     return file
 
 
@@ -286,10 +208,10 @@ def open_rows(path: Place, where: str, update: Update | None = None) -> Iterator
                 yield _with_columns(_Parquet(table, stream, size, update, where), where)
             return
         if not size:
-            raise _damaged("the file is empty", where, "an Arrow stream")
+            raise damaged("the file is empty", where, "an Arrow stream")
         with decoded(where, "Arrow"):
             try:
-                file: RowFile = _Stream(_Forward(stream, size, update), size, where)
+                file: RowFile = _Stream(Forward(stream, size, update, mapped=True), size, where)
             except pa.ArrowInvalid:
-                raise _damaged("this is no Arrow stream", where, "what `datasets` writes (.arrow)") from None
+                raise damaged("this is no Arrow stream", where, "what `datasets` writes (.arrow)") from None
             yield _with_columns(file, where)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import compacted, has_dictionary, is_list, list_lengths
+from vetset.dataset.arrow_stream import Forward, damaged, record_batches
 from vetset.dataset.columns import listed
 from vetset.dataset.embeddings.beside import local_copy
 from vetset.dataset.embeddings.parts import (
@@ -27,7 +28,7 @@ from vetset.dataset.embeddings.parts import (
 )
 from vetset.dataset.places import CHUNK, Found, copy_file, new_file, open_plain, place_found, suffix_of, writable
 from vetset.dataset.tables import check_length, check_rows, decoded, filter_table, open_table
-from vetset.model.errors import AlignmentError, DatasetError, UsageError
+from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.vectors import Fill
 from vetset.storage.remote import Place
 
@@ -38,40 +39,6 @@ _BATCH_VALUES = 1 << 22
 _FIRST_ROWS = 64
 """Rows of a parquet file that are read together to see how long its vectors are."""
 _MAGIC, _END = b"ARROW1\0\0", b"ARROW1"
-
-
-class _Bounded:
-    """What Arrow reads messages through: plain reads, and never more is asked for than there is."""
-
-    closed = False
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._left = size - stream.tell()
-        self.ended_early = False
-
-    def read(self, count: int = -1) -> bytes:
-        if not 0 <= count <= self._left:
-            self.ended_early, count = True, self._left
-        data = self._stream.read(count)
-        self._left -= len(data)
-        return data
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def close(self) -> None:
-        """Whoever opened the file closes it."""
-
-
-def _damaged(problem: str, where: str) -> DatasetError:
-    return DatasetError(problem, where=where, todo="Fetch or build this file again.")
 
 
 class _Messages:
@@ -88,33 +55,21 @@ class _Messages:
         if self.is_file:
             stream.seek(max(0, size - len(_END)))
             if stream.read(len(_END)) != _END:
-                raise _damaged("the Arrow file is truncated", where)
+                raise damaged("the Arrow file is truncated", where)
         stream.seek(len(_MAGIC) if self.is_file else 0)
-        self._source = _Bounded(stream, size)
+        self._source = Forward(stream, size)
         try:
             self._reader = pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"))
         except pa.ArrowInvalid:
-            raise _damaged("this is no Arrow file or stream", where) from None
+            raise damaged("this is no Arrow file or stream", where) from None
         self.schema = self._reader.schema
         str(self.schema.names)  # a name that is no text is found out here
 
     def __iter__(self) -> Iterator[Any]:
-        try:
-            while True:
-                batch = self._reader.read_next_batch()
-                if batch.num_rows > 8 * self._size:
-                    raise _damaged("a record batch claims more rows than its file has bits", self._where)
-                # Nothing was looked at yet: lengths and places are whatever somebody wrote there.
-                batch.validate(full=True)
-                yield batch
-        except StopIteration:
-            pass
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            raise _damaged("the Arrow file is truncated or damaged", self._where) from None
-        if self._source.ended_early:
-            raise _damaged("the Arrow file is truncated", self._where)
+        for batch in record_batches(self._reader, self._source, self._size, self._where):
+            # Lengths and places are whatever somebody wrote there.
+            batch.validate(full=True)
+            yield batch
 
 
 @contextmanager
