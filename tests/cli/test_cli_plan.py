@@ -15,7 +15,7 @@ import pytest
 import small
 from vetset.cli.output import SamplingLines
 from vetset.cli.plan import text_of
-from vetset.model.dataset import Format, Shard
+from vetset.model.dataset import Format
 from vetset.model.plan import Cost, Estimate, Plan, Role, Sample, Undecided
 from vetset.model.signal import Kind, Reason
 
@@ -170,7 +170,7 @@ def test_progress_says_what_is_left_of_the_time(monkeypatch, capsys):
     lines.started("plan", 10, 1000)
     for second in (2.0, 9.0):
         now[0] = second
-        lines.advanced(Shard("x", Format.WEBDATASET, 1, ""), 5)
+        lines.advanced(1, 5)
     lines.finished()
     assert capsys.readouterr().err.splitlines() == [
         "plan: a sample out of 10 shards, 1.0 KB, for 1m00s",

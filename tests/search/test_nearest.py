@@ -386,6 +386,14 @@ def test_an_array_of_another_type_or_shape_is_refused_by_number(wrong):
         nearest(ONE, [np.ones((2, 4), np.float32), wrong], 1)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_block_that_was_read_is_told_of_once_and_in_order(threads):
+    told = []
+    blocks = [np.ones((rows, 4), np.float32) for rows in (9_000, 0, 1, 5_000)]
+    nearest(ONE, blocks, 1, threads=threads, passed=told.append)
+    assert told == [0, 1, 2, 3]
+
+
 class Failing(ArrayBlock):
     """A block that breaks off."""
 

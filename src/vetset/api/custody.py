@@ -20,6 +20,7 @@ from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.calibrate import require_same_space
 from vetset.stage.copies import occurrences
 from vetset.stage.order import removal_order, signed_order
+from vetset.stage.progress import Reporter, Silent
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there
 from vetset.stage.rounds import Search, drive
@@ -87,7 +88,9 @@ def _at_work(path: Path | str, key: Key) -> Iterator[Opened]:
 
 
 @contextmanager
-def _search(opened: Opened, embeddings: Path | str | None, store: Path | str | None) -> Iterator[Search]:
+def _search(
+    opened: Opened, embeddings: Path | str | None, store: Path | str | None, reporter: Reporter | None
+) -> Iterator[Search]:
     """What rounds need, if these are the vectors that the audit searched.
 
     Raises:
@@ -105,6 +108,7 @@ def _search(opened: Opened, embeddings: Path | str | None, store: Path | str | N
                 "this audit has no embeddings to search",
                 todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
             )
+        space.reporter = reporter or Silent()
         require_same_space(space, request.policy.expand, manifest.dataset_digest, rounds[0].calibration)
         root, shards = dataset_if_there(request)
         mapping = ColumnMapping(**request.mapping)
@@ -130,7 +134,12 @@ def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
 
 
 def expand(
-    path: Path | str, key: Key, *, embeddings: Path | str | None = None, store: Path | str | None = None
+    path: Path | str,
+    key: Key,
+    *,
+    embeddings: Path | str | None = None,
+    store: Path | str | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Search the neighbours of what has been confirmed since the last round, and seal what comes.
 
@@ -139,6 +148,7 @@ def expand(
         key: private key of a recipient.
         embeddings: where the embeddings lie now, if not where the audit found them.
         store: where the store lies now, if not where the audit left it.
+        reporter: hears of progress; how long a search takes depends on the number of seeds.
 
     Returns:
         The summary, with the new round.
@@ -148,7 +158,7 @@ def expand(
         AlignmentError: the embeddings do not join, or are not those that the audit searched.
     """
     with _at_work(path, key) as opened:
-        with _search(opened, embeddings, store) as search:
+        with _search(opened, embeddings, store, reporter) as search:
             part = search.around(opened.case.findings)
         ledger_of(Path(path), opened.manifest).append(part)
     return open_audit(path, key).summary()
@@ -165,6 +175,7 @@ def expand_until_dry(
     first_by: str = "",
     embeddings: Path | str | None = None,
     store: Path | str | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Verify, expand, verify … until nothing new is confirmed, or until another rule says that it is enough.
 
@@ -182,6 +193,7 @@ def expand_until_dry(
             what is sealed with them.
         embeddings: where the embeddings lie now, if not where the audit found them.
         store: where the store lies now, if not where the audit left it.
+        reporter: hears of progress; how long a search takes depends on the number of seeds.
 
     Returns:
         The summary, with all rounds and why they ended.
@@ -194,7 +206,7 @@ def expand_until_dry(
     _require_limits(budget, least_yield, most_rounds)
     with _at_work(path, key) as opened:
         second = _second_list(opened, with_list)
-        with _search(opened, embeddings, store) as search:
+        with _search(opened, embeddings, store, reporter) as search:
             asker = ListAsker(search.table, second, search.policy)
             rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by)
             drive(ledger_of(Path(path), opened.manifest), private_key(key), rules, asker, search)

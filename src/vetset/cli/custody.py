@@ -7,7 +7,7 @@ import typer
 
 from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
-from vetset.cli.output import coverage_line, drift_lines, emit
+from vetset.cli.output import coverage_line, drift_lines, emit, progress
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
 
@@ -207,7 +207,7 @@ def expand_command(
     if not until_dry:
         if with_source or first_by or not (budget is None and least_yield is None and most_rounds is None):
             raise UsageError("--with and limits belong to rounds", expected="--until-dry beside them")
-        document = expand(audit, key, embeddings=embeddings, store=store)
+        document = expand(audit, key, embeddings=embeddings, store=store, reporter=progress(as_json=as_json))
     else:
         document = expand_until_dry(
             audit,
@@ -219,6 +219,7 @@ def expand_command(
             first_by=first_by,
             embeddings=embeddings,
             store=store,
+            reporter=progress(as_json=as_json),
         )
     emit(document, summary_text(document), as_json=as_json)
 

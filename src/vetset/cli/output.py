@@ -15,7 +15,6 @@ from vetset.model.signal import Reason
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from vetset.model.dataset import Shard
 
 PLAIN_SECONDS = 5.0
 """How often a run without a terminal says how far it is."""
@@ -111,11 +110,11 @@ class ProgressLines:
         self._done = self._records = self._read = 0
         self._tell(f"{stage}: {shards} shards, {size_text(size)}")
 
-    def advanced(self, shard: "Shard", records: int) -> None:
+    def advanced(self, size: int, records: int) -> None:
         """A shard is done."""
         self._done += 1
         self._records += records
-        self._read += shard.size
+        self._read += size
         now = time.monotonic()
         if now - self._told >= PLAIN_SECONDS:
             self._told = now
@@ -162,7 +161,7 @@ class ProgressBar:
         self._task = self._progress.add_task(stage, total=shards, rate=size_text(size))
         self._records, self._begun = 0, time.monotonic()
 
-    def advanced(self, shard: "Shard", records: int) -> None:  # noqa: ARG002  one protocol
+    def advanced(self, size: int, records: int) -> None:  # noqa: ARG002  one protocol
         """A shard is done."""
         self._records += records
         rate = self._records / max(time.monotonic() - self._begun, 1e-3)
@@ -197,7 +196,7 @@ class SamplingLines:
         self._done = self._records = 0
         self._tell(f"{stage}: a sample out of {shards} shards, {size_text(size)}, for {time_text(self._seconds)}")
 
-    def advanced(self, shard: "Shard", records: int) -> None:  # noqa: ARG002  one protocol
+    def advanced(self, size: int, records: int) -> None:  # noqa: ARG002  one protocol
         """A shard was looked at."""
         self._done += 1
         self._records += records

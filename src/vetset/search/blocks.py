@@ -109,13 +109,19 @@ class Piece:
     vectors: NDArray[Any]
 
 
-def each_piece(blocks: Sequence[VectorBlock], rows: int, workers: Sequence[Callable[[Iterator[Piece]], None]]) -> None:
+def each_piece(
+    blocks: Sequence[VectorBlock],
+    rows: int,
+    workers: Sequence[Callable[[Iterator[Piece]], None]],
+    passed: Callable[[int], None] | None = None,
+) -> None:
     """Read all blocks in order, in pieces of at most so many rows, and let workers share the pieces.
 
     Every worker runs in a thread of its own and is given an iterator; a piece is its own until it asks for the next.
-    Whatever the reader or a worker raises ends the pass and is raised here.
+    Whatever the reader or a worker raises ends the pass and is raised here. `passed` hears the number of each block
+    that was read to its end, in the thread that reads.
     """
-    feed = _Feed(blocks, rows, len(workers))
+    feed = _Feed(blocks, rows, len(workers), passed)
     with ThreadPoolExecutor(len(workers) + 1, "vetset-nearest") as pool:
         running = [pool.submit(feed.read), *(pool.submit(feed.work, worker) for worker in workers)]
         try:
@@ -128,8 +134,10 @@ def each_piece(blocks: Sequence[VectorBlock], rows: int, workers: Sequence[Calla
 class _Feed:
     """Pieces on their way from the one who reads to those who work, and their room on its way back."""
 
-    def __init__(self, blocks: Sequence[VectorBlock], rows: int, workers: int) -> None:
-        self._blocks, self._rows, self._workers = blocks, rows, workers
+    def __init__(
+        self, blocks: Sequence[VectorBlock], rows: int, workers: int, passed: Callable[[int], None] | None
+    ) -> None:
+        self._blocks, self._rows, self._workers, self._passed = blocks, rows, workers, passed
         self._free: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
         self._full: queue.SimpleQueue[tuple[Piece, NDArray[np.uint8]] | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -155,6 +163,8 @@ class _Feed:
                         vectors = room[: shape[0] * shape[1] * block.dtype.itemsize].view(block.dtype).reshape(shape)
                         fill(vectors)
                         self._full.put((Piece(number, start, vectors), room))
+                if self._passed is not None:
+                    self._passed(number)
         finally:
             for _ in range(self._workers):
                 self._full.put(None)

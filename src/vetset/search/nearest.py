@@ -6,7 +6,7 @@ of `vetset.search.linear.nearest`, bit for bit, however the rows are cut into bl
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +59,7 @@ def nearest(
     least: float = -np.inf,
     metric: Literal["ip", "cosine"] = "ip",
     threads: int = 1,
+    passed: Callable[[int], None] | None = None,
 ) -> Neighbours:
     """The k rows of all blocks most similar to each seed, or all rows within a similarity.
 
@@ -73,6 +74,7 @@ def nearest(
         least: the similarity that a neighbour has at least; needed if k is None.
         metric: "ip" for the inner product, "cosine" for the inner product over both lengths.
         threads: that compute; one more reads.
+        passed: hears the number of each block that was read to its end.
 
     Raises:
         UsageError: k or threads of less than 1, all rows are asked for, or the metric is unknown.
@@ -87,7 +89,7 @@ def nearest(
     question = Question(prepared, 0 if k is None else min(k, int(firsts[-1])), float(least), metric == "cosine")
     asked = _Pass(question, firsts, threads)
     if len(exact) and firsts[-1]:
-        each_piece(opened, asked.chunk * _PIECE, [asked.worker(number) for number in range(threads)])
+        each_piece(opened, asked.chunk * _PIECE, [asked.worker(number) for number in range(threads)], passed)
     counts = asked.counts.sum(axis=0)
     seed, position, similarity = ranked([kept.hits() for kept in asked.kept], question.k) if firsts[-1] else _nothing()
     block = np.searchsorted(firsts, position, side="right") - 1

@@ -257,7 +257,7 @@ def _cleaned(tasks: Sequence[CleanTask], engine: Engine, reporter: Reporter) -> 
         if not isinstance(outcome, Done):
             raise outcome.error.at(tasks[outcome.index].shard.uri)
         cleaned.append(outcome.value)
-        reporter.advanced(tasks[outcome.index].shard, outcome.value.records)
+        reporter.advanced(tasks[outcome.index].shard.size, outcome.value.records)
     return sorted(cleaned, key=lambda shard: shard.uri)
 
 

@@ -54,7 +54,13 @@ def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float =
         least: least cosine; without one nobody counts how many have it.
     """
     threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-    found = nearest(vectors, space.blocks, k, least=least, metric="cosine", threads=threads)
+    sizes = [block.rows * block.dimension * block.dtype.itemsize for block in space.blocks]
+    space.reporter.started("neighbours", len(sizes), sum(sizes))
+    found = nearest(
+        vectors, space.blocks, k, least=least, metric="cosine", threads=threads,
+        passed=lambda number: space.reporter.advanced(sizes[number], space.blocks[number].rows),
+    )  # fmt: skip
+    space.reporter.finished()
     space.note_unusable(found.skipped + found.zero)
     number = np.empty(len(found.seed), np.int64)
     for each in np.unique(found.block).tolist():

@@ -124,7 +124,7 @@ class _Looking:
                 seen[indices[outcome.index]] = one
                 if one.start is not None:
                     self.starts[one.start.process] = one.start
-                self._reporter.advanced(tasks[outcome.index].scan.shard, one.sampled)
+                self._reporter.advanced(tasks[outcome.index].scan.shard.size, one.sampled)
             if late < len(tasks) and all(index in ended for index in range(late)):
                 break
         return {index: seen[index] for index in indices[:late] if index in seen}

@@ -1,8 +1,9 @@
-"""What a long stage tells while it runs: shards, records and bytes, never anything about findings."""
+"""What a long stage tells while it runs: shards, records and bytes, never anything about findings.
+
+How long the search for neighbours takes depends on the number of seeds. So only a custodian's commands tell of it.
+"""
 
 from typing import Protocol
-
-from vetset.model.dataset import Shard
 
 
 class Reporter(Protocol):
@@ -18,8 +19,8 @@ class Reporter(Protocol):
         """
         ...
 
-    def advanced(self, shard: Shard, records: int) -> None:
-        """A shard is done, with this many records."""
+    def advanced(self, size: int, records: int) -> None:
+        """A shard is done, of so many bytes and records."""
         ...
 
     def finished(self) -> None:
@@ -33,7 +34,7 @@ class Silent:
     def started(self, stage: str, shards: int, size: int) -> None:
         """Nothing."""
 
-    def advanced(self, shard: Shard, records: int) -> None:
+    def advanced(self, size: int, records: int) -> None:
         """Nothing."""
 
     def finished(self) -> None:

@@ -223,7 +223,7 @@ def scan(
     known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard, record_seconds))}
     for shard in shards:
         if shard.uri in known:
-            reporter.advanced(shard, known[shard.uri].records)
+            reporter.advanced(shard.size, known[shard.uri].records)
     # the largest first, so that no worker begins it when the others have nothing left to do
     fresh = sorted((shard for shard in shards if shard.uri not in known), key=lambda shard: -shard.size)
     waiting = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
@@ -234,7 +234,7 @@ def scan(
             task = waiting[outcome.index]
             if isinstance(outcome, Done):
                 scanned.append(outcome.value)
-                reporter.advanced(task.shard, outcome.value.records)
+                reporter.advanced(task.shard.size, outcome.value.records)
             elif isinstance(outcome.error, OutputError):
                 # the disk failed, not the shard: free it, and the same command goes on
                 raise outcome.error.at(task.shard.uri)
@@ -242,7 +242,7 @@ def scan(
                 again.append(task)
             else:
                 failed[task.shard.uri] = outcome.error.at(task.shard.uri)
-                reporter.advanced(task.shard, 0)
+                reporter.advanced(task.shard.size, 0)
         waiting = again
     reporter.finished()
     return ScanResult(tuple(sorted(scanned, key=lambda found: found.uri)), failed, len(known))

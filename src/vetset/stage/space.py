@@ -24,6 +24,7 @@ from vetset.model.policy import ExpandPolicy
 from vetset.model.signal import Kind, Reason
 from vetset.model.vectors import VectorBlock
 from vetset.search.blocks import as_blocks
+from vetset.stage.progress import Reporter, Silent
 from vetset.storage.remote import Place
 from vetset.store.alignment import align
 from vetset.store.records import RecordTable, StoredShard
@@ -50,12 +51,14 @@ class Space:
         numbers: (rows,) per block: the record's number.
         covered: coverage, given how many rows of each block, int64 (blocks,), are not finite or zero.
         watched: whether somebody else can see which rows are read.
+        reporter: hears of searches.
     """
 
     blocks: Sequence[VectorBlock]
     numbers: Sequence[Numbers]
     covered: Callable[[NDArray[np.int64]], Coverage]
     watched: bool = False
+    reporter: Reporter = field(default_factory=Silent, repr=False)
     _unusable: NDArray[np.int64] | None = field(default=None, repr=False)
     _held: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
