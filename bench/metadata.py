@@ -77,7 +77,10 @@ def _list(values: NDArray[np.uint8]) -> HashList:
     values = values[np.lexsort((words[:, 1], words[:, 0]))]
     info = ListInfo("bench", "bench", Category.BENCHMARK, "none", version="1", entries={Kind.MD5: len(values)})
     ids = np.arange(len(values)).astype("S8")
-    return HashList(info, {Kind.MD5: Entries(Kind.MD5, values, ids, np.zeros(len(values), np.uint8))})
+    return HashList(
+        info,
+        {Kind.MD5: Entries(Kind.MD5, values, ids, np.zeros(len(values), np.uint8), np.ones(len(values), np.uint8))},
+    )
 
 
 class _Ours:

@@ -101,6 +101,7 @@ def entries(kind: Kind, values: Sequence[bytes], ids: Sequence[str] | None = Non
         np.frombuffer(b"".join(value for value, _, _ in rows), np.uint8).reshape(len(rows), kind.width).copy(),
         np.array([name.encode() for _, name, _ in rows], np.bytes_),
         np.array([int(mark) for _, _, mark in rows], np.uint8),
+        np.ones(len(rows), np.uint8),
     )
 
 

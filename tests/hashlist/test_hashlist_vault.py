@@ -38,6 +38,7 @@ def columns(kind, rows, **changes):
         "values": np.frombuffer(b"".join(rows), np.uint8).reshape(-1, kind.width),
         "ids": np.array([b"id-%d" % number for number in range(len(rows))]),
         "flags": np.zeros(len(rows), np.uint8),
+        "members": np.ones(len(rows), np.uint8),
     }
     return Entries(kind, **parts | changes)
 
@@ -193,10 +194,10 @@ def test_versions_of_two_vaults_cannot_be_compared(tmp_path):
 def test_the_packed_form_and_its_version_stay():
     header = (
         b'{"columns":[{"id_width":4,"kind":"md5","rows":2}],"format":"vetset-list","info":{"as_of":"unknown",'
-        b'"category":"other","entries":{"md5":2},"expires":"unknown","licence":"l","name":"n","owner":"o",'
-        b'"purpose":"unknown","version":"%b"},"version":1}\n'
+        b'"aside":{},"category":"other","entries":{"md5":2},"expires":"unknown","licence":"l","name":"n","origin":"stated",'
+        b'"owner":"o","pdq_radius":null,"purpose":"unknown","share_counts":true,"version":"%b"},"version":2}\n'
     )
-    body = bytes(16) + b"\1" * 16 + b"id-0id-1" + bytes(2)
+    body = bytes(16) + b"\1" * 16 + b"id-0id-1" + bytes(2) + b"\1\1"
     info = ListInfo("n", "o", Category.OTHER, "l")
     data, final = packing.pack(info, {Kind.MD5: columns(Kind.MD5, [bytes(16), b"\1" * 16])}, b"secret")
     assert final.version == hmac.new(b"secret", header % b"" + body, "sha256").hexdigest()
@@ -316,7 +317,7 @@ def test_a_list_that_somebody_else_sealed_to_the_vault_is_not_believed(kept, hom
         lambda data: data.replace(b'"owner"', b'"holder"', 1),
         lambda data: data.replace(b'"other"', b'"another"', 1),
         lambda data: data.replace(b"vetset-list", b"vetset-lisT", 1),
-        lambda data: data.replace(b'"version":1', b'"version":2', 1),
+        lambda data: data.replace(b'"version":2', b'"version":3', 1),
         lambda data: data.replace(b'"columns":[', b'"columns":[1,', 1),
         lambda data: data.replace(b'"entries":{', b'"entries":{"md5":5,', 1),
     ],
@@ -424,7 +425,7 @@ from vetset.hashlist.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
 os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
-new = Entries(Kind.MD5, np.zeros((1, 16), np.uint8), np.array([b"new"]), np.zeros(1, np.uint8))
+new = Entries(Kind.MD5, np.zeros((1, 16), np.uint8), np.array([b"new"]), np.zeros(1, np.uint8), np.ones(1, np.uint8))
 Vault(Path(sys.argv[1])).add(ListInfo("synthetic", "b", Category.OTHER, "c"), {Kind.MD5: new}, replace=True)
 """
 
@@ -448,7 +449,7 @@ import numpy as np
 from vetset.hashlist.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
-one = Entries(Kind.MD5, np.zeros((1, 16), np.uint8), np.array([b"one"]), np.zeros(1, np.uint8))
+one = Entries(Kind.MD5, np.zeros((1, 16), np.uint8), np.array([b"one"]), np.zeros(1, np.uint8), np.ones(1, np.uint8))
 Vault(Path(sys.argv[1])).add(ListInfo(sys.argv[2], "b", Category.OTHER, "c"), {Kind.MD5: one})
 """
 
@@ -485,7 +486,7 @@ def test_a_removed_list_is_gone(kept, home):
         ({"name": "-a"}, "name"),
         ({"name": "a" * 65}, "name"),
         ({"name": 5}, "name"),
-        ({"category": "csam"}, "child-abuse, intimate-images, terrorism, opt-out, benchmark, other"),
+        ({"category": "csam"}, "child-abuse, exploitative, intimate-images, terrorism, opt-out, benchmark, other"),
         ({"owner": ""}, "owner"),
         ({"owner": "\x1b[2J"}, "owner"),
         ({"licence": " "}, "licence"),
@@ -525,7 +526,8 @@ MALFORMED = {
     "long ids": ({Kind.MD5: columns(Kind.MD5, MD5, ids=np.array([b"a" * 65] * 5))}, "ids"),
     "too few flags": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.zeros(4, np.uint8))}, "flags"),
     "flags of another type": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.zeros(5, np.int8))}, "flags"),
-    "unknown flags": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.full(5, 4, np.uint8))}, "flags"),
+    "unknown flags": ({Kind.MD5: columns(Kind.MD5, MD5, flags=np.full(5, 8, np.uint8))}, "flags"),
+    "members of none": ({Kind.MD5: columns(Kind.MD5, MD5, members=np.zeros(5, np.uint8))}, "members"),
 }
 
 

@@ -15,6 +15,7 @@ from vetset.model.canonical import canonical_json, document_digest
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.dataset import ShardDigest
 from vetset.model.errors import OutputError, UsageError
+from vetset.model.hashlist import STATED, UNKNOWN
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.storage.commit import write_atomic
@@ -34,6 +35,14 @@ class ListUse:
     purpose: str
     expires: str
     version: str
+    origin: str = STATED
+    share_counts: bool = True
+    pdq_radius: int | None = None
+
+    @property
+    def answered_for(self) -> bool:
+        """Whether an owner stands behind it, as `ListInfo` has it."""
+        return self.owner != UNKNOWN or self.origin != STATED
 
 
 def in_force(used: Iterable[ListUse], rechecks: Iterable[Iterable[ListUse]]) -> tuple[ListUse, ...]:

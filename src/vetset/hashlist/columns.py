@@ -70,7 +70,9 @@ class Columns:
         if kind in self._ids:
             own = np.array(self._ids[kind], dtype=np.bytes_)[first]
             ids = np.where(own == b"", ids, own)
-        return Entries(kind, values[first], narrow(ids), np.full(len(first), EntryFlag.NONE, np.uint8))
+        rows = len(first)
+        flags, members = np.full(rows, EntryFlag.NONE, np.uint8), np.ones(rows, np.uint8)
+        return Entries(kind, values[first], narrow(ids), flags, members)
 
 
 def sort_keys(values: NDArray[np.uint8]) -> list[NDArray[np.uint64]]:

@@ -14,10 +14,16 @@ UNKNOWN = "unknown"
 """What is recorded where the importer was not told."""
 
 
+STATED = "stated"
+"""Origin of a list whose owner is nobody's word but the importer's."""
+
+
 class Category(StrEnum):
     """The small common vocabulary of harms. Findings of different categories are never summed into one claim."""
 
     CHILD_ABUSE = "child-abuse"
+    EXPLOITATIVE = "exploitative"
+    """Of children, and by its owner's words not child abuse material: NCMEC's lists called *Exploitative*."""
     INTIMATE_IMAGES = "intimate-images"
     TERRORISM = "terrorism"
     OPT_OUT = "opt-out"
@@ -26,11 +32,19 @@ class Category(StrEnum):
 
 
 class EntryFlag(IntFlag):
-    """What keeps an entry from seeding a search for neighbours."""
+    """What is thought of an entry here. The first two keep it from confirming anything, and so from seeding."""
 
     NONE = 0
     QUARANTINED = 1
+    """Set apart here, until somebody releases it: an alarm, a benign picture, a custodian."""
     DISPUTED = 2
+    """Its owner's members speak against it."""
+    RELEASED = 4
+    """Somebody looked into it and stands by it: no alarm sets it apart again."""
+
+
+DOUBTFUL = EntryFlag.QUARANTINED | EntryFlag.DISPUTED
+"""What keeps an entry from confirming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +57,15 @@ class ListInfo:
         category: which harm its entries are about.
         licence: under what terms it may be used.
         as_of: ISO date of the owner's state, or `unknown`.
-        purpose: what it may be used for, or `unknown`.
+        purpose: what it may be used for: words (`dataset-audit`) with commas between, or `unknown`.
         expires: ISO date after which it must not be used, or `unknown`.
+        origin: how it is known whose it is: `signed:` and the signer's fingerprint, `service:` and the host that gave
+            it for the owner's credentials, or `stated` by whoever imported it.
+        share_counts: whether its licence lets numbers of matches be told beside its name.
+        pdq_radius: greatest Hamming distance for its PDQ values, where its owner wants less than the policy.
         version: digest of the content keyed with a secret of the vault, so that it confirms no guess.
         entries: number of distinct entries by kind.
+        aside: number of the owner's values that are held and not matched, by reason (`withdrawn`, `grid`, …).
     """
 
     name: str
@@ -56,12 +75,25 @@ class ListInfo:
     as_of: str = UNKNOWN
     purpose: str = UNKNOWN
     expires: str = UNKNOWN
+    origin: str = STATED
+    share_counts: bool = True
+    pdq_radius: int | None = None
     version: str = ""
     entries: Mapping[Kind, int] = field(default_factory=dict)
+    aside: Mapping[str, int] = field(default_factory=dict)
 
     def expired(self, today: date) -> bool:
         """Whether the list must not be used on this day (the day of expiry itself is still allowed)."""
         return self.expires != UNKNOWN and date.fromisoformat(self.expires) < today
+
+    @property
+    def answered_for(self) -> bool:
+        """Whether an owner stands behind it. Of a list that nobody answers for nothing is removed or reported."""
+        return self.owner != UNKNOWN or self.origin != STATED
+
+    def allows(self, purpose: str) -> bool:
+        """Whether it may be used for this purpose, as far as is known."""
+        return self.purpose == UNKNOWN or purpose in self.purpose.split(",")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +115,14 @@ class Entries:
         values: uint8 (n, kind.width), rows sorted and distinct.
         ids: bytes (n,), ASCII, the owner's ids or `line:N`.
         flags: uint8 (n,), `EntryFlag` bits.
+        members: uint8 (n,), how many independent members of the owner gave the value, 255 for more; 1 at least.
     """
 
     kind: Kind
     values: NDArray[np.uint8] = field(repr=False)
     ids: NDArray[np.bytes_] = field(repr=False)
     flags: NDArray[np.uint8] = field(repr=False)
+    members: NDArray[np.uint8] = field(repr=False)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.finding import Match
-from vetset.model.hashlist import Entries, HashList
+from vetset.model.hashlist import DOUBTFUL, Entries, HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import REASON_OF_CODE, Kind, Reason, Variant
 from vetset.search.exact import DigestIndex
@@ -302,5 +302,5 @@ def _matches(name: str, entries: Entries, joined: Joined, given: Given) -> Itera
             variant=joined.variant,
             distance=distance,
             quality=quality.get(row, 100),
-            seedable=int(entries.flags[entry]) == 0,
+            seedable=not int(entries.flags[entry]) & DOUBTFUL,
         )

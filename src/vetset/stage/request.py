@@ -34,6 +34,9 @@ def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
             info.purpose,
             info.expires,
             info.version,
+            info.origin,
+            info.share_counts,
+            info.pdq_radius,
         )
         for info in infos
     )
