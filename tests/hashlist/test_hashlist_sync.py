@@ -40,10 +40,9 @@ def service(database):
 def source(service, monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with serving(service) as base:
-        client = Client(base, basic(USER), limits=Limits(answer=2 << 20), sleep=lambda _: None)
+    settings = {"limits": Limits(answer=2 << 20), "sleep": lambda _: None}
+    with serving(service) as base, Client(base, basic(USER), **settings) as client:
         yield NcmecSource(environment("test_NGO"), client)
-        client.close()
 
 
 def masked(data):

@@ -160,11 +160,14 @@ class _Tops(dict[str, Node]):
     """What a document may be, and an error for everything else."""
 
     def __init__(self, markup: Markup, tops: Mapping[str, Node]) -> None:
-        super().__init__(tops)
-        self._markup = markup
+        super().__init__()
+        self._markup, self._tops = markup, tops
 
-    def __missing__(self, _: str) -> Node:
-        self._markup.refuse("it is another kind of document", f"the first element to be: {', '.join(self)}")
+    def __missing__(self, name: str) -> Node:
+        try:
+            return self._tops[name]
+        except KeyError:
+            self._markup.refuse("it is another kind of document", f"the first element to be: {', '.join(self._tops)}")
 
 
 class Anything(dict[str, Node]):
