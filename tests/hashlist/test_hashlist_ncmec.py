@@ -133,6 +133,7 @@ class TestNcmec(ImporterContract):
             ),
             "undefined entity": document(images(image("<md5>&sekrit;</md5>"))),
             "latin": good.replace(b"Secretive", b"S\xe9cretive"),
+            "another encoding": good.replace(b"UTF-8", b"ISO-8859-1"),
             "short": document(images(image(f"<md5>{MD5[:-1]}</md5>"))),
             "long": document(images(image(f"<md5>{MD5}0</md5>"))),
             "no digits": document(images(image(f"<pdq>{PDQ[:-1]}g</pdq>"))),

@@ -59,6 +59,7 @@ class Markup:
         self._text: list[str] = []
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse_document_type
+        parser.XmlDeclHandler = self._check_encoding
         parser.CharacterDataHandler = self._text.append
         self._walk(_Tops(self, tops), strange)
 
@@ -134,6 +135,10 @@ class Markup:
 
     def _refuse_document_type(self, *_: object) -> None:
         self.refuse("it declares a document type", "XML without DOCTYPE, and so without entities of its own")
+
+    def _check_encoding(self, _: str, encoding: str | None, __: int) -> None:
+        if encoding is not None and encoding.lower() not in {"utf-8", "us-ascii"}:
+            self.refuse("it is written in another encoding", "UTF-8")
 
     def _refuse_text(self) -> NoReturn:
         self.refuse("there is text between elements", "text in elements that hold nothing else")
