@@ -28,6 +28,8 @@ from vetset.seal.statement import statement
 
 CORPUS = Path(__file__).parent / "corpus"
 MD5, SHA256 = "0123456789abcdef" * 2, "00112233445566778899aabbccddeeff" * 2
+PHOTODNA = bytes(range(100, 244))
+CODED = base64.b64encode(PHOTODNA).decode()
 DOCUMENT = {"url": "https://pictures.example/1.jpg", "md5": MD5, "sha256": SHA256, "key": "000000001", "w": 64}
 
 
@@ -136,8 +138,14 @@ def documents():
     yield "odd", b'{"URL": "x", "MD5": 7, "sha1": null, "sha256": "zz", "a": [1, {"b": 1e3}], "c": NaN, "d": true}'
     yield "twice", b'{"md5": "' + MD5.encode() + b'", "MD5": "x", "md5": ""}'
     yield "counts", b'{"count": 3, "successes": 2, "status_dict": {"success": 2}, "duration": 1.5}'
+    yield "photodna", json.dumps({"photodna": CODED, "PhotoDNA2": PHOTODNA.hex()}).encode()
     yield "deep", b"[" * 2000 + b"]" * 2000
     yield "text", b'"\\ud800 \\u0000"'
+
+
+def photodna_values():
+    yield "forms", b"\n".join([PHOTODNA, CODED.encode(), PHOTODNA.hex().upper().encode()])
+    yield "bad", b"\n".join([b"", CODED[:-1].encode() + b"=", CODED[:99].encode(), PHOTODNA.hex().encode()[:-1] + b"g"])
 
 
 def folders():
@@ -204,12 +212,14 @@ def tables_of_vectors():
 def texts():
     yield "kinds", f"# list\nmd5 {MD5}\nPDQ {SHA256}\n\nsha256 {SHA256}\r\n".encode()
     yield "bare", f"\ufeff{MD5}\n{MD5.upper()}".encode()
+    yield "photodna", f"photodna {CODED}\nphotodna {PHOTODNA[::-1].hex()}\n".encode()
     yield "bad", f"md5 {MD5[:-1]}\nnokind {MD5}\nmd5 {MD5} x\n".encode()
 
 
 def csvs():
     yield "columns", f"id,md5,sha256\none,{MD5},{SHA256}\ntwo,,{SHA256}\n".encode()
     yield "kind-value", f'kind;value;id\nmd5;"{MD5}";"a ""b"""\npdq;{SHA256};#2\n'.encode()
+    yield "photodna", f"id,photodna\none,{CODED}\ntwo,{PHOTODNA[::-1].hex()}\n".encode()
     yield "value", f"value\tid\n{MD5}\tx\n".encode()
 
 
@@ -404,8 +414,8 @@ SEEDS = {
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes, "safetensors_header": vectors_in_containers, "npz_arrays": archives,
     "arrow_vectors": tables_of_vectors,
-    "ncmec_entries": answers, "ncmec_page": pages,
-    "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
+"ncmec_entries": answers, "ncmec_page": pages,
+    "photodna_values": photodna_values, "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 
 if __name__ == "__main__":
