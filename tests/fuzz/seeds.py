@@ -223,6 +223,36 @@ def csvs():
     yield "value", f"value\tid\n{MD5}\tx\n".encode()
 
 
+def answers():
+    space = "https://hashsharing.ncmec.org/hashsharing/v2"
+    heading = '<member id="42">M</member><timestamp>2026-01-01T12:00:00Z</timestamp><id>i1</id>'
+    members = '<members><member id="7">N</member></members>'
+    feedback = (
+        f'<feedback lastUpdateTimestamp="2026-01-02T00:00:00Z"><affirmativeFeedback type="Md5">{members}'
+        f'</affirmativeFeedback><negativeFeedback type="Sha1"><reasons><reason name="r"/>{members}</reasons>'
+        "</negativeFeedback></feedback>"
+    )
+    values = f'<md5>{MD5}</md5><pdq>{SHA256}</pdq><tmk-pdqf rel="self" href="/v2/x"/>'
+    words = '<categorizations><group name="g"><categorization guid="g" name="Viral"/></group></categorizations>'
+    one = f"<image>{heading}<classification>A1</classification><fingerprints>{values}</fingerprints>{words}{feedback}"
+    place = "/v2/entries?from=2026-01-01T00%3A00%3A00.000Z&amp;to=2026-01-02T00%3A00%3A00.000Z&amp;start=2"
+    for name, inside in {
+        "usual": f'<images count="1" maxTimestamp="2026-01-01T12:00:00Z">{one}</image></images>',
+        "deleted": f"<images><deletedImage>{heading}</deletedImage></images><videos><video><id>v</id></video></videos>",
+        "paged": f"<images/><paging><next>{place}</next></paging>",
+        "strange": f"<images>{one}<tags><tag>word</tag></tags></image></images><audios/>",
+    }.items():
+        yield name, f'<?xml version="1.0"?>\n<queryResult xmlns="{space}">{inside}</queryResult>'.encode()
+    yield "bomb", b'<!DOCTYPE q [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><q>&b;</q>'
+
+
+def pages():
+    yield from answers()
+    reason = '<reason guid="01234567-abcd-0123-4567-012345678900" name="r" type="Md5"/>'
+    space = "https://hashsharing.ncmec.org/hashsharing/v2"
+    yield "reasons", f'<r xmlns="{space}"><availableFeedbackReasons>{reason}</availableFeedbackReasons></r>'.encode()
+
+
 def packings():
     for name, text in texts():
         if name == "kinds":
@@ -384,6 +414,7 @@ SEEDS = {
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes, "safetensors_header": vectors_in_containers, "npz_arrays": archives,
     "arrow_vectors": tables_of_vectors,
+"ncmec_entries": answers, "ncmec_page": pages,
     "photodna_values": photodna_values, "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 
