@@ -45,7 +45,7 @@ def add(
         str,
         typer.Option(
             "--category",
-            help="child-abuse, exploitative, intimate-images, terrorism, opt-out, benchmark or other.",
+            help="child-abuse, exploitative, intimate-images, terrorism, opt-out, benchmark, benign or other.",
             show_default=False,
         ),
     ],
