@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
-from vetset.hashlist.lines import MAX_COMPLAINTS, Complaints, split
+from vetset.hashlist.lines import MAX_COMPLAINTS, Complaints, newlines, split
 
 _SPACES = (b" ", b"\t", b"\x0b", b"\x0c")
 _BOM = b"\xef\xbb\xbf"
@@ -100,7 +100,7 @@ def plain_cells(block: bytes, first: int, delimiter: str, width: int, *, quotes:
         )
     except pa.ArrowInvalid:  # a row of another number of cells
         return None
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    lines = newlines(block) + (not block.endswith(b"\n"))
     if table.num_rows != lines:  # a blank line was passed over
         return None
     columns = [column.combine_chunks() for column in table.columns]
@@ -134,11 +134,11 @@ def _quoted_whole(block: bytes, delimiter: str) -> bool:
     bounds = (ord(delimiter), _NEWLINE)
     before = data[opening[opening > 0] - 1]
     after = data[closing[closing < len(data) - 1] + 1]
-    newlines = np.flatnonzero(data == _NEWLINE)
+    ends = np.flatnonzero(data == _NEWLINE)
     return bool(
         np.isin(before, bounds).all()
         and np.isin(after, bounds).all()
-        and np.array_equal(np.searchsorted(newlines, opening), np.searchsorted(newlines, closing))
+        and np.array_equal(np.searchsorted(ends, opening), np.searchsorted(ends, closing))
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from vetset.model.errors import ListError
 
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 10
 MAX_LIST_BYTES = 8 << 30
 MAX_COMPLAINTS = 10
+_NEWLINE = ord("\n")
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
@@ -88,20 +91,42 @@ def text_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
                 end = chunk.rfind(b"\n") + 1
                 if end:
                     yield number, _checked(path, number, rest + chunk[:end])
-                    number += chunk.count(b"\n")
+                    number += newlines(chunk)
                     rest = chunk[end:]
                 else:
                     rest += chunk
                 if len(rest) > MAX_LINE_BYTES:
                     raise _refused(path, number, f"a line of more than {MAX_LINE_BYTES} bytes")
     except OSError as error:
-        raise ListError(
-            f"the list cannot be read ({error.strerror or type(error).__name__})",
-            where=path.name,
-            todo="Name a file that exists and that you may read.",
-        ) from error
+        raise _unreadable(path, error) from error
     if rest:
         yield number, _checked(path, number, rest)
+
+
+def beginning(path: Path) -> bytes:
+    """The first bytes of a list file, without a byte order mark; enough of them to tell its format.
+
+    Raises:
+        ListError: the file cannot be read, or is compressed, a spreadsheet or UTF-16.
+    """
+    try:
+        with path.open("rb") as file:
+            return _beginning(path, file.read(MAX_LINE_BYTES), b"")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ListError:
+    return ListError(
+        f"the list cannot be read ({error.strerror or type(error).__name__})",
+        where=path.name,
+        todo="Name a file that exists and that you may read.",
+    )
+
+
+def newlines(block: bytes) -> int:
+    """How many line ends there are, several times as fast as `bytes.count`."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE))
 
 
 def split(block: bytes) -> list[bytes]:

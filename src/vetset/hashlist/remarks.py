@@ -176,6 +176,6 @@ def _combined(
         keys = keys * len(meanings) + codes
         # dense again, so that no number of columns is too many
         keys = np.unique(keys, return_inverse=True)[1].astype(np.int64)
-    _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
-    found = [tuple(meanings[code[place]] for code, meanings in columns) for place in first.tolist()]
-    return codes.astype(np.int32), found
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    found = [tuple(meanings[codes[place]] for codes, meanings in columns) for place in first.tolist()]
+    return inverse.astype(np.int32), found

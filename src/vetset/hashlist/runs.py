@@ -4,6 +4,8 @@ Rows of one id that stand apart would be two statements about it, of which the l
 would be lost without a word.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from vetset.hashlist.cells import Faults
 from vetset.hashlist.lines import MAX_COMPLAINTS, Complaints
 from vetset.hashlist.opinions import texts_of
 from vetset.hashlist.remarks import Remarks
+
+_T = TypeVar("_T", bound=np.generic)
 
 
 class Runs:
@@ -45,7 +49,8 @@ class Runs:
             self._last = keys[-1:], moments[-1:], gone[-1:]
         self._keys.append(keys[~same])
         self._lines.append(lines[~same])
-        return ~same
+        fresh: NDArray[np.bool_] = ~same
+        return fresh
 
     def finish(self, complaints: Complaints) -> None:
         """Complain about lines with an id that stands in lines above, with other ids between."""
@@ -61,7 +66,7 @@ class Runs:
             complaints.add(line, "an id that stands above, too, with others between")
 
 
-def _shifted(column: NDArray, before: NDArray) -> NDArray:
+def _shifted(column: NDArray[_T], before: NDArray[_T]) -> NDArray[_T]:
     """The element before each one."""
     return np.concatenate([before, column])[:-1]
 

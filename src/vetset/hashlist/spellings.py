@@ -1,8 +1,8 @@
 """The names that columns have in tables of list owners, and the words in their cells.
 
 Names are compared in lower case and without spaces, hyphens, underscores and full stops. No owner's format of tables is
-public (members get it with the list), so these are common names, and whoever meets another one renames the column or has
-it passed over by name.
+public (members get it with the list), so these are common names, and whoever meets another one renames the column or
+has it passed over by name.
 """
 
 from collections.abc import Mapping

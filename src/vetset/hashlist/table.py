@@ -40,7 +40,7 @@ class _Part(NamedTuple):
 
 
 class Rows:
-    """Makes opinions of cells. Once a line was complained about nothing is made any more, and more faults are looked for.
+    """Makes opinions of cells. Once a line was complained about nothing is made any more, but faults are still found.
 
     Args:
         header: what the columns are.

@@ -7,6 +7,7 @@ the header of a table `#` has no meaning, since ids may begin with it.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +77,15 @@ def list_rows(
     if kind is not None and kind not in LIST_KINDS:
         raise ListError(f"a list cannot carry values of kind {kind.value}", expected=f"one of {KNOWN_KINDS}")
     complaints = Complaints(path.name)
-    choice = _Choice(path, kind, ignore, table, bare, Counter() if unsupported is None else unsupported, complaints)
+    choice = _Choice(
+        where=path.name,
+        kind=kind,
+        ignore=ignore,
+        table=True if table is None and path.suffix.lower() in TABLE_SUFFIXES else table,
+        bare=bare,
+        unsupported=Counter() if unsupported is None else unsupported,
+        complaints=complaints,
+    )
     reader: _Reader | None = None
     nothing = True
     for first, block in text_blocks(path):
@@ -101,26 +110,17 @@ def list_rows(
         )
 
 
+@dataclass(frozen=True, slots=True)
 class _Choice:
-    """Decides by its first line how a file is read."""
+    """Decides by its first line how a file is read; for the attributes see `list_rows`."""
 
-    def __init__(
-        self,
-        path: Path,
-        kind: Kind | None,
-        ignore: Sequence[str],
-        table: bool | None,
-        bare: bool,
-        unsupported: Counter[str],
-        complaints: Complaints,
-    ) -> None:
-        self._where = path.name
-        self._kind = kind
-        self._ignore = ignore
-        self._table = True if table is None and path.suffix.lower() in TABLE_SUFFIXES else table
-        self._bare = bare
-        self._unsupported = unsupported
-        self._complaints = complaints
+    where: str
+    kind: Kind | None
+    ignore: Sequence[str]
+    table: bool | None
+    bare: bool
+    unsupported: Counter[str]
+    complaints: Complaints
 
     def reader(self, first: int, block: bytes) -> tuple[_Reader | None, bytes, int]:
         """What reads the lines, those that are left for it, and the number of the first of them."""
@@ -128,7 +128,7 @@ class _Choice:
         for number, raw in enumerate(split(block), first):
             line = raw.decode("utf-8")
             if _is_content(line):
-                table = is_header(line, bare=self._bare) if self._table is None else self._table
+                table = is_header(line, bare=self.bare) if self.table is None else self.table
                 if table:
                     return self._of_table(line, number), block[start + len(raw) + 1 :], number + 1
                 return self._of_text(), block[start:], number
@@ -136,18 +136,18 @@ class _Choice:
         return None, b"", 0
 
     def _of_table(self, line: str, number: int) -> "_Table":
-        where = f"{self._where}, line {number}"
-        header = read_header(line, where, kind=self._kind, ignore=self._ignore, bare=self._bare)
-        return _Table(header, self._complaints, self._unsupported, bare=self._bare)
+        where = f"{self.where}, line {number}"
+        header = read_header(line, where, kind=self.kind, ignore=self.ignore, bare=self.bare)
+        return _Table(header, self.complaints, self.unsupported, bare=self.bare)
 
     def _of_text(self) -> "_Text":
-        if self._ignore:
+        if self.ignore:
             raise ListError(
                 "a list without a header has no columns to pass over",
-                where=self._where,
+                where=self.where,
                 todo="Name the columns in the first line, or leave out which of them are to be passed over.",
             )
-        return _Text(self._kind, self._complaints, self._unsupported)
+        return _Text(self.kind, self.complaints, self.unsupported)
 
 
 def _is_content(line: str) -> bool:
