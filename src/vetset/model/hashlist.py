@@ -30,6 +30,11 @@ class Category(StrEnum):
     BENCHMARK = "benchmark"
     OTHER = "other"
 
+    @property
+    def may_be_reported_as_child_abuse(self) -> bool:
+        """Whether what matches may be told to a hotline for child abuse: this harm alone, and no other beside it."""
+        return self is Category.CHILD_ABUSE
+
 
 class EntryFlag(IntFlag):
     """What is thought of an entry here. The first two keep it from confirming anything, and so from seeding."""
