@@ -16,7 +16,7 @@ from vetset.model.hashlist import Category, EntryFlag
 from vetset.model.policy import ListsPolicy, MatchPolicy, Policy
 from vetset.model.signal import Kind
 from vetset.stage.audit import AuditResult, record_table
-from vetset.stage.order import to_remove
+from vetset.stage.order import checked_order, to_remove
 from vetset.store.store import Store
 
 
@@ -92,6 +92,8 @@ def test_a_list_that_nobody_answers_for_is_a_private_count(audit, tmp_path):
         }
     }  # fmt: skip
     assert removed(audited) == {8}
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order")
+    assert checked_order(order.read_bytes(), audited.pub).lists == ("known as of 2026-01-01, version known",)
     assert len(audited.findings.rounds[0].seeds) == 1
     result = claims(audited, tmp_path)
     mine = [claim for claim in result["claims"] if "private" in claim]

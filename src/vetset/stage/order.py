@@ -124,7 +124,9 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         embeddings=request.embeddings,
         embedding_columns=(request.policy.expand.key_column, request.policy.expand.vector_column),
         lists=tuple(
-            f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)
+            f"{used.name} as of {used.as_of}, version {used.version}"
+            for used in lists_now(findings, manifest)
+            if used.answered_for
         ),
     )
 
