@@ -192,6 +192,13 @@ def test_what_is_released_raises_no_alarm_and_is_no_hit(match):
     assert len(removed(audited)[0]) > 100
 
 
+def test_a_value_that_was_released_is_not_set_apart_for_another_of_the_same_id(match):
+    forged = small.entries(Kind.MD5, [small.md5(ONE), small.md5(images()[3])], ["case"] * 2, [0, EntryFlag.RELEASED])
+    audited = match(small.hash_list("known", forged))
+    assert signs(audited) == [("collision", "known", "case")]
+    assert removed(audited) == ({3}, {3})
+
+
 @pytest.mark.parametrize("flag", [EntryFlag.QUARANTINED, EntryFlag.DISPUTED])
 def test_what_is_set_apart_already_raises_no_alarm_and_goes_only_where_the_policy_says_so(match, flag):
     audited = match(small.hash_list("known", template(flag)))
@@ -328,7 +335,7 @@ def test_alarms_of_entries_are_those_counted_by_hand(tmp_path_factory, data):
     seen = raised(sorted(found), table, [listed], policy)
     assert sorted((a.sign, a.entry, a.records, a.seen) for a in seen.alarms) == sorted(expected)
     held = {name for _, name, *_ in expected}
-    assert {entry for _, _, entry in seen.apart} == held
+    assert {f"{kind.value}-{row}" for _, kind, row in seen.apart} == held
     assert seen.hits == {"known": len({match.record for match, _ in found if match.entry not in held})}
 
 

@@ -39,12 +39,12 @@ class Raised:
 
     Attributes:
         alarms: sorted by list, sign and entry.
-        apart: list, kind and id of entries that an alarm sets apart.
+        apart: list, kind and row of entries that an alarm sets apart, with others of the same id unless released.
         hits: by list, how many records it matches by entries that are neither set apart nor released.
     """
 
     alarms: tuple[Alarm, ...]
-    apart: frozenset[tuple[str, Kind, str]]
+    apart: frozenset[_Value]
     hits: Mapping[str, int]
 
 
@@ -69,7 +69,8 @@ def raised(found: Sequence[Agreed], table: RecordTable, lists: Sequence[HashList
     alarms = [*_collisions(watched, table), *_contents(watched, table, policy)]
     for hash_list in lists:
         alarms += _unlike(hash_list, watched, table, policy)
-    apart = frozenset((alarm.list_name, alarm.kind, alarm.entry) for alarm in alarms if alarm.kind is not None)
+    alarmed = {(alarm.list_name, alarm.kind, alarm.entry) for alarm in alarms}
+    apart = frozenset(value for value, mine in watched.items() if (*value[:2], mine[0].entry) in alarmed)
     hits = _hits(watched, apart, by_name)
     alarms += _rates(hits, table.count, policy)
     return Raised(tuple(sorted(alarms, key=_order)), apart, hits)
@@ -79,13 +80,11 @@ def _order(alarm: Alarm) -> tuple[str, str, str, str]:
     return alarm.list_name, alarm.sign.value, alarm.kind or "", alarm.entry
 
 
-def _hits(
-    watched: Mapping[_Value, Sequence[Match]], apart: frozenset[tuple[str, Kind, str]], names: Iterable[str]
-) -> dict[str, int]:
+def _hits(watched: Mapping[_Value, Sequence[Match]], apart: frozenset[_Value], names: Iterable[str]) -> dict[str, int]:
     records: dict[str, set[RecordId]] = {name: set() for name in names}
-    for (name, kind, _), matches in watched.items():
-        if (name, kind, matches[0].entry) not in apart:
-            records[name].update(match.record for match in matches)
+    for value, matches in watched.items():
+        if value not in apart:
+            records[value[0]].update(match.record for match in matches)
     return {name: len(matched) for name, matched in sorted(records.items())}
 
 

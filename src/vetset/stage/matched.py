@@ -72,8 +72,8 @@ def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -
     agreed = sorted(total.matches)
     seen = raised(agreed, table, lists, policy)
     matches = [
-        replace(match, seedable=False) if (match.list_name, match.kind, match.entry) in seen.apart else match
-        for match, _ in agreed
+        replace(match, seedable=False) if (match.list_name, match.kind, row) in seen.apart else match
+        for match, row in agreed
     ]
     return Matched(
         tuple(sorted(matches) if seen.apart else matches),
