@@ -135,6 +135,19 @@ def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
     assert all(value.split()[1] not in ended.out for value in values)
 
 
+def test_a_benign_list_is_never_held_against_a_dataset(vetset, ready, roots):
+    assert (
+        vetset("lists", "add", ready / "known.txt", "--name", "fine", "--category", "benign", "--licence", "x").code
+        == 0
+    )
+    ended = vetset(
+        "audit", roots / "webdataset", "--list", "fine", "--seal-to", ready / "keys" / "custodian.pub", "--out",
+        ready / "audit",
+    )  # fmt: skip
+    assert ended.code == 12
+    assert "must not match" in ended.err
+
+
 def test_a_folder_without_pictures_is_no_benign_list(vetset, tmp_path):
     assert vetset("lists", "benign", tmp_path / "nowhere", "--name", "famous").code == 12
     (tmp_path / "text").mkdir()
