@@ -22,7 +22,7 @@ from vetset.cli.options import (
     memory_bytes,
     record_limit,
 )
-from vetset.cli.output import coverage_line, drift_lines, emit, passed_over_lines, progress
+from vetset.cli.output import coverage_line, drift_lines, emit, passed_over_lines, progress, selftest_lines
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
         "drift": manifest.drift_json(),
+        "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "lists": [used.name for used in manifest.request.lists],
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
         "errors": list(result.errors),
@@ -62,6 +63,7 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
     lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
+    lines += selftest_lines(document["selftest"])
     names = ", ".join(document["sealed_to"])
     lines += [f"  lists: {', '.join(document['lists'])}", f"The result is sealed to {names} in {out}, whatever it is."]
     lines.append(f"Next: vetset open {out} --key NAME.key")
@@ -80,7 +82,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
         raise CountError(
             "the audit is incomplete: what was found is sealed, but nothing can be claimed",
             seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
-            todo="Mend or remove these shards and audit into another folder with the same --store.",
+            todo="Mend what is named, or remove these shards, and audit into another folder with the same --store.",
         )
 
 

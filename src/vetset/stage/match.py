@@ -61,9 +61,20 @@ class Matcher:
 
     def __init__(self, entries: Entries, radius: int) -> None:
         self.entries = entries
-        self._radius = radius
+        self.radius = radius if entries.kind is Kind.PDQ else 0
         self._exact = None if entries.kind is Kind.PDQ else DigestIndex(entries.values)
         self._hamming = HammingIndex(entries.values) if entries.kind is Kind.PDQ else None
+
+    def probe(self, queries: NDArray[np.uint8]) -> Joined | None:
+        """Pairs by the sorted bands, which a small batch might not use; None where there are none.
+
+        Args:
+            queries: uint8 (q, 32).
+        """
+        if self._hamming is None or not self._hamming.is_sorted:
+            return None
+        query, entry, distance = self._hamming.join(queries, self.radius, way="probe")
+        return Joined(query, entry, distance.astype(np.int64), Variant.STORED)
 
     def join(self, signals: Sequence[Values], variants: Sequence[Variant] | None = None) -> Iterator[Joined]:
         """All agreeing pairs, one result per variant that any record has.
@@ -78,7 +89,7 @@ class Matcher:
                 continue
             queries = values.values if len(rows) == len(values.present) else values.values[rows]
             if self._hamming is not None:
-                query, entry, distance = self._hamming.join(queries, self._radius)
+                query, entry, distance = self._hamming.join(queries, self.radius)
             elif self._exact is not None:
                 query, entry = self._exact.join(queries)
                 distance = np.zeros(len(query), np.int64)
@@ -208,6 +219,11 @@ class ListMatcher:
             for hash_list in lists
             for _, entries in sorted(hash_list.entries.items())
         ]
+
+    @property
+    def matchers(self) -> Sequence[tuple[str, Matcher]]:
+        """Every index, with the name of its list."""
+        return self._matchers
 
     def shard(self, part: Part, shard: ShardDigest, records: int) -> ShardMatches:
         """Join one part with every list.

@@ -12,6 +12,7 @@ from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Reason
 from vetset.stage.match import GROUP_SHARDS, SLAB_RECORDS, Given, ListMatcher, ShardMatches
+from vetset.stage.selftest import index_test
 from vetset.store.records import RecordTable, StoredShard
 
 
@@ -20,7 +21,8 @@ class Matched:
     """What all shards and all lists have in common.
 
     Attributes:
-        imbalances: why a sum does not add up, if one does not.
+        imbalances: why a sum does not add up, if one does not, or which search failed its self-test.
+        indexes: indexes that found a sample of their own entries.
         unread: shards whose part of the store is damaged.
     """
 
@@ -28,6 +30,7 @@ class Matched:
     tallies: tuple[Tally, ...]
     coverage: dict[Kind, Coverage]
     imbalances: tuple[str, ...]
+    indexes: int
     unread: tuple[ShardDigest, ...]
 
 
@@ -52,7 +55,7 @@ class _Total:
 
 
 def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -> Matched:
-    """Join every part with every list and check every count."""
+    """Join every part with every list, check every count, and let every index find entries of its own."""
     matcher, total = ListMatcher(lists, policy), _Total()
     for group in _groups(table.shards):
         for shard, found in _matched(table, group, matcher):
@@ -63,11 +66,14 @@ def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -
                 total.add(shard, _undecidable(lists, policy, shard.records))
             else:
                 total.add(shard, found)
+    # afterwards: what was damaged in memory meanwhile is noticed, too
+    test = index_test(matcher)
     return Matched(
         tuple(sorted(total.matches)),
         tuple(total.tallies.values()),
         total.coverage,
-        tuple(total.imbalances),
+        (*total.imbalances, *test.failed),
+        test.tried,
         tuple(total.unread),
     )
 
