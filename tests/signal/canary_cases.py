@@ -15,12 +15,12 @@ from PIL import Image
 
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import DIGEST_KINDS, Form, Kind, NoSignal, Reason, Signal, Variant
+from vetset.signal.canaries import MODEL_TRIPLE
 from vetset.signal.digest import digest
 from vetset.signal.fingerprint import fingerprint
 from vetset.signal.pdq import pdq_plain
 
 SIDES = (64, 48)
-CELLS = 16
 COLOURS = 14
 LOSSY_BITS = 8
 """What another decoder of the same lossy file may round differently."""
@@ -60,15 +60,15 @@ class Made:
     drawn: Pixels | None = None
 
 
-def drawn(seed: int, sides: tuple[int, int] = SIDES, *, soft: bool = False) -> Pixels:
+def drawn(seed: int, sides: tuple[int, int] = SIDES, *, cells: int = 16, soft: bool = False) -> Pixels:
     """Cells of random colours, in every low frequency; with soft edges for codings that lose what is sharp."""
     random = np.random.default_rng([seed, 20])
     near = random.integers(0, 256, (COLOURS, 1)) + random.integers(-60, 60, (COLOURS, 3))
-    cells = np.clip(near, 0, 255).astype(np.uint8)[random.integers(0, COLOURS, (CELLS, CELLS))]
+    grid = np.clip(near, 0, 255).astype(np.uint8)[random.integers(0, COLOURS, (cells, cells))]
     width, height = sides
     if soft:
-        return np.array(Image.fromarray(cells).resize(sides, Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(cells[np.arange(height) * CELLS // height][:, np.arange(width) * CELLS // width])
+        return np.array(Image.fromarray(grid).resize(sides, Image.Resampling.BICUBIC))
+    return np.ascontiguousarray(grid[np.arange(height) * cells // height][:, np.arange(width) * cells // width])
 
 
 def _needs(name: str) -> str:
@@ -108,10 +108,10 @@ def others() -> Iterator[Made]:
     yield Made("no picture", np.random.default_rng(903).bytes(400), "", 0)
     long = drawn(904, (600, 48))
     yield Made("PNG, longer than 512", encoded(Image.fromarray(long), "PNG"), "", 0, long)
-    first, second = drawn(905) // 2, 255 - drawn(906) // 2
-    yield Made("model, PNG", encoded(Image.fromarray(first), "PNG"), "", 0, first)
-    yield Made("model, the same as JPEG", encoded(Image.fromarray(first), "JPEG", quality=85), "", LOSSY_BITS, first)
-    yield Made("model, another", encoded(Image.fromarray(second), "PNG"), "", 0, second)
+    first, second = drawn(905, cells=12, soft=True) // 2, 255 - drawn(906, cells=12, soft=True) // 2
+    for name, picture, quality in zip(MODEL_TRIPLE, (first, first, second), (92, 80, 92), strict=True):
+        data = encoded(Image.fromarray(picture), "JPEG", quality=quality, subsampling=0)
+        yield Made(name, data, "", LOSSY_BITS, picture)
 
 
 HEIC: Mapping[str, tuple[str, Mapping[str, int]]] = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from canary_cases import LOSSY_BITS, drawn, drawn_for_heic, of_encodings, others, packed
+from canary_cases import LOSSY_BITS, drawn_for_heic, of_encodings, others, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
@@ -228,8 +228,8 @@ def test_a_damaged_file_is_told_and_how_to_mend_it(monkeypatch, data):
 
 def test_a_model_is_given_a_picture_its_copy_and_another(monkeypatch):
     first, alike, other = model_pictures()
-    np.testing.assert_array_equal(first, drawn(905) // 2)
     assert first.shape == alike.shape == other.shape
-    assert np.abs(first.astype(int) - alike).mean() < 10 < np.abs(first.astype(int) - other).mean()
+    assert 0 < np.abs(first.astype(int) - alike).mean() < 5
+    assert np.abs(first.astype(int) - other).mean() > 50
     monkeypatch.setattr(module, "decode", lambda *_, **__: Reason.UNDECODABLE)
     assert model_pictures() is None

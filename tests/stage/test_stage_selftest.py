@@ -1,5 +1,6 @@
 """The self-test: each link is broken on purpose, and the audit claims nothing; whole, it says what it was tried on."""
 
+import ctypes
 import json
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import small
 import vetset
 from vetset.case.manifest import read_manifest
 from vetset.dataset.columns import ColumnMapping
+from vetset.engine.worker import TOO_LONG, apart
 from vetset.model.errors import CountError, EngineError, UsageError
 from vetset.model.hashlist import Entries
 from vetset.model.policy import ScanPolicy
@@ -157,6 +159,17 @@ def test_a_scan_that_gets_all_right_says_how_many_and_is_tried_once(monkeypatch)
     monkeypatch.setattr(canary, "_tested", None)
     assert scan_test(ASKED, pictures=True) == test
     assert test.tools == canary.tools()
+
+
+def hang_in_the_test(seconds):
+    """What a worker does whose decoder hangs on one of the pictures."""
+    canary.TEST_SECONDS = seconds
+    canary._tested = lambda *_, **__: ctypes.PyDLL(None).pause()
+    scan_test(ASKED, pictures=True)
+
+
+def test_a_worker_whose_decoder_hangs_on_a_picture_is_ended():
+    assert apart(hang_in_the_test, 0.2) == TOO_LONG
 
 
 @pytest.mark.parametrize("forms", [(), tuple(Form)])

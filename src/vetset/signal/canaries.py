@@ -26,8 +26,8 @@ from vetset.signal.decode import decode
 from vetset.signal.heif import decodes_heif
 
 FILE = "canaries.zip"
-MODEL_TRIPLE = ("model, PNG", "model, the same as JPEG", "model, another")
-"""Three that a model is tried on: a picture, the same lightly compressed, and another one."""
+MODEL_TRIPLE = ("model", "model, compressed more", "model, another")
+"""Three that a model is tried on: a picture, the same compressed a little more, and another one."""
 _LATER_FRAMES = 2
 """Frames after the first of every animation here; with fewer samples others of them would be chosen."""
 _MOST_PIXELS = 1 << 20

@@ -115,7 +115,8 @@ def model_faults(embedder: Embedder) -> list[str]:
     # two batches, and twice what is lost in half precision
     if float(np.linalg.norm(first - again)) > 2 * ALIKE:
         return ["the model (another vector the second time)"]
-    return [] if first @ alike > first @ other else ["the model (a copy is no nearer than another picture)"]
+    near, far = (first @ vector / np.linalg.norm(vector) for vector in (alike, other))
+    return [] if near > far else ["the model (a copy is no nearer than another picture)"]
 
 
 def _vectors(embedder: Embedder, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
