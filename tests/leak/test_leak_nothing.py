@@ -38,7 +38,9 @@ class Sandbox:
 
     def run(self, label, *arguments):
         """Run one command; what it says is kept with everything else that is searched."""
-        environment = {name: os.environ[name] for name in ("PATH", "NUMBA_CACHE_DIR") if name in os.environ}
+        environment = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "NUMBA_CACHE_DIR") if name in os.environ
+        }
         for name, folder in (("HOME", "home"), ("VETSET_HOME", "vault"), ("TMPDIR", "tmp")):
             self.path(folder).mkdir(exist_ok=True)
             environment[name] = str(self.path(folder))

@@ -54,6 +54,12 @@ class Counting:
         return vectors
 
 
+@pytest.fixture(autouse=True)
+def untried(monkeypatch):
+    """Models here count what they are given; what the self-test gives them is left out."""
+    monkeypatch.setattr("vetset.stage.canary.model_faults", lambda _: [])
+
+
 @pytest.fixture
 def embedder(monkeypatch):
     counting = Counting()

@@ -24,6 +24,7 @@ from vetset.stage.progress import Reporter, Silent
 from vetset.stage.provenance import provenance
 from vetset.stage.recheck import dataset_if_there
 from vetset.stage.rounds import Search, drive
+from vetset.stage.selftest import require_vectors
 from vetset.stage.summary import summary
 from vetset.stage.verify import ListAsker, verify_with_list
 from vetset.storage.address import root_of
@@ -96,6 +97,7 @@ def _search(
     Raises:
         UsageError: the audit knows no embeddings.
         AlignmentError: the embeddings do not join, or are not those that the audit searched.
+        CountError: the search does not find planted vectors on this machine.
     """
     manifest, rounds = opened.manifest, opened.case.findings.rounds
     request = manifest.request
@@ -108,6 +110,7 @@ def _search(
                 "this audit has no embeddings to search",
                 todo="Audit with --embeddings DIR or --embedder NAME; with the same --store nothing is read twice.",
             )
+        require_vectors(space)
         space.reporter = reporter or Silent()
         require_same_space(space, request.policy.expand, manifest.dataset_digest, rounds[0].calibration)
         root, shards = dataset_if_there(request)

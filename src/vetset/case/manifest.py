@@ -17,6 +17,7 @@ from vetset.model.dataset import ShardDigest
 from vetset.model.errors import OutputError, UsageError
 from vetset.model.hashlist import STATED, UNKNOWN
 from vetset.model.policy import Policy
+from vetset.model.selftest import Selftest
 from vetset.model.signal import Kind
 from vetset.storage.commit import write_atomic
 
@@ -178,6 +179,7 @@ class Manifest:
         unclaimed: files of the dataset that belong to no shard: they were not audited.
         rechecks: what came after the audit, in order. The request stays what it was.
         drift: per kind of digest, how the stored bytes compare with what the dataset declares of them.
+        selftest: what the run was tried on; None before it was, and of a version that did not.
         vetset: version of the software.
         audited_on: ISO date in UTC on which the audit was begun; empty if written before it was noted.
     """
@@ -193,6 +195,7 @@ class Manifest:
     rechecks: tuple[RecheckNote, ...] = ()
     drift: Mapping[Kind, Drift] = field(default_factory=dict)
     audited_on: str = ""
+    selftest: Selftest | None = None
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
 
@@ -211,9 +214,17 @@ class Manifest:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why nothing can be claimed, if so: shards that failed, counts that do not add up."""
+        """Why nothing can be claimed, if so: shards or self-tests that failed, counts that do not add up."""
         failed = [f"{shard.uri}: {shard.error}" for shard in self.failed]
+        failed += self.untested
         return tuple(dict.fromkeys([*failed, *(text for texts in self.unbalanced_lists.values() for text in texts)]))
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """What failed in the self-test of the audit itself, which no recheck mends."""
+        if self.selftest is None:
+            return ("the audit was made by a version without self-test. Audit anew.",) if self.state == "sealed" else ()
+        return self.selftest.failed
 
     @property
     def lists(self) -> tuple[ListUse, ...]:

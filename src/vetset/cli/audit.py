@@ -23,7 +23,15 @@ from vetset.cli.options import (
     memory_bytes,
     record_limit,
 )
-from vetset.cli.output import coverage_line, drift_lines, emit, list_lines, passed_over_lines, progress
+from vetset.cli.output import (
+    coverage_line,
+    drift_lines,
+    emit,
+    list_lines,
+    passed_over_lines,
+    progress,
+    selftest_lines,
+)
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +48,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
         "drift": manifest.drift_json(),
+        "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "purpose": manifest.request.purpose,
         "lists": manifest.lists_json(
             manifest.request.lists, {used.name: manifest.audited_on for used in manifest.request.lists}
@@ -66,6 +75,7 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
     lines += drift_lines(document["drift"])
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
+    lines += selftest_lines(document["selftest"])
     names = ", ".join(document["sealed_to"])
     lines += [
         "  held against:",
@@ -88,7 +98,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
         raise CountError(
             "the audit is incomplete: what was found is sealed, but nothing can be claimed",
             seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
-            todo="Mend or remove these shards and audit into another folder with the same --store.",
+            todo="Mend what is named, or remove these shards, and audit into another folder with the same --store.",
         )
 
 

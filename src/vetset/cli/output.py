@@ -63,6 +63,15 @@ def state_text(used: Mapping[str, Any]) -> str:
     return f"as of {used['as_of']}, version {used['version'][:12]}{age}"
 
 
+def selftest_lines(tried: dict[str, int] | None) -> list[str]:
+    """What came out of a run's self-test as it must; nothing where there was none."""
+    if tried is None:
+        return []
+    told = {"pictures": "synthetic pictures", "indexes": "indexes of lists", "vectors": "planted vectors"}
+    counts = ", ".join(f"{tried[name]} {words}" for name, words in told.items() if tried[name])
+    return [f"  self-test passed: {counts or 'none'}"]
+
+
 def passed_over_lines(reasons: Iterable[str]) -> list[str]:
     """What can be done about records whose pictures were passed over, if there are any, given all reasons there are."""
     if {Reason.CRASHED.value, Reason.TIMED_OUT.value, Reason.EMBEDDING_FAILED.value}.isdisjoint(reasons):

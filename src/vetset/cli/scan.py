@@ -57,6 +57,7 @@ def scan_command(
     from vetset.api.auditing import scan
     from vetset.dataset.columns import ColumnMapping
     from vetset.engine.local import LocalEngine
+    from vetset.stage.canary import selftest_of
 
     note = scan(
         dataset,
@@ -71,11 +72,13 @@ def scan_command(
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
+    test = selftest_of(note.shards)
     document = {
         "revision": note.name,
         "records": sum(shard.records for shard in note.shards),
         "shards": len(note.shards),
         "failed": dict(note.failed),
+        "selftest": {"pictures": test.pictures, "failed": list(test.failed)},
         "passed_over": sum(len(shard.passed) for shard in note.shards),
         "part": part,
     }
@@ -89,6 +92,8 @@ def scan_command(
         raise CountError(
             "shards could not be read", seen=", ".join(f"{uri} ({why})" for uri, why in note.failed.items())
         )
+    if test.failed:
+        raise CountError("nothing can be claimed with this store", seen="; ".join(test.failed))
 
 
 def match_command(

@@ -72,6 +72,11 @@ class HammingIndex:
     def __len__(self) -> int:
         return len(self._codes)
 
+    @property
+    def is_sorted(self) -> bool:
+        """Whether a batch was large enough for the sorted bands, or there were many: then they are there."""
+        return self._order is not None
+
     def join(
         self,
         queries: NDArray[np.uint8],

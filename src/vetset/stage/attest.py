@@ -50,13 +50,13 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
     """Every claim of an audit.
 
     Raises:
-        CountError: a shard is missing or counts do not add up, so nothing may be claimed.
+        CountError: a shard is missing, counts do not add up or the self-test failed, so nothing may be claimed.
     """
-    if findings.status != "complete" or manifest.failed or manifest.state != "sealed":
+    if findings.status != "complete" or manifest.failed or manifest.state != "sealed" or manifest.untested:
         raise CountError(
             "nothing can be claimed about this audit",
-            expected="every shard read and counts that add up",
-            seen=f"an audit that is {findings.status}",
+            expected="every shard read, counts that add up and a self-test that passed",
+            seen=f"an audit that is {findings.status}" + "".join(f"; {text}" for text in manifest.untested),
             todo="Mend or remove the shards that run.json names as failed, and audit anew. Where only the store was "
             "damaged: scan the dataset into it again, then `vetset recheck`.",
         )
@@ -110,6 +110,7 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
+        "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "rechecks": [_recheck_json(change) for change in opened.findings.rechecks],
         # not how many parts: whoever had something to verify has more of them
         "case_head": opened.head,

@@ -20,14 +20,17 @@ from vetset.model.dataset import Format, Shard, shard_names
 from vetset.model.errors import CountError, VetsetError
 from vetset.model.finding import Candidate, Match, Seeds, confirmed_matches
 from vetset.model.hashlist import HashList
+from vetset.model.selftest import Selftest
 from vetset.model.signal import Kind
 from vetset.model.trust import Trust
 from vetset.stage.calibrate import calibrate
+from vetset.stage.canary import selftest_of
 from vetset.stage.expand import expand
 from vetset.stage.matched import match_store
 from vetset.stage.progress import Reporter
 from vetset.stage.provenance import provenance
 from vetset.stage.scan import scan
+from vetset.stage.selftest import Found, vector_test
 from vetset.stage.space import Space, choice_of, computed_space, precomputed_space
 from vetset.stage.watch import RECORD_SECONDS
 from vetset.storage.address import place_of
@@ -107,7 +110,7 @@ def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: 
         for shard, name in zip(scanned, names, strict=True)
     )
     lost = tuple(FailedShard(uri, type(error).__name__) for uri, error in sorted(failed.items()))
-    return replace(manifest, shards=shards, failed=lost)
+    return replace(manifest, shards=shards, failed=lost, selftest=selftest_of(scanned))
 
 
 def _drift(table: RecordTable) -> dict[Kind, Drift]:
@@ -132,6 +135,13 @@ def _first_round(
     return (told,), candidates
 
 
+def _tried(manifest: Manifest, indexes: int, vectors: Found) -> Manifest:
+    """The manifest with what the searches were tried on."""
+    scanned = manifest.selftest or Selftest()
+    told = replace(scanned, indexes=indexes, vectors=vectors.tried, failed=(*scanned.failed, *vectors.failed))
+    return replace(manifest, selftest=told)
+
+
 def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     """Match what was scanned, look for neighbours, seal, and only then judge whether anything may be claimed.
 
@@ -145,7 +155,6 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     """
     table = record_table(store, manifest)
     matched = match_store(table, job.lists, job.request.policy)
-    status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
     ledger = ledger_of(job.out, manifest)
     asked = job.root if job.read_again or isinstance(job.root, Path) else None
@@ -159,10 +168,16 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
         write_manifest(job.out, manifest)
     space = space_of(job.request, job.embeddings, store, table)
     trust = Trust.of(job.request.policy, (hash_list.info for hash_list in job.lists), matched.alarms)
-    rounds, candidates = _first_round(space, table, matched.matches, trust, manifest.dataset_digest)
+    vectors = Found(0) if space is None else vector_test(space)
+    manifest = _tried(manifest, matched.indexes, vectors)
+    # a search that overlooks what is there is not asked: whether it fails then would depend on what was found
+    sound = None if vectors.failed else space
+    rounds, candidates = _first_round(sound, table, matched.matches, trust, manifest.dataset_digest)
     if space is not None:
         manifest = replace(manifest, coverage={**matched.coverage, Kind.EMBEDDING: space.coverage})
     found += read({candidate.record for candidate in candidates} - {match.record for match in matched.matches})
+    unbalanced = matched.imbalances or manifest.untested
+    status: Status = "incomplete" if manifest.failed else "unbalanced" if unbalanced else "complete"
     ledger.write_first(
         FindingsPart(
             matched.matches,
@@ -219,4 +234,5 @@ def run_audit(
         store.note_scan(note)
         concluded = conclude(job, manifest_after_scan(manifest, result.scanned, result.failed), store)
     failures = tuple(str(error) for _, error in sorted(result.failed.items()))
-    return replace(concluded, reused=result.reused, errors=failures + concluded.manifest.unbalanced)
+    untrue = concluded.manifest.untested + concluded.manifest.unbalanced
+    return replace(concluded, reused=result.reused, errors=failures + untrue)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,15 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import VetsetError
 from vetset.model.plan import Cost, Estimate, Plan, Role, Sample, Undecided
 from vetset.model.policy import ScanPolicy
+from vetset.model.selftest import ScanTest
 from vetset.model.signal import Kind, Reason
 from vetset.stage.estimate import Frame, Part, makespan
 from vetset.stage.sampled import ROLES_OF_RECORDS, Seen, Start
 from vetset.storage.remote import Place
+from vetset.store.store import Scanned
 
 Floats = NDArray[np.float64]
-_NOTE = len(canonical_json({"digest": "0" * 64, "part": "0" * 64, "records": 10_000, "uri": ""})) + 1
+_NOTE = len(canonical_json(asdict(Scanned("", "0" * 64, 10_000, "0" * 64, (), ScanTest("0" * 64, 100))))) + 1
 """Bytes of one shard in the note of a scan, without its uri."""
 
 

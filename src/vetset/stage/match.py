@@ -21,7 +21,7 @@ from vetset.model.errors import PolicyError
 from vetset.model.finding import Match
 from vetset.model.hashlist import DOUBTFUL, Entries, EntryFlag, HashList, ListInfo
 from vetset.model.policy import Policy, squared
-from vetset.model.signal import REASON_OF_CODE, Kind, Reason, Variant
+from vetset.model.signal import DIGEST_KINDS, REASON_OF_CODE, Kind, Reason, Variant
 from vetset.search.distance import DistanceIndex
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
@@ -75,7 +75,20 @@ class Matcher:
 
     def __init__(self, entries: Entries, radius: int) -> None:
         self.entries = entries
-        self._find = _finder(entries, radius)
+        self.radius = 0 if entries.kind in DIGEST_KINDS else radius
+        self._index = _indexed(entries)
+        self._find = _finder(self._index, radius)
+
+    def probe(self, queries: NDArray[np.uint8]) -> Joined | None:
+        """Pairs by the sorted bands, which a small batch might not use; None where there are none.
+
+        Args:
+            queries: uint8 (q, 32).
+        """
+        if not isinstance(self._index, HammingIndex) or not self._index.is_sorted:
+            return None
+        query, entry, distance = self._index.join(queries, self.radius, way="probe")
+        return Joined(query, entry, distance.astype(np.int64), Variant.STORED)
 
     def join(self, signals: Sequence[Values], variants: Sequence[Variant] | None = None) -> Iterator[Joined]:
         """All agreeing pairs, one result per variant that any record has.
@@ -93,21 +106,26 @@ class Matcher:
             yield Joined(rows[query], entry, distance.astype(np.int64), variant)
 
 
+_Index = DigestIndex | HammingIndex | DistanceIndex
 _Finder = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]
 
 
-def _finder(entries: Entries, radius: int) -> _Finder:
-    """What joins queries with these entries: positions of both, and distances."""
+def _indexed(entries: Entries) -> _Index:
     if entries.kind is Kind.PDQ:
-        hamming = HammingIndex(entries.values)
-        return lambda queries: hamming.join(queries, radius)
-    if entries.kind is Kind.PHOTODNA:
-        vectors, threads = DistanceIndex(entries.values), len(os.sched_getaffinity(0))
-        return lambda queries: vectors.join(queries, radius, threads=threads)
-    digests = DigestIndex(entries.values)
+        return HammingIndex(entries.values)
+    return DistanceIndex(entries.values) if entries.kind is Kind.PHOTODNA else DigestIndex(entries.values)
+
+
+def _finder(index: _Index, radius: int) -> _Finder:
+    """What joins queries with an index: positions of both, and distances."""
+    if isinstance(index, HammingIndex):
+        return lambda queries: index.join(queries, radius)
+    if isinstance(index, DistanceIndex):
+        threads = len(os.sched_getaffinity(0))
+        return lambda queries: index.join(queries, radius, threads=threads)
 
     def equal(queries: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-        query, entry = digests.join(queries)
+        query, entry = index.join(queries)
         return query, entry, np.zeros(len(query), np.int64)
 
     return equal
@@ -266,6 +284,11 @@ class ListMatcher:
             for hash_list in lists
             for _, entries in sorted(hash_list.entries.items())
         ]
+
+    @property
+    def matchers(self) -> Sequence[tuple[str, Matcher]]:
+        """Every index, with the name of its list."""
+        return self._matchers
 
     def shard(self, part: Part, shard: ShardDigest, records: int) -> ShardMatches:
         """Join one part with every list.

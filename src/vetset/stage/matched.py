@@ -14,6 +14,7 @@ from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Reason
 from vetset.stage.alarms import Agreed, raised
 from vetset.stage.match import GROUP_SHARDS, SLAB_RECORDS, Given, ListMatcher, ShardMatches
+from vetset.stage.selftest import index_test
 from vetset.store.records import RecordTable, StoredShard
 
 
@@ -22,7 +23,8 @@ class Matched:
     """What all shards and all lists have in common.
 
     Attributes:
-        imbalances: why a sum does not add up, if one does not.
+        imbalances: why a sum does not add up, if one does not, or which search failed its self-test.
+        indexes: indexes that found a sample of their own entries.
         unread: shards whose part of the store is damaged.
         alarms: what looks poisoned; entries under an alarm are no longer seedable in `matches`.
         hits: see `vetset.stage.alarms.Raised`.
@@ -32,6 +34,7 @@ class Matched:
     tallies: tuple[Tally, ...]
     coverage: dict[Kind, Coverage]
     imbalances: tuple[str, ...]
+    indexes: int
     unread: tuple[ShardDigest, ...]
     alarms: tuple[Alarm, ...] = ()
     hits: Mapping[str, int] = field(default_factory=dict)
@@ -58,7 +61,7 @@ class _Total:
 
 
 def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -> Matched:
-    """Join every part with every list and check every count."""
+    """Join every part with every list, check every count, and let every index find entries of its own."""
     matcher, total = ListMatcher(lists, policy), _Total()
     for group in _groups(table.shards):
         for shard, found in _matched(table, group, matcher):
@@ -69,6 +72,8 @@ def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -
                 total.add(shard, _undecidable(lists, policy, shard.records))
             else:
                 total.add(shard, found)
+    # afterwards: what was damaged in memory meanwhile is noticed, too
+    test = index_test(matcher)
     agreed = sorted(total.matches)
     seen = raised(agreed, table, lists, policy)
     matches = [
@@ -79,7 +84,8 @@ def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -
         tuple(sorted(matches) if seen.apart else matches),
         tuple(total.tallies.values()),
         total.coverage,
-        tuple(total.imbalances),
+        (*total.imbalances, *test.failed),
+        test.tried,
         tuple(total.unread),
         seen.alarms,
         seen.hits,

@@ -186,7 +186,7 @@ class _Chunk:
         elif refused is not None:
             found, pixels = _undecoded(record.image, self._of_picture, policy, refused), refused
         else:
-            found, pixels = _taken(record.image, self._of_picture, policy, pixels=self.vectors is not None)
+            found, pixels = taken(record.image, self._of_picture, policy, pixels=self.vectors is not None)
         found += [_url_signal(kind, record.fields.url) for kind in self._of_address]
         found += [NoSignal(kind, Reason.ABSENT_COLUMN) for kind in self._of_columns]
         if self.vectors is not None:
@@ -255,10 +255,17 @@ def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
     return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
 
 
-def _taken(
+def taken(
     image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, *, pixels: bool
 ) -> tuple[list[Signal | NoSignal], NDArray[np.uint8] | Reason]:
-    """The signals of a picture, and its pixels if they are needed; a picture that memory does not hold is too large."""
+    """The signals of a picture, and its pixels if they are needed; a picture that memory does not hold is too large.
+
+    Args:
+        image: the stored bytes.
+        kinds: some of `md5 sha1 sha256 pdq`.
+        policy: caps and variants.
+        pixels: whether a model wants the pixels (H, W, 3), uint8.
+    """
     try:
         if pixels:
             return screen(image, kinds, policy, policy.variants)

@@ -111,7 +111,8 @@ def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Sto
     root, shards = dataset_if_there(request)
     records = {match.record for match in matched.matches}
     found = provenance(records, table, root, shards, ColumnMapping(**request.mapping))
-    status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
+    unbalanced = matched.imbalances or manifest.untested
+    status: Status = "incomplete" if manifest.failed else "unbalanced" if unbalanced else "complete"
     held, coverage = list_uses(lists), tuple(matched.coverage.values())
     ledger_of(out, manifest).append(
         RecheckPart(

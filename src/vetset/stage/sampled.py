@@ -26,6 +26,7 @@ from vetset.dataset.tables import column_names, open_table
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError, VetsetError
 from vetset.model.record import Fields, Record, Unreadable
+from vetset.model.selftest import ScanTest
 from vetset.model.signal import DECLARED_KINDS, Kind, Reason
 from vetset.stage.held import Held, picture_bytes
 from vetset.stage.part_size import size_of_all
@@ -338,7 +339,7 @@ class _Look:
 
     def _commit(self, store: Store, writer: PartWriter) -> None:
         scan, part = self._scan, self._part
-        note = Scanned(scan.shard.uri, "0" * 64, self._seen.sampled, part)
+        note = Scanned(scan.shard.uri, "0" * 64, self._seen.sampled, part, (), ScanTest("0" * 64, 100))
         store.remember(scan.key, str(scan.root), scan.shard, note)
         if not store.holds(part):
             writer.commit(part, self._seen.sampled)

@@ -24,9 +24,10 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import EngineError, OutputError, VetsetError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Record, Unreadable
+from vetset.model.selftest import ScanTest
 from vetset.model.signal import Kind
 from vetset.signal.fingerprint import SIGNAL_VERSIONS, decoders
-from vetset.signal.warm import warm_up
+from vetset.stage.canary import scan_test
 from vetset.stage.pictured import Asked, append_records
 from vetset.stage.progress import Reporter
 from vetset.stage.suspect import Trial, judge, require_few
@@ -102,8 +103,10 @@ def scan_shard(task: ScanTask) -> Scanned:
     store, place = Store(task.store), (task.key, str(task.root), task.shard)
     passed = still(store.passed(*place), task.seconds)
     require_few(passed)
+    # before the trail: what ends the worker here is no record's fault
+    test = scan_test(task.asked, pictures=task.shard.format is not Format.PARQUET)
     if not is_worker() or task.shard.format is Format.PARQUET:
-        return _scanned(task, store, passed, None)
+        return _scanned(task, store, passed, None, test)
     with Trail(store.trail_path(*place)) as trail:
         suspect = trail.suspect
         if suspect is not None:
@@ -116,11 +119,12 @@ def scan_shard(task: ScanTask) -> Scanned:
                 store.pass_over(*place, passed)
             trail.clear()
             require_few(passed)
-        warm_up()
-        return _scanned(task, store, passed, trail)
+        return _scanned(task, store, passed, trail, test)
 
 
-def _scanned(task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail: Trail | None) -> Scanned:
+def _scanned(
+    task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail: Trail | None, test: ScanTest
+) -> Scanned:
     reading = format_of(task.shard.format).read(task.root, task.shard, task.mapping, task.key.kinds)
     with ExitStack() as opened:
         if task.shard.format is Format.PARQUET:
@@ -133,8 +137,8 @@ def _scanned(task: ScanTask, store: Store, passed: tuple[PassedOver, ...], trail
             failed = append_records(task.asked, cast("Iterator[Record | Unreadable]", iter(reading)), writer, watch)
             passed = tuple(sorted((*passed, *failed)))
             require_few(passed)
-        part = task.key.part(reading.digest, passed)
-        scanned = Scanned(task.shard.uri, reading.digest, reading.records, part, passed)
+        part = task.key.part(reading.digest, passed, test)
+        scanned = Scanned(task.shard.uri, reading.digest, reading.records, part, passed, test)
         # The notes first: they say nothing without the part, so that the part's rename alone commits all.
         place = (task.key, str(task.root), task.shard)
         if store.passed(*place) != passed:
@@ -220,7 +224,11 @@ def scan(
     """
     key = scan_key(policy, mapping, embedder_id)
     reporter.started("scan", len(shards), sum(shard.size for shard in shards))
-    known = {shard.uri: found for shard in shards if (found := store.find(key, str(root), shard, record_seconds))}
+    known = {
+        shard.uri: found
+        for shard in shards
+        if (found := store.find(key, str(root), shard, record_seconds)) is not None and found.tested
+    }
     for shard in shards:
         if shard.uri in known:
             reporter.advanced(shard.size, known[shard.uri].records)

@@ -111,7 +111,7 @@ def merged(store: Store, key: ScanKey, shards: Sequence[Shard], blank: ScanNote)
         found = store.find(key, blank.root, shard)
         elsewhere = told.get(shard.uri)
         # a part of another key was made by another version of the signals
-        mine = elsewhere is not None and elsewhere.part == key.part(elsewhere.digest, elsewhere.passed)
+        mine = elsewhere is not None and elsewhere.part == key.part(elsewhere.digest, elsewhere.passed, elsewhere.test)
         if found is None and elsewhere is not None and mine and store.holds(elsewhere.part):
             found = elsewhere  # scanned where the dataset lies at another place
             store.pass_over(key, blank.root, shard, found.passed)

@@ -12,6 +12,7 @@ from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.model.trust import Trust
 from vetset.stage.match import ListMatcher
+from vetset.stage.selftest import require_indexes
 from vetset.store.records import RecordTable
 from vetset.verifier.local_list import ListVerifier
 from vetset.verifier.protocol import Question, asked
@@ -86,12 +87,14 @@ class ListAsker:
         """One verdict for each of these records.
 
         Raises:
-            CountError: the store does not fit, or a candidate was left without verdict.
+            CountError: the store does not fit, a candidate was left without verdict, or the list's index does not
+                find its own entries.
         """
         if not records:
             return VerdictsPart(self.name, ())
         if self._matcher is None:
             self._matcher = ListMatcher([self._list], self._policy)
+            require_indexes(self._matcher)
         return VerdictsPart(self.name, asked(self._verifier, self._questions(self._matcher, sorted(records))))
 
     def _questions(self, matcher: ListMatcher, records: Sequence[RecordId]) -> list[Question]:

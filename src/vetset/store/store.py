@@ -11,7 +11,7 @@
     STORE/shares/<stamp>.<i>-of-<n>.json   the same of one part of a scan that was made in several
 
 The key of a part is the digest of the shard's content, the versions of the signals, the decoders that were at hand, the
-scan part of the policy, and the records that were passed over, if any were.
+scan part of the policy, what the self-test said where it was made, and the records that were passed over, if any were.
 """
 
 import errno
@@ -32,6 +32,7 @@ from vetset.model.canonical import canonical_json, document_digest
 from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError
 from vetset.model.policy import ScanPolicy
+from vetset.model.selftest import ScanTest
 from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
 from vetset.store.passed import PassedOver, parsed, still, written
@@ -63,10 +64,15 @@ class ScanKey:
     embedder: str = ""
     decoders: tuple[str, ...] = ()
 
-    def part(self, shard_digest: str, passed: Iterable[PassedOver] = ()) -> str:
-        """Key of the part of a shard with this content, these of whose records were passed over."""
-        without = {"passed": found} if (found := sorted(one.effect for one in passed)) else {}
-        return document_digest({"store": STORE_VERSION, "shard": shard_digest, "scan": asdict(self), **without})
+    def part(self, shard_digest: str, passed: Iterable[PassedOver] = (), test: ScanTest | None = None) -> str:
+        """Key of the part of a shard with this content, these of whose records were passed over.
+
+        What was made where the self-test failed, or was not made, never stands for what was made where it passed.
+        """
+        further: dict[str, object] = {"passed": found} if (found := sorted(one.effect for one in passed)) else {}
+        if test is not None:
+            further["selftest"] = sorted(test.failed)
+        return document_digest({"store": STORE_VERSION, "shard": shard_digest, "scan": asdict(self), **further})
 
     def seen(self, root: str, shard: Shard) -> str:
         """Key under which an unread shard is looked up."""
@@ -83,6 +89,7 @@ class Scanned:
         records: what the reader counted.
         part: key of its part.
         passed: records of it that were passed over.
+        test: how known pictures came out where it was scanned; None where a version without self-test did it.
     """
 
     uri: str
@@ -90,6 +97,12 @@ class Scanned:
     records: int
     part: str
     passed: tuple[PassedOver, ...] = ()
+    test: ScanTest | None = None
+
+    @property
+    def tested(self) -> bool:
+        """Whether it was scanned where the self-test passed, so that it need not be scanned again."""
+        return self.test is not None and not self.test.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,7 @@ class ScanNote:
 
 
 _NOTE = TypeAdapter(ScanNote)
+_TEST = TypeAdapter[ScanTest | None](ScanTest | None)
 _SHARE = re.compile(r"\.(\d+)-of-(\d+)")
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
@@ -202,9 +216,13 @@ class Store:
         found = _document(path)
         if not isinstance(found, dict) or not isinstance(found.get("records"), int):
             return None  # a damaged note says nothing: the shard is read again and the note written anew
+        try:
+            test = _TEST.validate_python(found.get("selftest"))
+        except ValidationError:
+            return None
         digest = str(found.get("digest"))
         passed = still(self.passed(key, root, shard), seconds)
-        scanned = Scanned(shard.uri, digest, found["records"], key.part(digest, passed), passed)
+        scanned = Scanned(shard.uri, digest, found["records"], key.part(digest, passed, test), passed, test)
         return scanned if self.holds(scanned.part) else None
 
     def holds(self, part: str) -> bool:
@@ -213,7 +231,7 @@ class Store:
 
     def remember(self, key: ScanKey, root: str, shard: Shard, scanned: Scanned) -> None:
         """Note that the shard at this place, of this size and stamp, is this content."""
-        note = {"digest": scanned.digest, "records": scanned.records}
+        note = {"digest": scanned.digest, "records": scanned.records, "selftest": _TEST.dump_python(scanned.test)}
         write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", canonical_json(note) + b"\n")
 
     def passed(self, key: ScanKey, root: str, shard: Shard) -> tuple[PassedOver, ...]:
