@@ -80,7 +80,7 @@ def _index(kind: Kind, values: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]
     """An index that is ready; what it returns counts the queries that are on the list."""
     if kind is Kind.PDQ:
         codes = HammingIndex(values)
-        codes.join(values[:1], way="bands")
+        codes.join(values[:1], way="probe")  # sorts its bands
         return lambda queries: len(np.unique(codes.join(queries, 0)[0]))
     digests = DigestIndex(values)
     return lambda queries: len(digests.join(queries)[0])
