@@ -80,7 +80,7 @@ def _index(kind: Kind, values: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]
     """An index that is ready; what it returns counts the queries that are on the list."""
     if kind is Kind.PDQ:
         codes = HammingIndex(values)
-        codes.join(values[:1], way="bands")
+        codes.join(values[:1], way="probe")  # sorts its bands
         return lambda queries: len(np.unique(codes.join(queries, 0)[0]))
     digests = DigestIndex(values)
     return lambda queries: len(digests.join(queries)[0])
@@ -201,12 +201,12 @@ def _topic_of(kind: Kind, folder: Path, size: int, peers: int, topic: Topic) -> 
         )
     )
     ours = runs[_OURS]
-    for run in ours:
-        topic.holds(
-            f"{kind.value}: planted values found, others not",
-            f"{run['found']:,} of {run['planted']:,}, {run['others']:,}",
-            true=run["found"] == run["planted"] and run["others"] == 0,
-        )
+    found, others = min(run["found"] for run in ours), max(run["others"] for run in ours)
+    topic.holds(
+        f"{kind.value}: planted values found, others not, in every round",
+        f"{found:,} of {ours[0]['planted']:,}, {others:,}",
+        true=found == ours[0]["planted"] and others == 0,
+    )
     seconds, most = (sorted(run[field] for run in ours)[_ROUNDS // 2] for field in ("wall", "most"))
     topic.checks.append(
         (f"{size:,} {kind.value} entries opened: {_SECONDS:g} s on the wall at most", f"{seconds:.2f} s")

@@ -5,6 +5,7 @@ import mmap
 import numpy as np
 import pytest
 
+from vetset.search import hamming
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.search.words import as_words
@@ -65,3 +66,15 @@ def test_an_index_writes_nothing_to_the_memory_of_a_list():
         HammingIndex(rows).join(rows[:10], way=way)
     DigestIndex(rows).join(rows[:10])
     assert memory == before
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 64])
+def test_a_long_list_is_sorted_by_several_threads_to_the_same_order(monkeypatch, cores):
+    codes = np.random.default_rng(2).integers(2**64, size=(500, 4), dtype=np.uint64)
+    codes[:100] = codes[0]
+    monkeypatch.setattr(hamming, "_ROUND", 499)
+    monkeypatch.setattr(hamming.os, "sched_getaffinity", lambda _: range(cores))
+    starts, order = hamming._sort(codes)
+    for band, values in enumerate(codes.view(np.uint16).T):
+        assert np.array_equal(order[band], np.argsort(values, kind="stable"))
+        assert np.array_equal(starts[band], np.searchsorted(np.sort(values), np.arange(65537)))

@@ -49,18 +49,22 @@ def reach(starts: NDArray[np.uint32], flips: int) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def sort_bands(values: NDArray[np.uint16], starts: NDArray[np.uint32], order: NDArray[np.uint32]) -> None:
-    """Counting sort of the codes by each band's value.
+def sort_bands(
+    first: int, last: int, values: NDArray[np.uint16], starts: NDArray[np.uint32], order: NDArray[np.uint32]
+) -> None:
+    """Counting sort of the codes by the value of each band from `first` to before `last`.
 
     Args:
+        first: the first band.
+        last: one more than the last.
         values: uint16 (n, 16), the codes.
         starts: uint32 (16, 65537) of zeros; becomes the bounds of the buckets.
         order: uint32 (16, n); becomes the positions in order of bucket.
     """
     for row in range(values.shape[0]):
-        for band in range(values.shape[1]):
+        for band in range(first, last):
             starts[band, np.int64(values[row, band]) + 1] += np.uint32(1)
-    for band in range(values.shape[1]):
+    for band in range(first, last):
         for bucket in range(starts.shape[1] - 1):
             starts[band, bucket + 1] += starts[band, bucket]
         cursor = starts[band].copy()

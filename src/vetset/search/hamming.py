@@ -7,7 +7,10 @@ few buckets do not make the clever way the slow one. A list that is only asked s
 has cost as much as sorting would have.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +30,8 @@ _ROUND = 1 << 20
 # Queries of one round of brute force, so that what does not fit its buffer is not all done twice.
 _BRUTE_ROUND = 1 << 14
 _FIRST_ROOM = 1 << 16
+# Threads that sort a list longer than a round.
+_MOST_SORTERS = 4
 
 # Costs in units of one comparison of brute force, measured on lists and batches of 1,000 to 1,000,000 uniform codes on
 # one core with AVX-512: the join's comparisons come in shorter runs; each code of either side is gathered once a band;
@@ -181,7 +186,16 @@ def _as_words(codes: NDArray[np.uint8], error: type[DataError], where: str) -> N
 def _sort(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     starts = np.zeros((bands.BANDS, bands.VALUES + 1), np.uint32)
     order = np.empty((bands.BANDS, len(words)), np.uint32)
-    bands.sort_bands(words.view(np.uint16), starts, order)
+    values = words.view(np.uint16)
+    if len(words) <= _ROUND:
+        bands.sort_bands(0, bands.BANDS, values, starts, order)
+        return starts, order
+    # Most of it is waiting for memory, so that cores add up.
+    threads = min(_MOST_SORTERS, len(os.sched_getaffinity(0)))
+    cuts = [bands.BANDS * thread // threads for thread in range(threads + 1)]
+    with ThreadPoolExecutor(threads, "vetset-bands") as pool:
+        for part in [pool.submit(bands.sort_bands, *cut, values, starts, order) for cut in pairwise(cuts)]:
+            part.result()
     return starts, order
 
 
