@@ -84,9 +84,32 @@ def sort_keys(values: NDArray[np.uint8]) -> list[NDArray[np.uint64]]:
     return [words[:, column] for column in reversed(range(words.shape[1]))]
 
 
+def leading_words(values: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The first eight bytes of every row as a number; rows are of eight bytes at least."""
+    return np.ascontiguousarray(values[:, :8]).view(">u8").astype(np.uint64).reshape(-1)
+
+
+def ordering(values: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Places of the rows in their order as byte strings; equal rows in the order in which they stand.
+
+    The same as `np.lexsort(sort_keys(values))`. Eight bytes tell most rows apart, so that only the others are sorted by
+    all of them.
+    """
+    leading = leading_words(values)
+    order = np.argsort(leading)
+    ordered = leading[order]
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] = ordered[1:] == ordered[:-1]
+    tied[:-1] |= tied[1:]
+    places = np.flatnonzero(tied)
+    rows = np.sort(order[places])
+    order[places] = rows[np.lexsort(sort_keys(values[rows]))]  # stable
+    return order
+
+
 def first_of_each(values: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Places of the distinct rows, in the order of the rows as byte strings; of equal rows the first place."""
-    order = np.lexsort(sort_keys(values))  # stable
+    order = ordering(values)
     ordered = values[order]
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)

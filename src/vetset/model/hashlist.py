@@ -41,10 +41,15 @@ class EntryFlag(IntFlag):
     """Its owner's members speak against it."""
     RELEASED = 4
     """Somebody looked into it and stands by it: no alarm sets it apart again."""
+    UNVETTED = 8
+    """None of its owner's people has looked at the item yet. It is matched and removed as others are, and confirms
+    nothing."""
 
 
+NEVER_ALONE = EntryFlag.QUARANTINED | EntryFlag.DISPUTED | EntryFlag.UNVETTED
+"""What keeps an entry from confirming anything."""
 DOUBTFUL = EntryFlag.QUARANTINED | EntryFlag.DISPUTED
-"""What keeps an entry from confirming."""
+"""What there is reason to believe is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ class ListInfo:
         pdq_radius: greatest Hamming distance for its PDQ values, where its owner wants less than the policy.
         version: digest of the content keyed with a secret of the vault, so that it confirms no guess.
         entries: number of distinct entries by kind.
-        aside: number of the owner's values that are held and not matched, by reason (`withdrawn`, `grid`, …).
+        aside: how many of its opinions are held back, by reason: not matched (`withdrawn`, `grid`, `low_quality`), or
+            matched without confirming anything (`disputed`, `quarantined`).
     """
 
     name: str

@@ -1,0 +1,280 @@
+"""The bank of one list: every opinion that its owner gave, what was taken back, and what was decided here about it.
+
+Lists that are searched are made of it (`entries`): distinct values, each with the flags and the number of members that
+follow from all opinions about it. The bank itself is read when a list changes and by nobody else.
+
+What was taken back stays as a tombstone: its id, and no value. How deliveries change a bank is told in `deliveries`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vetset.hashlist.columns import leading_words, narrow, ordering
+from vetset.hashlist.deliveries import Change, merged
+from vetset.hashlist.opinions import SCHEMA, Note, texts_of, values_of
+from vetset.model.errors import ListError
+from vetset.model.hashlist import Entries, EntryFlag
+from vetset.model.signal import LIST_KINDS, Kind
+
+FORMAT = b"vetset-bank-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided here about a value, whatever its owner's ids for it are.
+
+    Attributes:
+        kind: what the value is.
+        value: its bytes.
+        state: `quarantined`, or `released` by somebody who looked into it.
+        reason: a few words that say nothing of the value.
+        on: ISO date.
+    """
+
+    kind: Kind
+    value: bytes = field(repr=False)
+    state: Literal["quarantined", "released"]
+    reason: str
+    on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What is searched.
+
+    Attributes:
+        entries: by kind.
+        aside: how many of the owner's entries (withdrawn) and values (all others) are held back, by reason.
+    """
+
+    entries: Mapping[Kind, Entries] = field(repr=False)
+    aside: Mapping[str, int]
+
+
+class Bank:
+    """All opinions of one list. Immutable: what changes it returns another.
+
+    Args:
+        rows: of `opinions.SCHEMA`; the rows of an entry follow each other.
+        decisions: by kind and value.
+        checkpoint: where a sync goes on, as its source wrote it; empty without one.
+    """
+
+    def __init__(
+        self, rows: pa.Table, decisions: Mapping[tuple[Kind, bytes], Decision] | None = None, checkpoint: str = ""
+    ) -> None:
+        self._rows = rows
+        self._decisions = dict(decisions or {})
+        self.checkpoint = checkpoint
+
+    def __repr__(self) -> str:
+        return f"Bank({self._rows.num_rows} rows)"
+
+    @classmethod
+    def empty(cls) -> "Bank":
+        """A bank without opinions."""
+        return cls(SCHEMA.empty_table())
+
+    @property
+    def rows(self) -> pa.Table:
+        """Every row, in the order in which it came."""
+        return self._rows
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was decided, sorted by kind and value."""
+        return tuple(self._decisions[key] for key in sorted(self._decisions))
+
+    def with_checkpoint(self, checkpoint: str) -> "Bank":
+        """The same opinions, and another place where a sync goes on."""
+        return Bank(self._rows, self._decisions, checkpoint)
+
+    def decided(self, made: Iterable[Decision]) -> "Bank":
+        """The same opinions, and these decisions in place of earlier ones about the same values."""
+        return Bank(self._rows, self._decisions | {(each.kind, each.value): each for each in made}, self.checkpoint)
+
+    def values_of_entry(self, entry: str) -> list[tuple[Kind, bytes]]:
+        """What stands under an owner's id.
+
+        Raises:
+            ListError: nothing does.
+        """
+        found = self._rows.filter(pc.and_(pc.equal(self._rows["entry"], entry), pc.invert(self._rows["withdrawn"])))
+        if not found.num_rows:
+            raise ListError("no entry of this id stands in the list", todo="`vetset open` names entries as they are.")
+        return [
+            (Kind(kind), value)
+            for kind, value in zip(found["kind"].to_pylist(), found["value"].to_pylist(), strict=True)
+        ]
+
+    def apply(
+        self,
+        delivery: Iterable[pa.RecordBatch],
+        *,
+        full: bool,
+        strict: bool = False,
+        when: datetime | None = None,
+    ) -> tuple["Bank", Change]:
+        """What is known after a delivery, and what it changed. This bank stays as it is.
+
+        Args:
+            delivery: batches of `opinions.SCHEMA`.
+            full: whether what it does not hold was taken back.
+            strict: whether taking back what was never known is an error.
+            when: as of when absent entries count as taken back, of a full delivery.
+
+        Raises:
+            ListError: strict, and an entry is taken back that was never known.
+        """
+        news = pa.Table.from_batches(list(delivery), SCHEMA)
+        rows, change = merged(self._rows, news, full=full, strict=strict, when=when)
+        return Bank(rows, self._decisions, self.checkpoint), change
+
+    def entries(self, *, pdq_quality: int = 50) -> Compiled:
+        """The distinct values that stand, with flags.
+
+        Args:
+            pdq_quality: least quality of a PDQ value that is matched, where its owner tells it.
+        """
+        standing = self._rows.filter(pc.invert(self._rows["withdrawn"]))
+        aside = {"withdrawn": self._rows.num_rows - standing.num_rows}
+        found: dict[Kind, Entries] = {}
+        for kind in LIST_KINDS:
+            rows = standing.filter(pc.equal(standing["kind"].cast(pa.string()), kind.value))
+            if kind is Kind.PDQ and rows.num_rows:
+                rows = _matchable(rows, pdq_quality, aside)
+            if rows.num_rows:
+                found[kind] = self._distinct(kind, rows, aside)
+        return Compiled(found, {reason: count for reason, count in sorted(aside.items()) if count})
+
+    def _distinct(self, kind: Kind, rows: pa.Table, aside: dict[str, int]) -> Entries:
+        values = values_of(rows["value"], kind.width)
+        first, group = _groups(values)
+        ordered, count = values[first], len(first)
+        members = _members(rows, group, count)
+        support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
+        disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
+        flags = np.where(disputed, np.uint8(EntryFlag.DISPUTED), np.uint8(0))
+        vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
+        flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
+        if kind is Kind.PDQ:
+            flags |= np.where(implausible(ordered), np.uint8(EntryFlag.QUARANTINED), np.uint8(0))
+        self._decide(kind, ordered, flags)
+        for reason, flag in (("disputed", EntryFlag.DISPUTED), ("quarantined", EntryFlag.QUARANTINED)):
+            aside[reason] = aside.get(reason, 0) + int(np.count_nonzero(flags & flag))
+        names = narrow(texts_of(rows["entry"])[first])
+        return Entries(kind, ordered, names, flags, np.minimum(members, 255).astype(np.uint8))
+
+    def _decide(self, kind: Kind, ordered: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
+        mine = [each for each in self._decisions.values() if each.kind is kind]
+        leading = leading_words(ordered)
+        for each in mine:
+            place = _find(ordered, leading, each.value)
+            if place is None:
+                continue
+            if each.state == "released":
+                flags[place] = EntryFlag.RELEASED
+            else:
+                flags[place] |= np.uint8(EntryFlag.QUARANTINED)
+
+    def to_bytes(self) -> bytes:
+        """The bank as an Arrow stream; not sealed yet."""
+        decisions = [{**asdict(each), "value": each.value.hex()} for each in self.decisions]
+        about = {b"format": FORMAT, b"checkpoint": self.checkpoint, b"decisions": json.dumps(decisions)}
+        sink = pa.BufferOutputStream()
+        # one dictionary for every column of words, since a stream may not replace one
+        rows = self._rows.unify_dictionaries().replace_schema_metadata(about)
+        with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_table(rows)
+        return bytes(sink.getvalue())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Bank":
+        """The bank that was written.
+
+        Raises:
+            ListError: these are not the bytes of a bank.
+        """
+        try:
+            with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+                rows = reader.read_all()
+            about = rows.schema.metadata or {}
+            rows = rows.replace_schema_metadata(None)
+            if about.get(b"format") != FORMAT or rows.schema != SCHEMA:
+                raise ValueError("another format")  # noqa: TRY301 — one way out for everything that is malformed
+            made = [
+                Decision(Kind(each["kind"]), bytes.fromhex(each["value"]), each["state"], each["reason"], each["on"])
+                for each in json.loads(about[b"decisions"])
+            ]
+            return cls(rows, {(each.kind, each.value): each for each in made}, about[b"checkpoint"].decode("utf-8"))
+        except (pa.ArrowException, ValueError, KeyError, TypeError, OSError):
+            raise ListError(
+                "what is kept beside the list is not a bank", todo="Import the list again as a whole."
+            ) from None
+
+
+def implausible(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which PDQ values (n, 32) no hasher gives for a usable picture.
+
+    A bit of PDQ says whether a coefficient is above the median of all 256, so that 128 bits are set, unless
+    coefficients are equal, as those of flat pictures are. Of digests under the name of PDQ, one in twenty has 128.
+    """
+    balanced: NDArray[np.bool_] = np.bitwise_count(values).sum(axis=1, dtype=np.int64) == 128
+    return ~balanced
+
+
+def quarantine(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -> list[Decision]:
+    """The decision to set values apart."""
+    return [Decision(kind, value, "quarantined", reason, today.isoformat()) for kind, value in values]
+
+
+def release(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -> list[Decision]:
+    """The decision to stand by values: no alarm sets them apart again."""
+    return [Decision(kind, value, "released", reason, today.isoformat()) for kind, value in values]
+
+
+def _matchable(rows: pa.Table, least: int, aside: dict[str, int]) -> pa.Table:
+    """PDQ rows without those of several pictures in one, and those of too low a quality; these are counted."""
+    grid = pa.array((rows["notes"].to_numpy() & int(Note.GRID)) != 0)
+    flat = pc.less(rows["quality"], least).combine_chunks().fill_null(False)
+    aside["grid"] = pc.sum(grid).as_py() or 0
+    aside["low_quality"] = pc.sum(pc.and_(flat, pc.invert(grid))).as_py() or 0
+    return rows.filter(pc.invert(pc.or_(grid, flat)))
+
+
+def _groups(values: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First place of every distinct row in the order of the rows as byte strings, and the group of each row."""
+    order = ordering(values)
+    ordered = values[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    group = np.empty(len(order), np.intp)
+    group[order] = np.cumsum(fresh) - 1
+    return order[fresh], group
+
+
+def _sums(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """Sum of a column over each group."""
+    return np.bincount(group, column, groups).astype(np.int64)
+
+
+def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """How many different members gave each value."""
+    codes = rows["member"].unify_dictionaries().combine_chunks().indices.to_numpy()
+    pairs = np.unique((group.astype(np.int64) << 32) | codes.astype(np.int64))
+    return np.bincount(pairs >> 32, minlength=groups)
+
+
+def _find(ordered: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:
+    """Where a value stands among ordered, distinct rows, whose first eight bytes as numbers are `leading`."""
+    wanted = leading_words(np.frombuffer(value, np.uint8).reshape(1, -1))[0]
+    low, high = np.searchsorted(leading, wanted, "left"), np.searchsorted(leading, wanted, "right")
+    return next((int(row) for row in range(low, high) if ordered[row].tobytes() == value), None)
