@@ -46,24 +46,29 @@ class Malformed(ValueError):  # noqa: N818 — it is what an entry is, and never
 
 def opinions(
     entries: Iterable[tuple[int, Mapping[str, Any]]],
-    take: Callable[[Mapping[str, Any]], None],
+    take: Callable[[Mapping[str, Any]], bool],
     rows: OpinionRows,
     complaints: Complaints,
+    *,
+    none: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """The rows that `take` makes of entries, in batches; none that follow an entry which is malformed.
 
     Args:
         entries: number and content of each.
-        take: puts an entry into `rows`, or raises `Malformed`.
+        take: puts an entry into `rows`, or raises `Malformed`; says whether the entry is of a kind that a list may
+            carry, or was taken back.
         rows: collects.
         complaints: what is said of entries that are malformed.
+        none: whether there may be no such entry, as in a page of a service.
 
     Raises:
-        ListError: entries are malformed; up to 10 of them are named by their number.
+        ListError: entries are malformed; up to 10 of them are named by their number. Or there must be one and is none.
     """
+    taken = False
     for number, entry in entries:
         try:
-            take(entry)
+            taken |= take(entry)
         except Malformed as error:
             complaints.add(number, str(error))
             if complaints.enough:
@@ -71,27 +76,20 @@ def opinions(
         if len(rows) >= BATCH_ROWS and not complaints.found:
             yield rows.batch()
     complaints.check()
+    if not (taken or none):
+        raise nothing(complaints.where)
     if len(rows):
         yield rows.batch()
 
 
-def refuse_nothing(batches: Iterable[pa.RecordBatch], where: str) -> Iterator[pa.RecordBatch]:
-    """The same batches; a file without any is refused, because an empty list looks like a clean result.
-
-    Raises:
-        ListError: there is none.
-    """
-    none = True
-    for batch in batches:
-        none = False
-        yield batch
-    if none:
-        raise ListError(
-            "the list holds no entry that could be held against a picture",
-            expected="at least one value of a kind that a list may carry, or one that is withdrawn",
-            where=where,
-            todo="Nothing was imported. Name the file that holds the values.",
-        )
+def nothing(where: str) -> ListError:
+    """The error for a file that holds nothing to hold against a picture: an empty list looks like a clean result."""
+    return ListError(
+        "the list holds no entry that could be held against a picture",
+        expected="at least one value of a kind that a list may carry, or one that was taken back",
+        where=where,
+        todo="Nothing was imported. Name the file that holds the values.",
+    )
 
 
 def page(data: bytes, where: str) -> dict[str, Any]:

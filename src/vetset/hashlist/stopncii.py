@@ -51,27 +51,32 @@ def read_stopncii(path: Path, secret: bytes, unsupported: Counter[str]) -> Itera
         ListError: the file is malformed, or holds nothing that could be kept.
     """
     found = documents.entries_of(documents.documents_of(path), RECORDS, path.name)
-    return documents.refuse_nothing(stopncii_rows(found, secret, unsupported, path.name), path.name)
+    return stopncii_rows(found, secret, unsupported, path.name)
 
 
 def stopncii_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], secret: bytes, unsupported: Counter[str], where: str
+    entries: Iterable[tuple[int, Mapping[str, Any]]],
+    secret: bytes,
+    unsupported: Counter[str],
+    where: str,
+    *,
+    none: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of entries that were parsed from JSON; arguments as those of `read_stopncii`, `where` is for errors.
+    """Rows of entries that were parsed from JSON; arguments as those of `read_stopncii` and `documents.opinions`.
 
     Raises:
-        ListError: entries are malformed; they are named by their number.
+        ListError: as `documents.opinions`.
     """
     rows = OpinionRows(where)
 
-    def take(entry: Mapping[str, Any]) -> None:
-        _take(entry, rows, secret, unsupported)
+    def take(entry: Mapping[str, Any]) -> bool:
+        return _take(entry, rows, secret, unsupported)
 
     complaints = Complaints(where, "entries of StopNCII", "entry")
-    return documents.opinions(entries, take, rows, complaints)
+    return documents.opinions(entries, take, rows, complaints, none=none)
 
 
-def _take(entry: Mapping[str, Any], rows: OpinionRows, secret: bytes, unsupported: Counter[str]) -> None:
+def _take(entry: Mapping[str, Any], rows: OpinionRows, secret: bytes, unsupported: Counter[str]) -> bool:
     documents.check_fields(entry, _FIELDS)
     updated = documents.seconds(entry, "lastModtimestamp")
     withdrawn = _withdrawn(entry)
@@ -79,17 +84,18 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, secret: bytes, unsupporte
     agree, dispute = _feedback(entry)
     if signal != "ImagePDQ":
         unsupported[signal if signal in _SIGNALS else _OTHER] += not withdrawn
-        return
+        return False
     value = documents.value(entry, "hashValue", Kind.PDQ)
     name = entry_name(secret, Kind.PDQ, value)
     if withdrawn:
         rows.withdraw(name, updated=updated)
-        return
+        return True
     notes = Note.NONE if agree else Note.UNCONFIRMED
     rows.add(
         name, [(Kind.PDQ, value)], updated=updated, notes=notes,
         agree={Kind.PDQ: agree}, dispute={Kind.PDQ: dispute},
     )  # fmt: skip
+    return True
 
 
 def _withdrawn(entry: Mapping[str, Any]) -> bool:

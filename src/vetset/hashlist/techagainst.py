@@ -62,26 +62,28 @@ def read_techagainst(path: Path, unsupported: Counter[str]) -> Iterator[pa.Recor
         ListError: the file is malformed, or holds nothing that could be kept.
     """
     found = documents.entries_of(documents.documents_of(path), RESULTS, path.name)
-    return documents.refuse_nothing(techagainst_rows(found, unsupported, path.name), path.name)
+    return techagainst_rows(found, unsupported, path.name)
 
 
 def techagainst_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str
+    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, none: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of entries that were parsed from JSON; arguments as those of `read_techagainst`, `where` is for errors.
+    """Rows of entries that were parsed from JSON; arguments as those of `read_techagainst` and `documents.opinions`.
 
     Raises:
-        ListError: entries are malformed; they are named by their number.
+        ListError: as `documents.opinions`.
     """
     rows = OpinionRows(where)
 
-    def take(entry: Mapping[str, Any]) -> None:
-        _take(entry, rows, unsupported)
+    def take(entry: Mapping[str, Any]) -> bool:
+        return _take(entry, rows, unsupported)
 
-    return documents.opinions(entries, take, rows, Complaints(where, "entries of Tech Against Terrorism", "entry"))
+    return documents.opinions(
+        entries, take, rows, Complaints(where, "entries of Tech Against Terrorism", "entry"), none=none
+    )
 
 
-def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> None:
+def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> bool:
     documents.check_fields(entry, _FIELDS)
     name = str(documents.whole(entry, "id"))
     updated = documents.seconds(entry, "updated_on")
@@ -90,19 +92,21 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
     file_type = documents.text(entry, "file_type", absent="")
     if documents.flag(entry, "deleted"):
         rows.withdraw(name, updated=updated)
-        return
+        return True
     kind = _KIND_OF_WORD.get(_ALGORITHMS.get(algorithm, ""))
-    if kind is None:
-        known = algorithm in _OTHERS or algorithm in _ALGORITHMS
-        unsupported[algorithm if known else "other"] += 1
-        return
-    other = _other_than_picture(file_type) if kind is not Kind.PDQ else ""
-    if other:
-        unsupported[f"{kind.value} of {other}"] += 1
-        return
+    passed_over = _passed_over(algorithm, kind, file_type)
+    if kind is None or passed_over:
+        unsupported[passed_over] += 1
+        rows.withdraw(name, updated=updated)  # it may have been something else before
+        return False
     rows.add(name, [(kind, documents.value(entry, "hash_digest", kind))], category=category, updated=updated)
+    return True
 
 
-def _other_than_picture(file_type: str) -> str:
+def _passed_over(algorithm: str, kind: Kind | None, file_type: str) -> str:
+    """What is counted instead of being kept; empty where it is kept."""
+    if kind is None:
+        return algorithm if algorithm in _OTHERS or algorithm in _ALGORITHMS else "other"
     extension = file_type.rpartition("/")[2].rpartition(".")[2].lower()
-    return next((what for what, extensions in _NO_PICTURE.items() if extension in extensions), "")
+    other = next((what for what, extensions in _NO_PICTURE.items() if extension in extensions), "")
+    return f"{kind.value} of {other}" if other and kind is not Kind.PDQ else ""

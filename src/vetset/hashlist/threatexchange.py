@@ -91,11 +91,11 @@ def read_signals(
     if signal_type is not None and stated is None:
         known = ", ".join(word for word in _SIGNALS if word in _KIND_OF_WORD)
         raise ListError("signals of this type are not of pictures", expected=f"one of {known}", where=path.name)
-    return documents.refuse_nothing(_signals(path, secret, unsupported, stated), path.name)
+    return _signals(path, secret, unsupported, stated)
 
 
 def _signals(path: Path, secret: bytes, unsupported: Counter[str], stated: Kind | None) -> Iterator[pa.RecordBatch]:
-    rows = OpinionRows(path.name)
+    rows, none = OpinionRows(path.name), True
     form = "`signal_type value`" if stated is None else f"a value of {stated.value}"
     complaints = Complaints(path.name, f"{form} on every line")
     for first, lines in blocks(path):
@@ -112,9 +112,12 @@ def _signals(path: Path, secret: bytes, unsupported: Counter[str], stated: Kind 
                 continue
             if found is not None:
                 rows.add(entry_name(secret, *found), [found])
+                none = False
         if len(rows) >= BATCH_ROWS and not complaints.found:
             yield rows.batch()
     complaints.check()
+    if none:
+        raise documents.nothing(path.name)
     if len(rows):
         yield rows.batch()
 
@@ -151,23 +154,25 @@ def read_updates(path: Path, unsupported: Counter[str]) -> Iterator[pa.RecordBat
         ListError: the file is malformed, or holds nothing that could be kept.
     """
     found = documents.entries_of(documents.documents_of(path), DATA, path.name)
-    return documents.refuse_nothing(update_rows(found, unsupported, path.name), path.name)
+    return update_rows(found, unsupported, path.name)
 
 
 def update_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str
+    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, none: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of indicators that were parsed from JSON; arguments as those of `read_updates`, `where` is for errors.
+    """Rows of indicators that were parsed from JSON; arguments as those of `read_updates` and `documents.opinions`.
 
     Raises:
-        ListError: indicators are malformed; they are named by their number.
+        ListError: as `documents.opinions`.
     """
     rows = OpinionRows(where)
 
-    def take(entry: Mapping[str, Any]) -> None:
-        _take(entry, rows, unsupported)
+    def take(entry: Mapping[str, Any]) -> bool:
+        return _take(entry, rows, unsupported)
 
-    return documents.opinions(entries, take, rows, Complaints(where, "indicators of ThreatExchange", "entry"))
+    return documents.opinions(
+        entries, take, rows, Complaints(where, "indicators of ThreatExchange", "entry"), none=none
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +187,25 @@ class _Said:
         return sum(taken == side for member, taken in self.sides.items() if member != self.member)
 
 
-def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> None:
+def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> bool:
     documents.check_fields(entry, _FIELDS)
     name = _number(entry, "id")
     updated = _moment(entry)
     said = _said(entry)
     if documents.flag(entry, "should_delete") or said is None:
         rows.withdraw(name, updated=updated)
-        return
+        return True
     word = documents.text(entry, "type")
     kind = _KIND_OF_WORD.get(_INDICATORS.get(word, ""))
+    passed_over = ""
     if kind is None:
-        unsupported[word if word in _OTHER_INDICATORS or word in _INDICATORS else "other"] += 1
-        return
-    if _VIDEO_TAG in said.tags and kind is not Kind.PDQ:
-        unsupported[f"{kind.value} of film"] += 1
-        return
+        passed_over = word if word in _OTHER_INDICATORS or word in _INDICATORS else "other"
+    elif _VIDEO_TAG in said.tags and kind is not Kind.PDQ:
+        passed_over = f"{kind.value} of film"
+    if kind is None or passed_over:
+        unsupported[passed_over] += 1
+        rows.withdraw(name, updated=updated)  # tags change: it may have been of a picture before
+        return False
     value = documents.value(entry, "indicator", kind)
     confirmed = _FOR in said.sides.values()
     rows.add(
@@ -205,6 +213,7 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
         notes=Note.NONE if confirmed else Note.UNCONFIRMED,
         agree={kind: said.count(_FOR)}, dispute={kind: said.count(_AGAINST)},
     )  # fmt: skip
+    return True
 
 
 def _said(entry: Mapping[str, Any]) -> _Said | None:
