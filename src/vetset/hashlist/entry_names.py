@@ -6,19 +6,17 @@ confirm the guess. So names are keyed: without the secret they say nothing of th
 in two ways.
 """
 
-from base64 import b32encode
-
 from blake3 import blake3
 
 from vetset.model.signal import Kind
 
 SECRET_BYTES = 32
 _NAME_BYTES = 15
-"""120 bits: among a hundred million values, two have one name with a chance of 1 in 2^67. 24 letters and digits."""
+"""120 bits: among a hundred million values, two have one name with a chance of 1 in 2^67."""
 
 
 def entry_name(secret: bytes, kind: Kind, value: bytes) -> str:
-    """The name of an entry that has this value alone: BLAKE3 of kind and value under a secret, cut, in base32.
+    """The name of an entry that has this value alone: BLAKE3 of kind and value under a secret, cut.
 
     Args:
         secret: `SECRET_BYTES` random bytes that do not leave the vault.
@@ -26,10 +24,10 @@ def entry_name(secret: bytes, kind: Kind, value: bytes) -> str:
         value: raw bytes.
 
     Returns:
-        `own:` and 24 lower-case letters and digits.
+        `own:` and 30 hexadecimal digits, fewer than any digest has.
 
     Raises:
         ValueError: the secret has another length.
     """
-    digest = blake3(kind.value.encode("ascii") + b"\0" + value, key=secret).digest(_NAME_BYTES)
-    return "own:" + b32encode(digest).decode("ascii").lower()
+    digest = blake3(kind.value.encode("ascii") + b"\0" + value, key=secret)
+    return f"own:{digest.hexdigest(_NAME_BYTES)}"

@@ -72,7 +72,7 @@ def stopncii_rows(
     def take(entry: Mapping[str, Any]) -> bool:
         return _take(entry, rows, secret, unsupported)
 
-    complaints = Complaints(where, "entries of StopNCII", "entry")
+    complaints = Complaints(where, "entries of StopNCII", "object")
     return documents.opinions(entries, take, rows, complaints, none=none)
 
 

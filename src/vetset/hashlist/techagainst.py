@@ -79,7 +79,7 @@ def techagainst_rows(
         return _take(entry, rows, unsupported)
 
     return documents.opinions(
-        entries, take, rows, Complaints(where, "entries of Tech Against Terrorism", "entry"), none=none
+        entries, take, rows, Complaints(where, "entries of Tech Against Terrorism", "object"), none=none
     )
 
 

@@ -171,7 +171,7 @@ def update_rows(
         return _take(entry, rows, unsupported)
 
     return documents.opinions(
-        entries, take, rows, Complaints(where, "indicators of ThreatExchange", "entry"), none=none
+        entries, take, rows, Complaints(where, "indicators of ThreatExchange", "object"), none=none
     )
 
 
