@@ -1,0 +1,61 @@
+"""NCMEC's fingerprint types, the texts of their values, and the ids of entries."""
+
+import base64
+import binascii
+import hashlib
+import re
+
+from vetset.hashlist.opinions import MAX_ID_LENGTH
+from vetset.model.signal import LIST_KINDS, Kind
+
+TYPES = ("md5", "sha1", "pdna", "pdq", "netclean", "videntifier", "tmk_pdqf", "ssvh_pdna", "ssvh_safer_hash")
+"""Types that NCMEC documents, as of October 2024; elements may write `-` for `_`, attributes other cases."""
+_PHOTODNA = next((kind for kind in LIST_KINDS if kind.value == "photodna"), None)
+KIND_OF_TYPE = {"md5": Kind.MD5, "sha1": Kind.SHA1, "pdq": Kind.PDQ} | ({"pdna": _PHOTODNA} if _PHOTODNA else {})
+"""The types that vetset matches."""
+_DIGITS = re.compile(r"[0-9A-Fa-f]{32}")
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_VALUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Za-z+/_=-]{43}|[A-Z2-7]{26}|(?:[0-9]{1,3},\s*){15}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}")
+
+
+def type_of(word: str) -> str:
+    """The type's one spelling, in whichever way an element or attribute writes it."""
+    return word.lower().replace("-", "_")
+
+
+def shown(name: str) -> str:
+    """An element's name, if it can be shown: whoever writes elements might write values as names."""
+    local = name.rpartition(" ")[2]
+    return local if _NAME.fullmatch(local) and not _DIGITS.search(local) else "other"
+
+
+def may_be_value(text: str) -> bool:
+    """Whether there is something in a text that has the form of a fingerprint; GUIDs have another."""
+    return _VALUE.search(_GUID.sub("", text)) is not None
+
+
+def raw(text: str, width: int) -> bytes | None:
+    """The bytes of a value that is written as hexadecimal digits, or of PhotoDNA (144 bytes) as base64.
+
+    None if it is not so many bytes, or not so written.
+    """
+    try:
+        if len(text) == 2 * width:
+            return binascii.unhexlify(text)
+        if width == 144 and len(text) == 192:
+            value = base64.b64decode(text, validate=True)
+            return value if len(value) == width else None
+    except ValueError:  # other characters
+        return None
+    return None
+
+
+def entry_id(member: str, entry: str) -> str:
+    """`MEMBER-ENTRY`, which names an entry among all of NCMEC's; see the text of `entries` for when it does not."""
+    whole = f"{member}-{entry}"
+    plain = len(whole) <= MAX_ID_LENGTH and whole.isascii() and whole.isprintable() and not entry.startswith("~")
+    if plain and not (len(entry) >= 32 and _DIGITS.search(entry)):
+        return whole
+    digest = base64.b32encode(hashlib.sha256(whole.encode()).digest()).decode("ascii").lower()
+    return f"{member}-~{digest[:24]}"
