@@ -43,7 +43,7 @@ def said(*values, source="A"):
 
 def rows(*entries, unsupported=None):
     counter = Counter() if unsupported is None else unsupported
-    return rows_of(stopncii_rows(enumerate(entries, 1), SECRET, counter, "document", none=True))
+    return rows_of(stopncii_rows(enumerate(entries, 1), SECRET, counter, "document", service=True))
 
 
 class TestStopNCII(ImporterContract):

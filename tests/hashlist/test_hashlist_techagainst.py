@@ -26,7 +26,7 @@ def gone(seed):
 
 def rows(*entries, unsupported=None):
     counter = Counter() if unsupported is None else unsupported
-    return rows_of(techagainst_rows(enumerate(entries, 1), counter, "document", none=True))
+    return rows_of(techagainst_rows(enumerate(entries, 1), counter, "document", service=True))
 
 
 class TestTechAgainst(ImporterContract):

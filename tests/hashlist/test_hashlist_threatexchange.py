@@ -36,7 +36,7 @@ def gone(seed):
 
 def rows(*entries, unsupported=None):
     counter = Counter() if unsupported is None else unsupported
-    return rows_of(update_rows(enumerate(entries, 1), counter, "document", none=True))
+    return rows_of(update_rows(enumerate(entries, 1), counter, "document", service=True))
 
 
 def told(*descriptors):

@@ -13,6 +13,7 @@ import codecs
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from vetset.seal.document import STRICT, parse_object
 
 MAX_DOCUMENT = 8 << 20
 """Characters of one document: an entry, or a page of them. Parsed, it takes at most some 25 times as many bytes."""
+MALFORMED = "malformed"
+"""Under which word values are counted that are none."""
+MALFORMED_OF_A_PAGE = 10
 MAX_DEPTH = 16
 """Objects and arrays within each other, in a field that is passed over."""
 _BLOCK_BYTES = 1 << 20
@@ -44,13 +48,17 @@ class Malformed(ValueError):  # noqa: N818 — it is what an entry is, and never
     """An entry is not as its owner's format says. The text holds nothing of the entry."""
 
 
+class MalformedValue(Malformed):
+    """What is wrong with the entry is its value."""
+
+
 def opinions(
     entries: Iterable[tuple[int, Mapping[str, Any]]],
     take: Callable[[Mapping[str, Any]], bool],
     rows: OpinionRows,
     complaints: Complaints,
     *,
-    none: bool = False,
+    lost: Counter[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows that `take` makes of entries, in batches; none that follow an entry which is malformed.
 
@@ -60,23 +68,28 @@ def opinions(
             carry, or was taken back.
         rows: collects.
         complaints: what is said of entries that are malformed.
-        none: whether there may be no such entry, as in a page of a service.
+        lost: for a page of a service: counts values that are malformed. Up to `MALFORMED_OF_A_PAGE` are passed over,
+            since nobody here can mend them; and there may be no entry at all. None for a file.
 
     Raises:
-        ListError: entries are malformed; up to 10 of them are named by their number. Or there must be one and is none.
+        ListError: entries are malformed; up to 10 of them are named by their number. Or a file holds nothing.
     """
-    taken = False
+    taken, left = False, 0 if lost is None else MALFORMED_OF_A_PAGE
     for number, entry in entries:
         try:
             taken |= take(entry)
         except Malformed as error:
+            if lost is not None and isinstance(error, MalformedValue) and left:
+                lost[MALFORMED] += 1
+                left -= 1
+                continue
             complaints.add(number, str(error))
             if complaints.enough:
                 break
         if len(rows) >= BATCH_ROWS and not complaints.found:
             yield rows.batch()
     complaints.check()
-    if not (taken or none):
+    if not taken and lost is None:
         raise nothing(complaints.where)
     if len(rows):
         yield rows.batch()
@@ -342,11 +355,11 @@ def value(entry: Mapping[str, Any], name: str, kind: Kind) -> bytes:
     """A value of a kind from its hexadecimal digits, in either case; of PhotoDNA also from base64.
 
     Raises:
-        Malformed: it is not.
+        MalformedValue: it is not.
     """
     found = entry.get(name)
     if type(found) is not str:
-        raise Malformed(f"{name} is not a text")
+        raise MalformedValue(f"{name} is not a text")
     return value_of(found, kind, name)
 
 
@@ -354,7 +367,7 @@ def value_of(digits: str, kind: Kind, name: str = "the value") -> bytes:
     """Like `value`, of a text.
 
     Raises:
-        Malformed: it is not a value of the kind.
+        MalformedValue: it is not a value of the kind.
     """
     try:
         if len(digits) == 2 * kind.width:
@@ -362,5 +375,5 @@ def value_of(digits: str, kind: Kind, name: str = "the value") -> bytes:
         if kind.value == "photodna" and len(digits) == 4 * -(-kind.width // 3):
             return binascii.a2b_base64(digits, strict_mode=True)
     except ValueError:  # text that is not ASCII, too
-        raise Malformed(f"{name} has other characters than a value of {kind.value}") from None
-    raise Malformed(f"{name} has {len(digits)} characters, where a value of {kind.value} has {2 * kind.width}")
+        raise MalformedValue(f"{name} has other characters than a value of {kind.value}") from None
+    raise MalformedValue(f"{name} has {len(digits)} characters, where a value of {kind.value} has {2 * kind.width}")

@@ -60,9 +60,11 @@ def stopncii_rows(
     unsupported: Counter[str],
     where: str,
     *,
-    none: bool = False,
+    service: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of entries that were parsed from JSON; arguments as those of `read_stopncii` and `documents.opinions`.
+    """Rows of entries that were parsed from JSON; arguments as those of `read_stopncii`.
+
+    Pages of a `service` may hold nothing, and a few values that are malformed (`documents.opinions`).
 
     Raises:
         ListError: as `documents.opinions`.
@@ -73,7 +75,7 @@ def stopncii_rows(
         return _take(entry, rows, secret, unsupported)
 
     complaints = Complaints(where, "entries of StopNCII", "object")
-    return documents.opinions(entries, take, rows, complaints, none=none)
+    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
 
 
 def _take(entry: Mapping[str, Any], rows: OpinionRows, secret: bytes, unsupported: Counter[str]) -> bool:

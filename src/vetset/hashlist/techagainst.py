@@ -66,9 +66,11 @@ def read_techagainst(path: Path, unsupported: Counter[str]) -> Iterator[pa.Recor
 
 
 def techagainst_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, none: bool = False
+    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, service: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of entries that were parsed from JSON; arguments as those of `read_techagainst` and `documents.opinions`.
+    """Rows of entries that were parsed from JSON; arguments as those of `read_techagainst`.
+
+    Pages of a `service` may hold nothing, and a few values that are malformed (`documents.opinions`).
 
     Raises:
         ListError: as `documents.opinions`.
@@ -78,9 +80,8 @@ def techagainst_rows(
     def take(entry: Mapping[str, Any]) -> bool:
         return _take(entry, rows, unsupported)
 
-    return documents.opinions(
-        entries, take, rows, Complaints(where, "entries of Tech Against Terrorism", "object"), none=none
-    )
+    complaints = Complaints(where, "entries of Tech Against Terrorism", "object")
+    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
 
 
 def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> bool:

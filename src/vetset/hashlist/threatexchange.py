@@ -158,9 +158,11 @@ def read_updates(path: Path, unsupported: Counter[str]) -> Iterator[pa.RecordBat
 
 
 def update_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, none: bool = False
+    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, service: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of indicators that were parsed from JSON; arguments as those of `read_updates` and `documents.opinions`.
+    """Rows of indicators that were parsed from JSON; arguments as those of `read_updates`.
+
+    Pages of a `service` may hold nothing, and a few values that are malformed (`documents.opinions`).
 
     Raises:
         ListError: as `documents.opinions`.
@@ -170,9 +172,8 @@ def update_rows(
     def take(entry: Mapping[str, Any]) -> bool:
         return _take(entry, rows, unsupported)
 
-    return documents.opinions(
-        entries, take, rows, Complaints(where, "indicators of ThreatExchange", "object"), none=none
-    )
+    complaints = Complaints(where, "indicators of ThreatExchange", "object")
+    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
 
 
 @dataclass(frozen=True, slots=True)
