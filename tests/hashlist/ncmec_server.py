@@ -7,6 +7,7 @@ order of time. The service has a clock of its own, which tests set.
 import random
 import ssl
 import threading
+import time
 from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -234,6 +235,14 @@ class Handler(BaseHTTPRequestHandler):
             body += b" " * (4 << 20)
         if fault == "compressed":
             return self._send(200, body, {"Content-Encoding": "gzip"})
+        if fault == "slow":
+            self._send(200, body, cut=0)
+            for byte in body[:40]:
+                self.wfile.flush()
+                time.sleep(0.05)
+                self.wfile.write(bytes([byte]))
+            self.close_connection = True
+            return None
         if fault == "half":
             self._send(200, body, cut=len(body) // 2)
             self.close_connection = True

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vetset.hashlist.columns import leading_words, narrow, ordering
-from vetset.hashlist.deliveries import Change, merged
+from vetset.hashlist.deliveries import Change, merged, taken
 from vetset.hashlist.opinions import SCHEMA, Note, texts_of, values_of
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries, EntryFlag
@@ -144,11 +144,13 @@ class Bank:
         Args:
             pdq_quality: least quality of a PDQ value that is matched, where its owner tells it.
         """
-        standing = self._rows.filter(pc.invert(self._rows["withdrawn"]))
-        aside = {"withdrawn": self._rows.num_rows - standing.num_rows}
+        aside = {"withdrawn": pc.sum(self._rows["withdrawn"]).as_py() or 0}
+        words = self._rows["kind"].unify_dictionaries().combine_chunks()
+        names, codes = words.dictionary.to_pylist(), words.indices.fill_null(-1).to_numpy()
         found: dict[Kind, Entries] = {}
         for kind in LIST_KINDS:
-            rows = standing.filter(pc.equal(standing["kind"].cast(pa.string()), kind.value))
+            mine = np.flatnonzero(codes == names.index(kind.value)) if kind.value in names else np.zeros(0, np.int64)
+            rows = taken(self._rows, mine)
             if kind is Kind.PDQ and rows.num_rows:
                 rows = _matchable(rows, pdq_quality, aside)
             if rows.num_rows:
@@ -269,8 +271,10 @@ def _sums(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> 
 def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
     """How many different members gave each value."""
     codes = rows["member"].unify_dictionaries().combine_chunks().indices.to_numpy()
-    pairs = np.unique((group.astype(np.int64) << 32) | codes.astype(np.int64))
-    return np.bincount(pairs >> 32, minlength=groups)
+    pairs = np.sort((group.astype(np.int64) << 32) | codes)
+    fresh = np.ones(len(pairs), np.bool_)
+    fresh[1:] = pairs[1:] != pairs[:-1]
+    return np.bincount(pairs[fresh] >> 32, minlength=groups)
 
 
 def _find(ordered: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:

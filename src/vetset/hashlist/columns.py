@@ -1,4 +1,4 @@
-"""From lines to `Entries`: hexadecimal to bytes, sorted, each value once with the id of its first line."""
+"""From lines to `Entries`: text to bytes, sorted, each value once with the id of its first line."""
 
 import binascii
 from array import array
@@ -16,7 +16,11 @@ KIND_OF_WORD = {kind.value.encode("ascii"): kind for kind in LIST_KINDS}
 """Kinds that a list may carry, by the word for them as lower-case bytes."""
 KNOWN_KINDS = ", ".join(kind.value for kind in LIST_KINDS)
 DIGITS = {kind: 2 * kind.width for kind in LIST_KINDS}
-LENGTHS = ", ".join(f"{kind.value} {digits}" for kind, digits in DIGITS.items())
+BASE64_LENGTH = 4 * Kind.PHOTODNA.width // 3
+"""Characters of a PhotoDNA value in base64, which needs no padding."""
+FORMS = {kind: (digits,) if kind is not Kind.PHOTODNA else (digits, BASE64_LENGTH) for kind, digits in DIGITS.items()}
+"""How many characters a value may have, by kind."""
+LENGTHS = ", ".join(f"{kind.value} {digits}" for kind, digits in DIGITS.items()) + f" or base64 {BASE64_LENGTH}"
 
 
 class Columns:
@@ -31,7 +35,7 @@ class Columns:
     def add(
         self, kind: Kind, digits: Sequence[bytes], lines: Sequence[int], ids: Iterable[bytes] | None = None
     ) -> None:
-        """Take values of one kind, each of `DIGITS[kind]` bytes that should be hexadecimal.
+        """Take values of one kind, each of one of the `FORMS[kind]` lengths: hexadecimal, or PhotoDNA in base64.
 
         Args:
             kind: what they are.
@@ -40,7 +44,7 @@ class Columns:
             ids: the owner's id of each, empty where there is none. Given in every call of a kind, or in none.
         """
         try:
-            values = binascii.unhexlify(b"".join(digits))
+            values = _decoded(kind, digits)
         except binascii.Error:
             self._complain(kind, digits, lines)
             return
@@ -54,9 +58,10 @@ class Columns:
             if self._complaints.enough:
                 return
             try:
-                binascii.unhexlify(value)
+                _decoded(kind, [value])
             except binascii.Error:
-                self._complaints.add(line, f"{kind.value} with other characters than hexadecimal digits")
+                form = "base64" if len(value) != DIGITS[kind] else "hexadecimal digits"
+                self._complaints.add(line, f"{kind.value} with other characters than {form}")
 
     def finish(self) -> dict[Kind, Entries]:
         """The entries of every kind that has any."""
@@ -73,6 +78,23 @@ class Columns:
         rows = len(first)
         flags, members = np.full(rows, EntryFlag.NONE, np.uint8), np.ones(rows, np.uint8)
         return Entries(kind, values[first], narrow(ids), flags, members)
+
+
+def _decoded(kind: Kind, texts: Sequence[bytes]) -> bytes:
+    """The values one behind the other.
+
+    Raises:
+        binascii.Error: one of them has other characters than its form.
+    """
+    if kind is not Kind.PHOTODNA:
+        return binascii.unhexlify(b"".join(texts))
+    values = [
+        binascii.unhexlify(text) if len(text) == DIGITS[kind] else binascii.a2b_base64(text, strict_mode=True)
+        for text in texts
+    ]
+    if any(len(value) != kind.width for value in values):
+        raise binascii.Error("padding")
+    return b"".join(values)
 
 
 def sort_keys(values: NDArray[np.uint8]) -> list[NDArray[np.uint64]]:

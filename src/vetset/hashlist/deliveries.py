@@ -129,7 +129,7 @@ def _settled(rows: pa.Table, codes: NDArray[np.int64], names: int) -> NDArray[np
     final = last[codes[kept]]
     kept = kept[(gone[kept] == gone[final]) & (~gone[kept] | (kept == final))]
     runs = codes[kept][_starts(codes[kept])]
-    if len(np.unique(runs)) != len(runs):
+    if len(runs) and np.bincount(runs).max() > 1:
         first = np.zeros(names, np.int64)
         first[codes[kept][::-1]] = kept[::-1]
         kept = kept[np.argsort(first[codes[kept]], kind="stable")]
@@ -158,6 +158,13 @@ def _last_of_each_value(rows: pa.Table, codes: NDArray[np.int64], kept: NDArray[
     return fresh
 
 
+def taken(rows: pa.Table, which: NDArray[np.int64]) -> pa.Table:
+    """These rows; without copying where they are all, in their order."""
+    if len(which) == rows.num_rows and np.array_equal(which, np.arange(len(which))):
+        return rows
+    return rows.take(pa.array(which))
+
+
 class _Merge:
     """Old rows and a delivery, brought together entry by entry."""
 
@@ -167,7 +174,7 @@ class _Merge:
         codes = whole.indices.to_numpy().astype(np.int64)
         self._names = whole.dictionary
         settled = _settled(news, codes[old.num_rows :], len(self._names))
-        self._old, self._news, self._when = old, news.take(pa.array(settled)), when
+        self._old, self._news, self._when = old, taken(news, settled), when
         self._before = _Statements.of(old, codes[: old.num_rows], _NEVER)
         self._after = _Statements.of(self._news, codes[old.num_rows :][settled], _ALWAYS)
         self._known = np.full(len(self._names), -1, np.int64)
@@ -192,8 +199,8 @@ class _Merge:
         kept[absent] = False
         rows = pa.concat_tables(
             [
-                self._old.take(pa.array(self._before.rows(np.flatnonzero(kept)))),
-                self._news.take(pa.array(self._after.rows(np.flatnonzero(~stale)))),
+                taken(self._old, self._before.rows(np.flatnonzero(kept))),
+                taken(self._news, self._after.rows(np.flatnonzero(~stale))),
                 self._tombstones(absent),
             ]
         )

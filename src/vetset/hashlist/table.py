@@ -8,7 +8,7 @@ stand in double quotes; no cell reaches over a line end. `#` has no meaning afte
 
 import csv
 
-from vetset.hashlist.columns import DIGITS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, MAX_ID_LENGTH, Columns
+from vetset.hashlist.columns import DIGITS, FORMS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, MAX_ID_LENGTH, Columns
 from vetset.hashlist.lines import Complaints
 from vetset.model.errors import ListError
 from vetset.model.signal import LIST_KINDS, Kind
@@ -108,7 +108,7 @@ class Table:
         if self._kind is not None or set(map(len, rows)) != {self._width} or b'"' in b"".join(lines):
             return False
         cells = list(zip(*rows, strict=True))
-        if any(set(map(len, cells[place])) != {DIGITS[kind]} for place, kind in self._fixed):
+        if any(not set(map(len, cells[place])).issubset(FORMS[kind]) for place, kind in self._fixed):
             return False
         ids: list[bytes] | None = None
         if self._id is not None:
@@ -176,7 +176,7 @@ class Table:
                 return "the cell `kind` holds no kind of value"
             if self._stated not in (None, kind):
                 return f"{kind.value}, though the list was said to hold {self._stated.value}"
-            if len(value) != DIGITS[kind]:
+            if len(value) not in FORMS[kind]:
                 return f"{kind.value} with {len(value)} characters"
         return ""
 

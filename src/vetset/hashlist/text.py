@@ -1,14 +1,14 @@
 """Reading a list: text with `kind value` a line, or a table (see `table`). All of it is imported, or nothing.
 
-Values are hexadecimal in either case. A line without a kind is taken only where the caller states the kind of the whole
-file: 64 digits may be a SHA-256 or a PDQ hash, and nothing about them tells which. In text, lines that begin with `#`
-and blank lines are skipped.
+Values are hexadecimal in either case, those of PhotoDNA also base64. A line without a kind is taken only where the
+caller states the kind of the whole file: 64 digits may be a SHA-256 or a PDQ hash, and nothing about them tells which.
+In text, lines that begin with `#` and blank lines are skipped.
 """
 
 from pathlib import Path
 from typing import Protocol
 
-from vetset.hashlist.columns import DIGITS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, Columns
+from vetset.hashlist.columns import FORMS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, Columns
 from vetset.hashlist.lines import Complaints, blocks
 from vetset.hashlist.table import Table, is_header
 from vetset.model.errors import ListError
@@ -89,7 +89,7 @@ class _Text:
         numbers: dict[Kind, list[int]] = {kind: [] for kind in LIST_KINDS}
         # Appending is most of the work of an import, so the methods are looked up once.
         sinks = {
-            word: (DIGITS[kind], digits[kind].append, numbers[kind].append)
+            word: (FORMS[kind], digits[kind].append, numbers[kind].append)
             for word, kind in KIND_OF_WORD.items()
             if self._stated in (None, kind)
         }
@@ -104,7 +104,7 @@ class _Text:
                 continue
             else:
                 sink, value = None, b""
-            if sink is not None and len(value) == sink[0]:
+            if sink is not None and len(value) in sink[0]:
                 sink[1](value)
                 sink[2](number)
             elif not words[0].startswith(b"#"):

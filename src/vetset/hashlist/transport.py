@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from vetset.model.errors import KeyFileError, MissingExtraError, ServiceError, UsageError
@@ -74,7 +74,7 @@ class Answer:
 class _TransientError(Exception):
     """It may work the next time; `wait` is how many seconds the service asks to wait."""
 
-    def __init__(self, problem: str, wait: float | None = None) -> None:
+    def __init__(self, problem: str, wait: float = 0.0) -> None:
         super().__init__(problem)
         self.wait = wait
 
@@ -157,6 +157,12 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.host!r})"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let go of the connection."""
         self._http.close()
@@ -213,8 +219,7 @@ class Client:
         attempts = tenacity.stop_after_attempt(self._limits.attempts)
 
         def wait(state: Any) -> float:
-            asked = state.outcome.exception().wait
-            return min(float(usual(state)) if asked is None else asked, self._limits.wait)
+            return float(min(max(usual(state), state.outcome.exception().wait), self._limits.wait))
 
         retrying = tenacity.Retrying(
             stop=lambda state: attempts(state) or time.monotonic() >= deadline,
@@ -240,7 +245,7 @@ class Client:
                 self._check(answer.status_code, _seconds(answer.headers.get("Retry-After")))
                 return Answer(self._body(answer, deadline), _date(answer.headers.get("Date")))
 
-    def _check(self, status: int, asked: float | None) -> None:
+    def _check(self, status: int, asked: float) -> None:
         if 200 <= status < 300:
             return
         if 300 <= status < 400:
@@ -250,7 +255,7 @@ class Client:
             raise ServiceError("the service refuses the credentials", seen=f"HTTP {status}", where=self.host, todo=todo)
         if status not in _PASSING:
             raise ServiceError("the service refuses", seen=f"HTTP {status}", where=self.host)
-        if asked is not None and asked > self._limits.wait:
+        if asked > self._limits.wait:
             raise ServiceError(
                 "the service asks to be left alone for longer than is waited",
                 expected=f"at most {self._limits.wait:.0f} seconds",
@@ -338,11 +343,9 @@ def _date(text: str | None) -> datetime | None:
     return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
 
 
-def _seconds(text: str | None) -> float | None:
-    """The seconds of a Retry-After header, which may be a date."""
-    if text is None:
-        return None
-    if text.strip().isascii() and text.strip().isdigit() and len(text) < 10:
+def _seconds(text: str | None) -> float:
+    """The seconds of a Retry-After header, which may be a date; 0 for none, and for none that can be read."""
+    if text is not None and re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return float(text)
     until = _date(text)
-    return None if until is None else max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return 0.0 if until is None else max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -28,6 +28,8 @@ class Category(StrEnum):
     TERRORISM = "terrorism"
     OPT_OUT = "opt-out"
     BENCHMARK = "benchmark"
+    BENIGN = "benign"
+    """No harm at all: lawful pictures that no other list may hold. Never held against a dataset."""
     OTHER = "other"
 
 
