@@ -258,9 +258,9 @@ def packings():
         if name == "kinds":
             path = CORPUS / "x.txt"
             path.write_bytes(text)
-            yield name, pack(INFO, parse_list(path), SECRET)[0]
+            yield name, b"".join(pack(INFO, parse_list(path), SECRET)[0])
             path.unlink()
-    yield "nothing", b'{"columns":[],"format":"vetset-list","info":{"category":"other"},"version":1}\n'
+    yield "nothing", b'{"columns":[],"format":"vetset-list","info":{"category":"other"},"version":3}\n'
 
 
 def keys():

@@ -72,8 +72,8 @@ def test_base64_is_no_form_of_a_digest(parsed):
 def test_values_come_back_out_of_a_packed_list(parsed):
     entries = parsed(f"sha256 {SHA256}\n" + "".join(f"photodna {text}\n" for text in CODED))
     info = ListInfo(name="one", owner="nobody", category=Category.BENCHMARK, licence="none")
-    data, described = pack(info, entries, bytes(32))
-    back = unpack(data, bytes(32))
+    pieces, described = pack(info, entries, bytes(32))
+    back, _ = unpack(b"".join(pieces), bytes(32))
     assert described.entries == back.info.entries == {Kind.SHA256: 1, Kind.PHOTODNA: 5}
     np.testing.assert_array_equal(back.entries[Kind.PHOTODNA].values, entries[Kind.PHOTODNA].values)
     assert held(back.entries) == held(entries)
