@@ -417,7 +417,7 @@ def stopncii():
         "count": 2,
         "nextPageToken": "x",
         "nextSetTimestamp": 9,
-        "hasMoreRecords": True,
+        "hasMoreRecords": False,
         "hashRecords": [entry, gone],
     }
     yield "page", json.dumps(page).encode()
@@ -446,7 +446,7 @@ def updates():
     full = {**entry, "descriptors": {"data": [said, {**reacted, "tags": {"data": [{"text": "media_type_video"}]}}]}}
     short = {**entry, "id": "8", "status": "NON_MALICIOUS", "tags": ["a"], "last_updated": "2020-07-02T21:08:31+0000"}
     gone = {**entry, "id": "9", "should_delete": True}
-    yield "page", json.dumps({"data": [full, short, gone], "paging": {"next": "https://graph.example/"}}).encode()
+    yield "page", json.dumps({"data": [full, short, gone], "paging": {"cursors": {}}}).encode()
     yield "lines", b"\n".join(json.dumps(each).encode() for each in (full, short, gone))
 
 

@@ -62,7 +62,10 @@ class TestStopNCII(ImporterContract):
             "list": (listed(entries), found),
             "page": (listed(page), found),
             "lines": (lines(entries), found),
-            "pages": (lines([page, {**page, "hashRecords": [stopncii(4)]}]), [*found, standing(4)]),
+            "pages": (
+                lines([{**page, "hasMoreRecords": True}, {**page, "hashRecords": [stopncii(4)]}]),
+                [*found, standing(4)],
+            ),
         }
 
     def refused(self):
@@ -91,6 +94,7 @@ class TestStopNCII(ImporterContract):
             "no object": [good, digits(2, 64)],
         }
         return {name: listed(entries) for name, entries in wrong.items()} | {
+            "a page of several": listed({"hasMoreRecords": True, "hashRecords": [good]}),
             "records": listed({"hashRecords": {"a": good}}),
             "twice": listed(good).replace(b'"hashStatus"', b'"signalType": "Text", "hashStatus"'),
         }
@@ -104,7 +108,7 @@ class TestStopNCII(ImporterContract):
 
 def test_names_are_keyed_and_those_of_the_value_alone():
     value = bytes.fromhex(digits(1, 64))
-    assert entry_name(SECRET, Kind.PDQ, value) == "own:5f963fac104500850d0ca7a1f4fa7d"
+    assert entry_name(SECRET, Kind.PDQ, value) == "own:2b50df9bb50141b7fc273b9375f143"
     assert len({entry_name(SECRET, Kind.PDQ, value), entry_name(SECRET, Kind.SHA256, value),
                 entry_name(bytes(32), Kind.PDQ, value), entry_name(SECRET, Kind.PDQ, value[::-1])}) == 4  # fmt: skip
     with pytest.raises(ValueError, match="32"):

@@ -9,7 +9,6 @@ from json_entries import SECONDS, digits, lines, listed, row, techagainst
 
 from vetset.hashlist import techagainst as module
 from vetset.hashlist.techagainst import read_techagainst, techagainst_rows
-from vetset.model.signal import LIST_KINDS
 
 
 def moment(seed):
@@ -73,7 +72,8 @@ class TestTechAgainst(ImporterContract):
             "value in a field": [techagainst(1, comment=digits(2, 64))],
             "the second": [good, techagainst(2, hash_digest="")],
         }
-        return {name: listed(entries) for name, entries in wrong.items()}
+        page = {"count": 9, "next": "https://a.example", "checkpoint": "1,1", "results": [good]}
+        return {name: listed(entries) for name, entries in wrong.items()} | {"a page of several": listed(page)}
 
     def many(self, values):
         for start in range(0, values, 1000):
@@ -103,14 +103,8 @@ def test_pictures_and_what_is_not_known_to_be_none_are_kept():
 
 
 @pytest.mark.parametrize("word", ["PDNA", "PhotoDNA"])
-def test_photodna_is_kept_where_it_is_a_kind_and_counted_where_not(word):
-    unsupported = Counter()
-    found = rows(techagainst(1, algorithm=word, hash_digest=digits(1, 288)), unsupported=unsupported)
-    if "photodna" in {kind.value for kind in LIST_KINDS}:
-        assert found == [standing(1, "photodna", 288)]
-    else:
-        assert found == [gone(1)]
-        assert unsupported == {word: 1}
+def test_photodna_is_kept(word):
+    assert rows(techagainst(1, algorithm=word, hash_digest=digits(1, 288))) == [standing(1, "photodna", 288)]
 
 
 def test_file_types_are_of_one_sort():

@@ -14,10 +14,9 @@ from vetset.hashlist.entry_names import entry_name
 from vetset.hashlist.opinions import Note
 from vetset.hashlist.threatexchange import read_signals, read_updates, update_rows
 from vetset.model.errors import ListError
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import Kind
 
 UNCONFIRMED = int(Note.UNCONFIRMED)
-PHOTODNA = next((kind for kind in LIST_KINDS if kind.value == "photodna"), None)
 
 
 def signal(kind, seed, count):
@@ -104,16 +103,11 @@ def test_signals_that_are_not_kept_are_counted_by_type(tmp_path):
     assert unsupported == {"video_md5": 1, "url": 2, "raw_text": 1, "url_md5": 1}
 
 
-def test_photodna_signals_are_kept_where_they_are_a_kind_and_counted_where_not(tmp_path):
-    path, unsupported = tmp_path / "x.txt", Counter()
+def test_photodna_signals_are_kept(tmp_path):
+    path = tmp_path / "x.txt"
     value = bytes.fromhex(digits(1, 288))
-    path.write_text(f"photodna {base64.b64encode(value).decode()}\npdq {digits(1, 64)}\n")
-    found = rows_of(read_signals(path, SECRET, unsupported))
-    if PHOTODNA is None:
-        assert unsupported == {"photodna": 1}
-    else:
-        assert found[0]["value"] == value
-        assert not unsupported
+    path.write_text(f"photodna {base64.b64encode(value).decode()}\nphotodna {value[::-1].hex()}\n")
+    assert [row["value"] for row in rows_of(read_signals(path, SECRET, Counter()))] == [value, value[::-1]]
 
 
 class TestUpdates(ImporterContract):
@@ -130,7 +124,7 @@ class TestUpdates(ImporterContract):
             update(4, type="HASH_MD5", indicator=digits(4, 32)),
         ]  # fmt: skip
         found = [standing(1), gone(2), gone(3), standing(4, "md5", 32)]
-        page = {"data": entries, "paging": {"next": "https://graph.facebook.com/?access_token=555|aSdF123GhK"}}
+        page = {"data": entries, "paging": {"cursors": {"after": "555|aSdF123GhK"}}}
         return {"list": (listed(entries), found), "lines": (lines(entries), found), "page": (listed(page), found)}
 
     def refused(self):
@@ -160,7 +154,8 @@ class TestUpdates(ImporterContract):
             "another field": [update(1, raw_indicator=digits(2, 64))],
             "the second": [good, update(2, indicator="")],
         }
-        return {name: listed(entries) for name, entries in wrong.items()}
+        page = {"data": [good], "paging": {"next": "https://graph.facebook.com/?access_token=555|aSdF123GhK"}}
+        return {name: listed(entries) for name, entries in wrong.items()} | {"a page of several": listed(page)}
 
     def many(self, values):
         for start in range(0, values, 1000):

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from vetset.hashlist.columns import BASE64_LENGTH
 from vetset.hashlist.lines import MAX_LIST_BYTES, Complaints
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, OpinionRows
 from vetset.model.errors import ListError
@@ -123,14 +124,26 @@ def page(data: bytes, where: str) -> dict[str, Any]:
         raise ListError("an answer is not what was asked for", expected="JSON", seen=str(error), where=where) from None
 
 
-def entries_of(documents: Iterable[dict[str, Any]], name: str, where: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def entries_of(
+    documents: Iterable[dict[str, Any]],
+    name: str,
+    where: str,
+    more: Callable[[Mapping[str, Any]], object] | None = None,
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Entries, numbered from 1: each document is one, or a page that holds some in the field `name`.
 
+    Args:
+        documents: pages and entries.
+        name: the field of a page that holds entries.
+        where: name of the file or service, for errors.
+        more: of a file: whether a page says that there is one after it.
+
     Raises:
-        ListError: what a page holds is not a list of objects.
+        ListError: what a page holds is not a list of objects; or the last page of a file is not the last of the list.
     """
-    number = 0
+    number, goes_on = 0, False
     for document in documents:
+        goes_on = more is not None and name in document and bool(more(document))
         held = document.get(name, [document])
         if not isinstance(held, list):
             raise ListError(f"the field {name} of a page is not a list", where=where)
@@ -139,6 +152,12 @@ def entries_of(documents: Iterable[dict[str, Any]], name: str, where: str) -> It
             if not isinstance(entry, dict):
                 raise ListError("an entry is not an object", where=f"{where}, entry {number}")
             yield number, entry
+    if goes_on:
+        raise ListError(
+            "the last page of the file says that there are more",
+            where=where,
+            todo="Nothing was imported: what is missing would count as taken back. Fetch all pages into one file.",
+        )
 
 
 def documents_of(path: Path) -> Iterator[dict[str, Any]]:
@@ -372,7 +391,7 @@ def value_of(digits: str, kind: Kind, name: str = "the value") -> bytes:
     try:
         if len(digits) == 2 * kind.width:
             return binascii.unhexlify(digits)
-        if kind.value == "photodna" and len(digits) == 4 * -(-kind.width // 3):
+        if kind is Kind.PHOTODNA and len(digits) == BASE64_LENGTH:
             return binascii.a2b_base64(digits, strict_mode=True)
     except ValueError:  # text that is not ASCII, too
         raise MalformedValue(f"{name} has other characters than a value of {kind.value}") from None

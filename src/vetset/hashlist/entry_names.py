@@ -16,7 +16,9 @@ _NAME_BYTES = 15
 
 
 def entry_name(secret: bytes, kind: Kind, value: bytes) -> str:
-    """The name of an entry that has this value alone: BLAKE3 of kind and value under a secret, cut.
+    """The name of an entry that has this value alone.
+
+    It is BLAKE3 of the word `entry`, the kind and the value, with NULs between, under the secret; cut.
 
     Args:
         secret: `SECRET_BYTES` random bytes that do not leave the vault.
@@ -29,5 +31,5 @@ def entry_name(secret: bytes, kind: Kind, value: bytes) -> str:
     Raises:
         ValueError: the secret has another length.
     """
-    digest = blake3(kind.value.encode("ascii") + b"\0" + value, key=secret)
+    digest = blake3(b"entry\0" + kind.value.encode("ascii") + b"\0" + value, key=secret)
     return f"own:{digest.hexdigest(_NAME_BYTES)}"

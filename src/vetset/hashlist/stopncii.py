@@ -50,8 +50,12 @@ def read_stopncii(path: Path, secret: bytes, unsupported: Counter[str]) -> Itera
     Raises:
         ListError: the file is malformed, or holds nothing that could be kept.
     """
-    found = documents.entries_of(documents.documents_of(path), RECORDS, path.name)
+    found = documents.entries_of(documents.documents_of(path), RECORDS, path.name, _more)
     return stopncii_rows(found, secret, unsupported, path.name)
+
+
+def _more(page: Mapping[str, Any]) -> object:
+    return page.get("hasMoreRecords")
 
 
 def stopncii_rows(

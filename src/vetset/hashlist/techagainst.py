@@ -5,7 +5,8 @@ have them (docs.terrorismanalytics.org, *Content Hash List*):
 
     id            whole number
     hash_digest   hexadecimal digits
-    algorithm     MD5, SHA256, PDQ; SHA512 and TMK are counted and not kept, as are digests of films, sound and papers
+    algorithm     MD5, SHA1, SHA256, PDQ, PhotoDNA; SHA512 and TMK are counted and not kept, as are digests of the bytes
+                  of films, sound and papers
     file_type     extension of the file, `jpg`
     ideology      islamist, far-right: kept verbatim as the category
     deleted       true where it was taken back
@@ -26,21 +27,20 @@ import pyarrow as pa
 from vetset.hashlist import documents
 from vetset.hashlist.lines import Complaints
 from vetset.hashlist.opinions import OpinionRows
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import BYTE_KINDS, Kind
 
 RESULTS = "results"
 """The field of a page that holds entries."""
 _FIELDS = frozenset(
     {"id", "hash_digest", "algorithm", "file_type", "ideology", "deleted", "updated_on", "created_on"}
 )  # fmt: skip
-_KIND_OF_WORD = {kind.value: kind for kind in LIST_KINDS}
 _ALGORITHMS = {
-    "MD5": "md5",
-    "SHA1": "sha1",
-    "SHA256": "sha256",
-    "PDQ": "pdq",
-    "PDNA": "photodna",
-    "PhotoDNA": "photodna",
+    "MD5": Kind.MD5,
+    "SHA1": Kind.SHA1,
+    "SHA256": Kind.SHA256,
+    "PDQ": Kind.PDQ,
+    "PDNA": Kind.PHOTODNA,
+    "PhotoDNA": Kind.PHOTODNA,
 }
 _OTHERS = frozenset({"SHA512", "TMK"})
 _NO_PICTURE = {
@@ -61,8 +61,12 @@ def read_techagainst(path: Path, unsupported: Counter[str]) -> Iterator[pa.Recor
     Raises:
         ListError: the file is malformed, or holds nothing that could be kept.
     """
-    found = documents.entries_of(documents.documents_of(path), RESULTS, path.name)
+    found = documents.entries_of(documents.documents_of(path), RESULTS, path.name, _more)
     return techagainst_rows(found, unsupported, path.name)
+
+
+def _more(page: Mapping[str, Any]) -> object:
+    return page.get("next")
 
 
 def techagainst_rows(
@@ -94,7 +98,7 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
     if documents.flag(entry, "deleted"):
         rows.withdraw(name, updated=updated)
         return True
-    kind = _KIND_OF_WORD.get(_ALGORITHMS.get(algorithm, ""))
+    kind = _ALGORITHMS.get(algorithm)
     passed_over = _passed_over(algorithm, kind, file_type)
     if kind is None or passed_over:
         unsupported[passed_over] += 1
@@ -107,7 +111,7 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
 def _passed_over(algorithm: str, kind: Kind | None, file_type: str) -> str:
     """What is counted instead of being kept; empty where it is kept."""
     if kind is None:
-        return algorithm if algorithm in _OTHERS or algorithm in _ALGORITHMS else "other"
+        return algorithm if algorithm in _OTHERS else "other"
     extension = file_type.rpartition("/")[2].rpartition(".")[2].lower()
     other = next((what for what, extensions in _NO_PICTURE.items() if extension in extensions), "")
-    return f"{kind.value} of {other}" if other and kind is not Kind.PDQ else ""
+    return f"{kind.value} of {other}" if other and kind in BYTE_KINDS else ""

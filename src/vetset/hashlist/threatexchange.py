@@ -33,23 +33,23 @@ from vetset.hashlist.entry_names import entry_name
 from vetset.hashlist.lines import Complaints, blocks
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note, OpinionRows, utc
 from vetset.model.errors import ListError
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import BYTE_KINDS, Kind
 
 DATA = "data"
 """The field of a page that holds updates."""
-_KIND_OF_WORD = {kind.value: kind for kind in LIST_KINDS}
-_SIGNALS = ("pdq", "md5", "sha1", "sha256", "photodna")
+_SIGNALS = {kind.value: kind for kind in (Kind.PDQ, *BYTE_KINDS, Kind.PHOTODNA)}
 """Signal types that are kinds here, by the same word."""
 _OTHER_SIGNALS = frozenset(
     {
-        "pdq_ocr", "photodna", "raw_text", "text_tlsh", "trend_query", "url", "url_md5", "video_md5", "video_sha256",
+        "pdq_ocr", "raw_text", "text_tlsh", "trend_query", "url", "url_md5", "video_md5", "video_sha256",
         "vpdq",
     }
 )  # fmt: skip
 """Signal types that are counted. `url_md5` is one of them: it is taken of the address in lower case without its scheme,
 so that it is not the kind of that name here."""
 _INDICATORS = {
-    "HASH_PDQ": "pdq", "HASH_MD5": "md5", "HASH_SHA1": "sha1", "HASH_SHA256": "sha256", "HASH_PHOTODNA": "photodna",
+    "HASH_PDQ": Kind.PDQ, "HASH_MD5": Kind.MD5, "HASH_SHA1": Kind.SHA1, "HASH_SHA256": Kind.SHA256,
+    "HASH_PHOTODNA": Kind.PHOTODNA,
 }  # fmt: skip
 _OTHER_INDICATORS = frozenset(
     {
@@ -87,10 +87,10 @@ def read_signals(
         ListError: lines are malformed or state a type that nobody knows; nothing of the file can be kept; it cannot be
             read; or it was said to hold signals that cannot be held against a picture.
     """
-    stated = _KIND_OF_WORD.get(signal_type) if signal_type in _SIGNALS else None
+    stated = None if signal_type is None else _SIGNALS.get(signal_type)
     if signal_type is not None and stated is None:
-        known = ", ".join(word for word in _SIGNALS if word in _KIND_OF_WORD)
-        raise ListError("signals of this type are not of pictures", expected=f"one of {known}", where=path.name)
+        known = f"one of {', '.join(_SIGNALS)}"
+        raise ListError("signals of this type are not of pictures", expected=known, where=path.name)
     return _signals(path, secret, unsupported, stated)
 
 
@@ -127,7 +127,7 @@ def _signal(words: list[str], stated: Kind | None, unsupported: Counter[str]) ->
         if len(words) != 1:
             raise Malformed(f"{len(words)} words")
         return stated, documents.value_of(words[0], stated)
-    kind = _KIND_OF_WORD.get(words[0]) if words[0] in _SIGNALS else None
+    kind = _SIGNALS.get(words[0])
     if kind is None:
         if len(words) == 1 or words[0] not in _OTHER_SIGNALS:  # a text or an address may be of many words
             raise Malformed("the first word is no type of signal" if len(words) > 1 else "no type of signal is stated")
@@ -153,8 +153,13 @@ def read_updates(path: Path, unsupported: Counter[str]) -> Iterator[pa.RecordBat
     Raises:
         ListError: the file is malformed, or holds nothing that could be kept.
     """
-    found = documents.entries_of(documents.documents_of(path), DATA, path.name)
+    found = documents.entries_of(documents.documents_of(path), DATA, path.name, _more)
     return update_rows(found, unsupported, path.name)
+
+
+def _more(page: Mapping[str, Any]) -> object:
+    paging = page.get("paging")
+    return isinstance(paging, dict) and paging.get("next")
 
 
 def update_rows(
@@ -197,11 +202,11 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
         rows.withdraw(name, updated=updated)
         return True
     word = documents.text(entry, "type")
-    kind = _KIND_OF_WORD.get(_INDICATORS.get(word, ""))
+    kind = _INDICATORS.get(word)
     passed_over = ""
     if kind is None:
-        passed_over = word if word in _OTHER_INDICATORS or word in _INDICATORS else "other"
-    elif _VIDEO_TAG in said.tags and kind is not Kind.PDQ:
+        passed_over = word if word in _OTHER_INDICATORS else "other"
+    elif _VIDEO_TAG in said.tags and kind in BYTE_KINDS:
         passed_over = f"{kind.value} of film"
     if kind is None or passed_over:
         unsupported[passed_over] += 1
