@@ -173,7 +173,7 @@ def test_without_an_opinion_an_indicator_has_left_the_group():
 def test_the_status_of_all_members_stands_for_descriptors_that_were_not_asked_for():
     bare = {key: content for key, content in update(1, tags=["b", "a"]).items() if key != "descriptors"}
     for status, cells in {
-        "MALICIOUS": {"agree": 1}, "NON_MALICIOUS": {"dispute": 1, "notes": UNCONFIRMED},
+        "MALICIOUS": {}, "NON_MALICIOUS": {"dispute": 1, "notes": UNCONFIRMED},
         "SUSPICIOUS": {"notes": UNCONFIRMED}, "UNKNOWN": {"notes": UNCONFIRMED},
     }.items():  # fmt: skip
         assert rows({**bare, "status": status}) == [standing(1, member="", category="a,b", **cells)]
@@ -223,5 +223,5 @@ def test_every_member_is_counted_on_one_side_at_most(opinions):
     assert found["withdrawn"] == (not opinions)
     if opinions:
         assert found["agree"] == list(others.values()).count("MALICIOUS")
-        assert found["dispute"] == list(others.values()).count("NON_MALICIOUS")
+        assert found["dispute"] == list(last.values()).count("NON_MALICIOUS")
         assert (found["notes"] == 0) == ("MALICIOUS" in last.values())

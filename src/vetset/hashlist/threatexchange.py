@@ -189,8 +189,15 @@ class _Said:
     sides: Mapping[str, str]
     tags: frozenset[str]
 
-    def count(self, side: str) -> int:
-        return sum(taken == side for member, taken in self.sides.items() if member != self.member)
+    @property
+    def agree(self) -> int:
+        """How many members speak for it beside the one that gave it."""
+        return sum(side == _FOR for member, side in self.sides.items() if member != self.member)
+
+    @property
+    def dispute(self) -> int:
+        """How many speak against it."""
+        return sum(side == _AGAINST for side in self.sides.values())
 
 
 def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> bool:
@@ -217,7 +224,7 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
     rows.add(
         name, [(kind, value)], member=said.member, category=_joined(said.tags), updated=updated,
         notes=Note.NONE if confirmed else Note.UNCONFIRMED,
-        agree={kind: said.count(_FOR)}, dispute={kind: said.count(_AGAINST)},
+        agree={kind: said.agree}, dispute={kind: said.dispute},
     )  # fmt: skip
     return True
 
@@ -228,7 +235,7 @@ def _said(entry: Mapping[str, Any]) -> _Said | None:
     if held is None:
         if entry.get("status") is None:
             return None
-        return _Said("", {"-": documents.word(entry, "status", _STATUSES)}, _tags(entry))
+        return _Said("", {"": documents.word(entry, "status", _STATUSES)}, _tags(entry))
     if type(held) is not dict:
         raise Malformed("descriptors is not an object")
     descriptors = [one for one in documents.objects(held, DATA) if "owner" in one]  # without one it is not to be seen
