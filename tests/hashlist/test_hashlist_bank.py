@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.hashlist.bank import Bank, implausible, quarantine, release
+from vetset.hashlist.bank import Bank, quarantine, release
 from vetset.hashlist.columns import first_of_each, ordering, sort_keys
 from vetset.hashlist.deliveries import Change
 from vetset.hashlist.opinions import SCHEMA, Note, OpinionRows, checked, texts_of, utc, values_of
@@ -324,9 +324,3 @@ def test_the_fast_order_is_that_of_byte_strings(kind, drawn):
     first = first_of_each(values)
     assert [rows[place] for place in first] == sorted(set(rows))
     assert all(rows.index(rows[place]) == place for place in first)
-
-
-def test_bits_tell_pdq_from_digests():
-    digests = np.random.default_rng(7).integers(0, 256, (4000, 32), dtype=np.uint8)
-    assert 0.93 < implausible(digests).mean() < 0.97
-    assert not implausible(np.array([list(value(Kind.PDQ, number)) for number in range(50)], np.uint8)).any()

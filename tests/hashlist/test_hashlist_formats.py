@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vetset.hashlist import lines as lines_module
-from vetset.hashlist import table
+from vetset.hashlist import table, text
 from vetset.hashlist.text import parse_list
+from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
 from vetset.model.signal import LIST_KINDS, Kind
 
@@ -184,17 +185,18 @@ def test_column_by_column_is_never_another_answer_than_row_by_row(rows, header):
     def answer():
         try:
             return as_dict(parse_bytes(content, "list.csv"))
-        except table.ListError as error:
+        except ListError as error:
             return error.problem
 
     fast = answer()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table.Table, "_take_plain", lambda *_: False)
+        patch.setattr(table, "plain_cells", lambda *_, **__: None)
         assert answer() == fast
 
 
 def test_plain_rows_do_take_the_way_column_by_column(parsed, monkeypatch):
-    monkeypatch.setattr(table.Table, "_take_each", None)
+    monkeypatch.setattr(table, "each_line", None)
+    monkeypatch.setattr(text, "each_line", None)
     rows = "".join(f"e{number},{value(Kind.MD5, number).hex()}\n" for number in range(100))
     assert len(parsed("id,md5\n" + rows, "a.csv")[Kind.MD5]) == 100
 

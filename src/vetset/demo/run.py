@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from vetset.api.auditing import audit
 from vetset.api.custody import Opened, attest, expand_until_dry, open_audit, order
+from vetset.api.listing import add_list
 from vetset.api.revision import check, clean
-from vetset.api.setup import add_list, keygen
+from vetset.api.setup import keygen
 from vetset.case.findings import Findings
 from vetset.demo.build import build_dataset
 from vetset.demo.embed import MODEL, write_embeddings

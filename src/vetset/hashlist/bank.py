@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vetset.hashlist.columns import leading_words, narrow, ordering
 from vetset.hashlist.deliveries import Change, merged, taken
 from vetset.hashlist.opinions import SCHEMA, Note, texts_of, values_of
+from vetset.hashlist.plausible import implausible_pdq
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries, EntryFlag
 from vetset.model.signal import LIST_KINDS, Kind
@@ -87,6 +88,11 @@ class Bank:
     def rows(self) -> pa.Table:
         """Every row, in the order in which it came."""
         return self._rows
+
+    @property
+    def standing(self) -> int:
+        """Entries that were not taken back."""
+        return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -168,7 +174,7 @@ class Bank:
         vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         if kind is Kind.PDQ:
-            flags |= np.where(implausible(ordered), np.uint8(EntryFlag.QUARANTINED), np.uint8(0))
+            flags |= np.where(implausible_pdq(ordered), np.uint8(EntryFlag.QUARANTINED), np.uint8(0))
         self._decide(kind, ordered, flags)
         for reason, flag in (("disputed", EntryFlag.DISPUTED), ("quarantined", EntryFlag.QUARANTINED)):
             aside[reason] = aside.get(reason, 0) + int(np.count_nonzero(flags & flag))
@@ -199,7 +205,7 @@ class Bank:
         return bytes(sink.getvalue())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Bank":
+    def from_bytes(cls, data: bytes | memoryview) -> "Bank":
         """The bank that was written.
 
         Raises:
@@ -221,16 +227,6 @@ class Bank:
             raise ListError(
                 "what is kept beside the list is not a bank", todo="Import the list again as a whole."
             ) from None
-
-
-def implausible(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which PDQ values (n, 32) no hasher gives for a usable picture.
-
-    A bit of PDQ says whether a coefficient is above the median of all 256, so that 128 bits are set, unless
-    coefficients are equal, as those of flat pictures are. Of digests under the name of PDQ, one in twenty has 128.
-    """
-    balanced: NDArray[np.bool_] = np.bitwise_count(values).sum(axis=1, dtype=np.int64) == 128
-    return ~balanced
 
 
 def quarantine(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -> list[Decision]:

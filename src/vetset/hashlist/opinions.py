@@ -57,7 +57,8 @@ SCHEMA = pa.schema(
 )
 """See the module's text for what each column holds."""
 
-_ID = r"^[\x20-\x7e]{1,64}$"
+_FIRST_PRINTABLE, _LAST_PRINTABLE = 0x20, 0x7E
+_DIGEST_LENGTHS = (32, 40, 64)
 _DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"
 
 
@@ -172,8 +173,7 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
     if batch.schema != SCHEMA:
         raise ListError("rows of a list have another schema", where=where)
     ids = batch.column("entry")
-    sound = pc.and_(pc.match_substring_regex(ids, _ID), pc.invert(pc.match_substring_regex(ids, _DIGEST)))
-    if ids.null_count or not pc.all(sound, min_count=0).as_py():
+    if ids.null_count or not _sound_ids(ids):
         raise ListError(
             "an entry's id is not usable",
             expected=f"1 to {MAX_ID_LENGTH} printable ASCII characters that are not the digits of a digest",
@@ -187,6 +187,27 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
             most = f"{MAX_WORD_LENGTH} characters"
             raise ListError(f"the {name} of an entry is too long", expected=most, where=where)
     return batch
+
+
+def _sound_ids(ids: pa.StringArray) -> bool:
+    """Whether all ids are as the schema's text says; of many millions, few have the length of a digest."""
+    lengths = pc.binary_length(ids).to_numpy()
+    if len(ids) and not 1 <= lengths.min() <= lengths.max() <= MAX_ID_LENGTH:
+        return False
+    characters = _characters(ids)
+    if np.any((characters < _FIRST_PRINTABLE) | (characters > _LAST_PRINTABLE)):
+        return False
+    long = ids.filter(pa.array(np.isin(lengths, _DIGEST_LENGTHS)))
+    return not pc.any(pc.match_substring_regex(long, _DIGEST), min_count=0).as_py()
+
+
+def _characters(texts: pa.StringArray) -> NDArray[np.uint8]:
+    """All bytes of texts, one after the other."""
+    if not len(texts):
+        return np.zeros(0, np.uint8)
+    _, offsets, data = texts.buffers()
+    starts = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    return np.frombuffer(data or b"", np.uint8, int(starts[-1] - starts[0]), int(starts[0]))
 
 
 def _check_values(batch: pa.RecordBatch, where: str) -> None:
@@ -231,14 +252,9 @@ def texts_of(texts: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_]:
     found = np.zeros((len(texts), width), np.uint8)
     row = 0
     for chunk in _pieces(chunks):
-        _, offsets, data = chunk.buffers()
-        starts = np.frombuffer(offsets, np.int32, len(chunk) + 1, chunk.offset * 4).astype(np.int64)
-        lengths = np.diff(starts)
-        total = int(starts[-1] - starts[0])
-        if total:
-            rows = np.repeat(np.arange(len(chunk)), lengths)
-            columns = np.arange(total) - np.repeat(starts[:-1] - starts[0], lengths)
-            found[rows + row, columns] = np.frombuffer(data, np.uint8, total, int(starts[0]))
+        # made equally long, they lie in memory as they must
+        equal = _characters(pc.ascii_rpad(chunk, width, "\0"))
+        found[row : row + len(chunk)] = equal.reshape(-1, width)
         row += len(chunk)
     return found.view(f"S{width}").reshape(-1)
 

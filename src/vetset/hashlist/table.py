@@ -1,191 +1,280 @@
-"""Tables: CSV whose header names the columns.
+"""Rows of a list as opinions: what stands in the columns that a header names, decoded and checked a block at a time.
 
-Either columns named by a kind (one or more, cells may be empty), or the columns `kind` and `value`, or `value` alone
-where the kind is stated for the whole file. With any of them a column `id`. Other columns are refused, because a column
-that was passed over silently might have been the one with the values. Cells are separated by `,`, `;` or a tab, and may
-stand in double quotes; no cell reaches over a line end. `#` has no meaning after the header: ids may begin with it.
+Lines are told by their numbers where something is wrong with them, never by what stands there.
 """
 
-import csv
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from vetset.hashlist.columns import DIGITS, FORMS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, MAX_ID_LENGTH, Columns
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vetset.hashlist.cells import Cells, Faults, each_line, filled, plain_cells, row_cells
+from vetset.hashlist.columns import differ
+from vetset.hashlist.encodings import Encoding, decoded, encoding_of, fitting
+from vetset.hashlist.header import Header
 from vetset.hashlist.lines import Complaints
-from vetset.model.errors import ListError
+from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, SCHEMA, checked
+from vetset.hashlist.remarks import Remarks, remarks
+from vetset.hashlist.runs import Runs
+from vetset.hashlist.spellings import WORD_OF_NAME, Column, kind_of, plain
 from vetset.model.signal import LIST_KINDS, Kind
 
-DELIMITERS = (b",", b";", b"\t")
-_KNOWN = {*KIND_OF_WORD, b"kind", b"value", b"id"}
-_PRINTABLE = bytes(range(0x20, 0x7F))
-DIGEST_LENGTHS = frozenset(DIGITS.values())
+DIGITS = ", ".join(f"{kind.value} {Encoding.HEX.length(kind)}" for kind in LIST_KINDS)
+"""Hexadecimal digits of every kind, in words."""
+_ID = rf"^[\x20-\x7e]{{0,{MAX_ID_LENGTH}}}$"
+# Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own or
+# one of another kind that the owner uses as a name.
+_DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[A-Z2-7]{32})$"
 
 
-def _names(line: bytes, delimiter: bytes) -> list[bytes]:
-    return [cell.strip().strip(b'"').strip().lower() for cell in line.split(delimiter)]
+class _Part(NamedTuple):
+    """Values of one kind: the rows that they stand in, ascending, and uint8 (n, kind.width)."""
+
+    kind: Kind
+    rows: NDArray[np.intp]
+    values: NDArray[np.uint8]
 
 
-def _delimiter(line: bytes) -> bytes:
-    """The separator under which most columns of a header are known."""
-    return max(DELIMITERS, key=lambda sign: (sum(name in _KNOWN for name in _names(line, sign)), sign in line))
-
-
-def is_header(line: bytes) -> bool:
-    """Whether every cell of a line is the name of a column, and one of them holds values."""
-    names = _names(line, _delimiter(line))
-    return all(name in _KNOWN for name in names) and any(name in KIND_OF_WORD or name == b"value" for name in names)
-
-
-class Table:
-    """Reads the rows below a header.
+class Rows:
+    """Makes opinions of cells. Once a line was complained about nothing is made any more, but faults are still found.
 
     Args:
-        header: the header's line.
-        number: its line number.
-        stated: what bare values are, and all that a column may be.
-        columns: where the values go.
+        header: what the columns are.
         complaints: where malformed rows go.
-
-    Raises:
-        ListError: the header has unknown, doubled, missing or contradicting columns.
+        unsupported: counts fingerprints that are not matched, by their word.
+        apart: whether rows of one id must follow each other and agree.
     """
 
-    def __init__(
-        self, header: bytes, number: int, stated: Kind | None, columns: Columns, complaints: Complaints
-    ) -> None:
-        self._delimiter = _delimiter(header)
-        names = _names(header, self._delimiter)
-        self._where = f"{complaints.where}, line {number}"
-        self._check_header(names, stated)
-        self._columns = columns
+    def __init__(self, header: Header, complaints: Complaints, unsupported: Counter[str], *, apart: bool) -> None:
+        self._header = header
         self._complaints = complaints
-        self._stated = stated
-        self._width = len(names)
-        self._id = names.index(b"id") if b"id" in names else None
-        self._kind = names.index(b"kind") if b"kind" in names else None
-        self._value = names.index(b"value") if b"value" in names else None
-        self._fixed = [(place, KIND_OF_WORD[name]) for place, name in enumerate(names) if name in KIND_OF_WORD]
-        if self._value is not None and self._kind is None and stated is not None:
-            self._fixed.append((self._value, stated))
-        complaints.expected = (
-            f"{self._width} cells in a row, hexadecimal digits ({LENGTHS}), "
-            f"ids of at most {MAX_ID_LENGTH} printable ASCII characters that are no digests"
-        )
+        self._unsupported = unsupported
+        self._runs = Runs() if apart and Column.ID in header.places else None
+        self._encodings = {
+            kind: each.encoding
+            for each in header.values
+            if each.word and each.encoding and (kind := kind_of(each.word))
+        }
 
-    def _check_header(self, names: list[bytes], stated: Kind | None) -> None:
-        unknown = [str(place) for place, name in enumerate(names, 1) if name not in _KNOWN]
-        if unknown:
-            # The names are not shown: in a file without a header they are values.
-            raise self._refused("the header has columns that are not known", f"column {', '.join(unknown[:10])}")
-        if len(set(names)) != len(names):
-            raise self._refused("the header names a column twice", "a doubled column")
-        kinds = [KIND_OF_WORD[name] for name in names if name in KIND_OF_WORD]
-        if bool(kinds) == (b"value" in names) or (b"kind" in names and b"value" not in names):
-            raise self._refused("the header does not say where the values are", "another choice of columns")
-        if b"value" in names and b"kind" not in names and stated is None:
-            raise self._refused("the list does not say of which kind its values are", "no column named by a kind")
-        if stated is not None and any(kind is not stated for kind in kinds):
-            raise self._refused(f"the list was said to hold {stated.value}", "a column of another kind")
+    def take(self, cells: Cells) -> Iterator[pa.RecordBatch]:
+        """The opinions in the rows of a block, in batches of `opinions.SCHEMA`."""
+        faults = Faults(cells.lines)
+        said = remarks(self._header, cells, faults)
+        parts, given = self._parts(cells, said, faults)
+        ids = self._ids(cells, said, faults)
+        faults.add(~given & ~said.withdrawn, "no value")
+        _check_equal(parts, faults)
+        fresh = np.ones(len(cells.lines), np.bool_)
+        if self._runs is not None:
+            fresh = self._runs.take(ids, cells.lines, said, faults)
+        if faults:
+            self._name_headers(cells, faults)
+            faults.tell(self._complaints)
+        if self._complaints.found or not len(cells.lines):
+            return
+        batch = checked(_batch(ids, parts, said, fresh & said.withdrawn), self._complaints.where)
+        for start in range(0, len(batch), BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
 
-    def _refused(self, problem: str, seen: str) -> ListError:
-        return ListError(
-            problem,
-            expected=f"columns named by a kind ({KNOWN_KINDS}), or `kind` and `value`, and perhaps `id`",
-            seen=seen,
-            where=self._where,
-            todo="Name the columns in the first line, and take out those that hold neither values nor ids.",
-        )
+    def finish(self) -> None:
+        """Look for what only shows at the end."""
+        if self._runs is not None and not self._complaints.found:
+            self._runs.finish(self._complaints)
 
-    def take(self, first: int, lines: list[bytes]) -> None:
-        """Read rows, of which the first has the line number `first`."""
-        if lines and not self._take_plain(first, lines):
-            self._take_each(first, lines)
+    def _name_headers(self, cells: Cells, faults: Faults) -> None:
+        for place in faults.places():
+            texts = [column[place].as_py() for column in cells.columns]
+            if self._header.names and tuple(map(plain, texts)) == self._header.names:
+                faults.instead(place, "the header once more")
 
-    def _take_plain(self, first: int, lines: list[bytes]) -> bool:
-        """Take a block of rows that are all complete and unremarkable, column by column; False if they are not.
+    def _parts(self, cells: Cells, said: Remarks, faults: Faults) -> tuple[list[_Part], NDArray[np.bool_]]:
+        """The values that stand, and which rows have any, of whatever sort."""
+        given = np.zeros(len(cells.lines), np.bool_)
+        parts: list[_Part] = []
+        for each in self._header.values:
+            column = cells.columns[each.place]
+            if each.word is None:
+                named = self._by_row(cells.columns[self._header.places[Column.KIND]], column, said, faults)
+                given[:] = True  # a row without a value was complained about
+            else:
+                named = {each.word: filled(column)}
+                given |= named[each.word]
+            for word, mask in named.items():
+                kind = kind_of(word)
+                if kind is None:
+                    self._unsupported[word] += int(np.count_nonzero(mask))
+                elif mask.any():
+                    parts.append(self._part(kind, column, mask, faults))
+        if said.withdrawn.any():
+            parts = [_standing(part, said.withdrawn) for part in parts]
+        return [part for part in parts if len(part.rows)], given
 
-        Several times as fast as row by row, and never more lenient: in doubt nothing is taken here.
-        """
-        rows = [line.split(self._delimiter) for line in lines]
-        if self._kind is not None or set(map(len, rows)) != {self._width} or b'"' in b"".join(lines):
-            return False
-        cells = list(zip(*rows, strict=True))
-        if any(not set(map(len, cells[place])).issubset(FORMS[kind]) for place, kind in self._fixed):
-            return False
-        ids: list[bytes] | None = None
-        if self._id is not None:
-            ids = [name.strip() for name in cells[self._id]]
-            lengths = set(map(len, ids))
-            if max(lengths) > MAX_ID_LENGTH or lengths & DIGEST_LENGTHS or b"".join(ids).translate(None, _PRINTABLE):
-                return False
-        for place, kind in self._fixed:
-            self._columns.add(kind, cells[place], range(first, first + len(lines)), ids)
-        return True
+    def _by_row(
+        self, kinds: pa.StringArray, values: pa.StringArray, said: Remarks, faults: Faults
+    ) -> dict[str, NDArray[np.bool_]]:
+        """The rows of every word for a kind, of a table in which each row tells its kind."""
+        encoded = kinds.dictionary_encode()
+        codes = encoded.indices.to_numpy()
+        words = [WORD_OF_NAME.get(plain(text)) for text in encoded.dictionary.to_pylist()]
+        empty = ~filled(values)
+        idle = said.withdrawn & empty
+        strange = np.isin(codes, [code for code, word in enumerate(words) if word is None])
+        faults.add(strange & ~idle, "no kind of value is named")
+        found: dict[str, NDArray[np.bool_]] = {}
+        for word in sorted({word for word in words if word is not None}):
+            mask = np.isin(codes, [code for code, one in enumerate(words) if one == word]) & ~idle
+            stated = self._header.kind
+            if stated is not None and kind_of(word) is not stated:
+                faults.add(mask, f"{word}, though the list was said to hold {stated.value}")
+            faults.add(mask & empty, f"{word} with 0 characters")
+            found[word] = mask & ~empty
+        return found
 
-    def _take_each(self, first: int, lines: list[bytes]) -> None:
-        taken: dict[Kind, tuple[list[bytes], list[int], list[bytes]]] = {kind: ([], [], []) for kind in LIST_KINDS}
-        for number, line in enumerate(lines, first):
-            if self._complaints.enough:
-                return
-            cells = self._cells(number, line)
-            if cells is None:
-                continue
-            name = b"" if self._id is None else cells[self._id]
-            found = self._found(cells)
-            fault = self._fault(found) or _id_fault(name)
-            if fault:
-                self._complaints.add(number, fault)
-                continue
-            for kind, value in found:
-                if kind is not None:
-                    digits, numbers, names = taken[kind]
-                    digits.append(value)
-                    numbers.append(number)
-                    names.append(name)
-        for kind, (digits, numbers, names) in taken.items():
-            if digits:
-                self._columns.add(kind, digits, numbers, None if self._id is None else names)
-
-    def _cells(self, number: int, line: bytes) -> list[bytes] | None:
-        """The cells of a row; None for a blank row, and for one that was complained about."""
-        if b'"' in line:
-            try:
-                rows = list(csv.reader([line.decode("utf-8")], delimiter=self._delimiter.decode("ascii"), strict=True))
-            except csv.Error:
-                self._complaints.add(number, "quotes that do not fit each other")
-                return None
-            cells = [cell.strip().encode("utf-8") for row in rows for cell in row]
+    def _part(self, kind: Kind, column: pa.StringArray, mask: NDArray[np.bool_], faults: Faults) -> _Part:
+        rows = np.flatnonzero(mask)
+        cells = column if len(rows) == len(column) else column.filter(pa.array(mask))
+        encoding = self._encodings.get(kind) or encoding_of(cells[0].as_py(), kind)
+        if encoding is None:
+            encoding = Encoding.HEX  # of which it has not the length either
         else:
-            cells = [cell.strip() for cell in line.split(self._delimiter)]
-        if not any(cells):
-            return None
-        if len(cells) != self._width:
-            self._complaints.add(number, f"{len(cells)} cells")
-            return None
-        return cells
+            self._encodings[kind] = encoding
+        bare, fits = fitting(cells, kind, encoding)
+        if not fits.all():
+            _complain_of_lengths(kind, encoding, cells.filter(pa.array(~fits)), rows[~fits], faults)
+            rows, bare = rows[fits], bare.filter(pa.array(fits))
+        values, wrong = decoded(bare, kind, encoding)
+        if wrong.any():
+            faults.add(rows[wrong], f"{kind.value} with other characters than {encoding.characters}")
+        return _Part(kind, rows, values)
 
-    def _found(self, cells: list[bytes]) -> list[tuple[Kind | None, bytes]]:
-        if self._kind is not None and self._value is not None:
-            return [(KIND_OF_WORD.get(cells[self._kind].lower()), cells[self._value])]
-        return [(kind, cells[place]) for place, kind in self._fixed if cells[place]]
+    def _ids(self, cells: Cells, said: Remarks, faults: Faults) -> pa.StringArray:
+        """The ids of rows: the owner's, else `line:N`."""
+        place = self._header.places.get(Column.ID)
+        if place is None:
+            faults.add(said.withdrawn, "withdrawn, without an id that says what")
+            return _line_ids(cells.lines)
+        ids = cells.columns[place]
+        _check_ids(ids, faults)
+        for each in self._header.values:
+            own = pc.and_(pc.equal(ids, cells.columns[each.place]), pa.array(filled(ids)))
+            faults.add(own.to_numpy(zero_copy_only=False), "an id that is a value of its row")
+        named = filled(ids)
+        if named.all():
+            return ids
+        faults.add(said.withdrawn & ~named, "withdrawn, without an id that says what")
+        return pc.if_else(pa.array(named), ids, _line_ids(cells.lines))
 
-    def _fault(self, found: list[tuple[Kind | None, bytes]]) -> str:
-        """What is wrong with the values of a row; empty if nothing is (their digits are looked at all at once)."""
-        if not found:
-            return "no value"
-        for kind, value in found:
-            if kind is None:
-                return "the cell `kind` holds no kind of value"
-            if self._stated not in (None, kind):
-                return f"{kind.value}, though the list was said to hold {self._stated.value}"
-            if len(value) not in FORMS[kind]:
-                return f"{kind.value} with {len(value)} characters"
-        return ""
+
+def table_cells(header: Header, first: int, block: bytes, complaints: Complaints) -> Cells:
+    """The cells of a block of rows, the first of which has the line number `first`."""
+    found = plain_cells(block, first, header.delimiter, header.width, quotes=True)
+    if found is not None:
+        return found
+    return each_line(
+        block, first, header.width, lambda line: row_cells(line, header.delimiter, header.width), complaints
+    )
 
 
-def _id_fault(name: bytes) -> str:
-    if len(name) > MAX_ID_LENGTH or name.translate(None, _PRINTABLE):
-        return f"an id that is not at most {MAX_ID_LENGTH} printable ASCII characters"
-    # Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own
-    # or one of another kind that the owner uses as a name.
-    if len(name) in DIGEST_LENGTHS and not name.translate(None, b"0123456789abcdefABCDEF"):
-        return "an id that has the form of a digest"
-    return ""
+def _complain_of_lengths(
+    kind: Kind, encoding: Encoding, cells: pa.StringArray, rows: NDArray[np.intp], faults: Faults
+) -> None:
+    def what(number: int) -> str:
+        text = cells[number].as_py()
+        other = encoding_of(text, kind)
+        told = f"{kind.value} with {len(text.encode('utf-8'))} characters"
+        if other in {None, encoding}:
+            return told
+        return f"{told}: {other}, where the column began in {encoding} (name it `{kind.value}_{other}` if it is all so)"
+
+    faults.add(rows, what)
+
+
+def _check_ids(ids: pa.StringArray, faults: Faults) -> None:
+    lengths = pc.binary_length(ids).to_numpy()
+    data = np.frombuffer(ids.buffers()[2] or b"", np.uint8)
+    # what lies around a slice is looked at, too: in doubt, row by row
+    if lengths.max(initial=0) > MAX_ID_LENGTH or np.any((data < 0x20) | (data > 0x7E)):
+        unusable = pc.invert(pc.match_substring_regex(ids, _ID)).to_numpy(zero_copy_only=False)
+        faults.add(unusable, f"an id that is not at most {MAX_ID_LENGTH} printable ASCII characters")
+    long = np.flatnonzero(np.isin(lengths, (32, 40, 64)))
+    if len(long):
+        digests = pc.match_substring_regex(ids.take(pa.array(long)), _DIGEST).to_numpy(zero_copy_only=False)
+        faults.add(long[digests], "an id that has the form of a digest")
+
+
+def _line_ids(lines: NDArray[np.int64]) -> pa.StringArray:
+    return pc.binary_join_element_wise("line:", pa.array(lines).cast(pa.string()), "")
+
+
+def _standing(part: _Part, withdrawn: NDArray[np.bool_]) -> _Part:
+    kept = ~withdrawn[part.rows]
+    return _Part(part.kind, part.rows[kept], part.values[kept])
+
+
+def _check_equal(parts: list[_Part], faults: Faults) -> None:
+    """A SHA-256 that is the PDQ hash of its row is one of them, and in the wrong column."""
+    by_kind = {part.kind: part for part in parts}
+    sha, pdq = by_kind.get(Kind.SHA256), by_kind.get(Kind.PDQ)
+    if sha is None or pdq is None:
+        return
+    both, mine, theirs = np.intersect1d(sha.rows, pdq.rows, assume_unique=True, return_indices=True)
+    unlike = differ(sha.values[mine], pdq.values[theirs])
+    faults.add(both[~unlike], "sha256 and pdq are the same value")
+
+
+def _batch(ids: pa.StringArray, parts: list[_Part], said: Remarks, gone: NDArray[np.bool_]) -> pa.RecordBatch:
+    """Rows of values and of what was withdrawn, in the order of the rows of cells, and of kinds within one."""
+    withdrawn = np.flatnonzero(gone)
+    count = gone.astype(np.int64)
+    for part in parts:
+        count[part.rows] += 1
+    places = [np.zeros(0, np.int64)]
+    taken = np.cumsum(count) - count
+    for part in parts:
+        places.append(taken[part.rows])
+        taken[part.rows] += 1
+    places.append(taken[withdrawn])
+    place = np.concatenate(places)
+    order = np.empty(len(place), np.int64)
+    order[place] = np.arange(len(place))
+    sources = np.concatenate([np.zeros(0, np.int64), *(part.rows for part in parts), withdrawn])[order]
+    sizes = [*(len(part.rows) for part in parts), len(withdrawn)]
+    codes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order]
+    standing = codes < len(parts)
+    values = pa.concat_arrays([*(_binary(part.values) for part in parts), pa.nulls(len(withdrawn), pa.binary())])
+    is_pdq = np.isin(codes, [code for code, part in enumerate(parts) if part.kind is Kind.PDQ])
+    rows = None if np.array_equal(sources, np.arange(len(ids))) else pa.array(sources)
+    zero = pa.array(np.zeros(len(place), np.uint16))
+    words = pa.array([part.kind.value for part in parts], pa.string())
+    return pa.record_batch(
+        {
+            "entry": _taken(ids, rows),
+            "kind": pa.DictionaryArray.from_arrays(pa.array(codes, mask=~standing), words),
+            "value": values.take(pa.array(order)),
+            "member": _taken(said.member, rows),
+            "category": _taken(said.category, rows),
+            "updated": _taken(said.updated, rows),
+            "notes": pa.array(said.notes[sources]),
+            "sets": _taken(said.sets, rows),
+            "quality": pc.if_else(pa.array(is_pdq), _taken(said.quality, rows), pa.scalar(None, pa.uint8())),
+            "agree": zero,
+            "dispute": zero,
+            "withdrawn": pa.array(~standing),
+        },
+        schema=SCHEMA,
+    )
+
+
+def _taken(column: pa.Array, rows: pa.Array | None) -> pa.Array:
+    return column if rows is None else column.take(rows)
+
+
+def _binary(values: NDArray[np.uint8]) -> pa.BinaryArray:
+    count, width = values.shape
+    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
+    data = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])

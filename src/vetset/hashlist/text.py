@@ -1,16 +1,24 @@
-"""Reading a list: text with `kind value` a line, or a table (see `table`). All of it is imported, or nothing.
+"""Reading a list file: text with `kind value` a line, or a table (see `header`). All of it is imported, or nothing.
 
-Values are hexadecimal in either case, those of PhotoDNA also base64. A line without a kind is taken only where the
-caller states the kind of the whole file: 64 digits may be a SHA-256 or a PDQ hash, and nothing about them tells which.
-In text, lines that begin with `#` and blank lines are skipped.
+A line of text without a kind is taken only where the caller states the kind of the whole file: 64 digits may be a
+SHA-256 or a PDQ hash, and nothing about them tells which. Lines that begin with `#` and blank lines are skipped; below
+the header of a table `#` has no meaning, since ids may begin with it.
 """
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vetset.hashlist.columns import FORMS, KIND_OF_WORD, KNOWN_KINDS, LENGTHS, Columns
-from vetset.hashlist.lines import Complaints, blocks
-from vetset.hashlist.table import Table, is_header
+import pyarrow as pa
+
+from vetset.hashlist.cells import Cells, each_line, filled, plain_cells
+from vetset.hashlist.columns import gathered
+from vetset.hashlist.header import KNOWN_KINDS, Header, Values, is_header, read_header
+from vetset.hashlist.lines import Complaints, split, text_blocks
+from vetset.hashlist.spellings import Column
+from vetset.hashlist.table import DIGITS, Rows, table_cells
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries
 from vetset.model.signal import LIST_KINDS, Kind
@@ -19,11 +27,12 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 
 
 class _Reader(Protocol):
-    def take(self, first: int, lines: list[bytes]) -> None: ...
+    def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]: ...
+    def finish(self) -> None: ...
 
 
 def parse_list(path: Path, *, kind: Kind | None = None) -> dict[Kind, Entries]:
-    """Read a list file.
+    """Read the values and ids of a list file.
 
     Args:
         path: UTF-8 text or CSV; `.csv` and `.tsv` must begin with a header, other names may.
@@ -34,93 +43,177 @@ def parse_list(path: Path, *, kind: Kind | None = None) -> dict[Kind, Entries]:
         occurs more than once, the first.
 
     Raises:
-        ListError: something in the file is malformed (up to 10 lines are named, no value is), it holds no entry, or it
-            cannot be read.
+        ListError: something in the file is malformed (up to 10 lines are named, no value is), it holds no entry, it
+            says more of entries than their ids, or it cannot be read.
+    """
+    return gathered(list_rows(path, kind=kind, bare=True))
+
+
+def list_rows(
+    path: Path,
+    *,
+    kind: Kind | None = None,
+    ignore: Sequence[str] = (),
+    table: bool | None = None,
+    bare: bool = False,
+    unsupported: Counter[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read a list file; what was yielded may be used only if all of it could be read.
+
+    Args:
+        path: UTF-8 text or CSV.
+        kind: what bare values are. If the file states kinds itself, they must be this one.
+        ignore: names of columns that are passed over.
+        table: whether it is a table; None if its name and first line tell.
+        bare: whether it has values and ids only, of which the latter need not be distinct.
+        unsupported: counts fingerprints that are not matched, by their word.
+
+    Yields:
+        Batches of `opinions.SCHEMA`.
+
+    Raises:
+        ListError: as `parse_list`; or rows of one id do not follow each other or do not agree.
     """
     if kind is not None and kind not in LIST_KINDS:
         raise ListError(f"a list cannot carry values of kind {kind.value}", expected=f"one of {KNOWN_KINDS}")
     complaints = Complaints(path.name)
-    columns = Columns(complaints)
+    choice = _Choice(
+        where=path.name,
+        kind=kind,
+        ignore=ignore,
+        table=True if table is None and path.suffix.lower() in TABLE_SUFFIXES else table,
+        bare=bare,
+        unsupported=Counter() if unsupported is None else unsupported,
+        complaints=complaints,
+    )
     reader: _Reader | None = None
-    for first, lines in blocks(path):
-        start = 0
+    nothing = True
+    for first, block in text_blocks(path):
+        rest, number = block, first
         if reader is None:
-            start = next((place for place, line in enumerate(lines) if _is_content(line)), len(lines))
-            if start == len(lines):
-                continue
-            if path.suffix.lower() in TABLE_SUFFIXES or is_header(lines[start]):
-                reader = Table(lines[start], first + start, kind, columns, complaints)
-                start += 1
-            else:
-                reader = _Text(kind, columns, complaints)
-        reader.take(first + start, lines[start:])
+            reader, rest, number = choice.reader(first, block)
+        if reader is not None and rest:
+            for batch in reader.take(number, rest):
+                nothing = False
+                yield batch
         if complaints.enough:
             break
+    if reader is not None:
+        reader.finish()
     complaints.check()
-    entries = columns.finish()
-    if not entries:
+    if nothing:
         raise ListError(
             "the list holds no entry",
             expected="at least one value",
             where=path.name,
             todo="An empty list would match nothing and look like a clean result. Name the file that holds the values.",
         )
-    return entries
 
 
-def _is_content(line: bytes) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Decides by its first line how a file is read; for the attributes see `list_rows`."""
+
+    where: str
+    kind: Kind | None
+    ignore: Sequence[str]
+    table: bool | None
+    bare: bool
+    unsupported: Counter[str]
+    complaints: Complaints
+
+    def reader(self, first: int, block: bytes) -> tuple[_Reader | None, bytes, int]:
+        """What reads the lines, those that are left for it, and the number of the first of them."""
+        start = 0
+        for number, raw in enumerate(split(block), first):
+            line = raw.decode("utf-8")
+            if _is_content(line):
+                table = is_header(line, bare=self.bare) if self.table is None else self.table
+                if table:
+                    return self._of_table(line, number), block[start + len(raw) + 1 :], number + 1
+                return self._of_text(), block[start:], number
+            start += len(raw) + 1
+        return None, b"", 0
+
+    def _of_table(self, line: str, number: int) -> "_Table":
+        where = f"{self.where}, line {number}"
+        header = read_header(line, where, kind=self.kind, ignore=self.ignore, bare=self.bare)
+        return _Table(header, self.complaints, self.unsupported, bare=self.bare)
+
+    def _of_text(self) -> "_Text":
+        if self.ignore:
+            raise ListError(
+                "a list without a header has no columns to pass over",
+                where=self.where,
+                todo="Name the columns in the first line, or leave out which of them are to be passed over.",
+            )
+        return _Text(self.kind, self.complaints, self.unsupported)
+
+
+def _is_content(line: str) -> bool:
     stripped = line.strip()
-    return bool(stripped) and not stripped.startswith(b"#")
+    return bool(stripped) and not stripped.startswith("#")
+
+
+class _Table:
+    """Rows below a header."""
+
+    def __init__(self, header: Header, complaints: Complaints, unsupported: Counter[str], *, bare: bool) -> None:
+        self._header = header
+        self._complaints = complaints
+        self._rows = Rows(header, complaints, unsupported, apart=not bare)
+        self._may_be_cut = not bare and header.width - 1 not in {each.place for each in header.values}
+        complaints.expected = (
+            f"{header.width} cells in a row, values in hexadecimal digits ({DIGITS}), base32 or base64, ids of at most "
+            "64 printable ASCII characters that are no digests, other cells as docs/lists.md says"
+        )
+
+    def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
+        if self._may_be_cut and not block.endswith(b"\n"):
+            last = first + block.count(b"\n")
+            self._complaints.add(last, "the last line has no end, so that its last cell may have been cut off")
+        return self._rows.take(table_cells(self._header, first, block, self._complaints))
+
+    def finish(self) -> None:
+        self._rows.finish()
 
 
 class _Text:
     """`kind value` a line, or `value` alone where the kind is stated for the whole file."""
 
-    def __init__(self, stated: Kind | None, columns: Columns, complaints: Complaints) -> None:
-        self._stated = stated
-        self._columns = columns
+    def __init__(self, stated: Kind | None, complaints: Complaints, unsupported: Counter[str]) -> None:
+        places = {Column.KIND: 0, Column.VALUE: 1}
+        header = Header(" ", 2, (Values(1, None),), places, kind=stated)
+        self._stated = "" if stated is None else stated.value
         self._complaints = complaints
+        self._rows = Rows(header, complaints, unsupported, apart=False)
         bare = "" if stated is None else " (or the value alone)"
-        complaints.expected = f"`kind value` on every line{bare}, in hexadecimal digits: {LENGTHS}"
+        complaints.expected = f"`kind value` on every line{bare}, in hexadecimal digits: {DIGITS}"
 
-    def take(self, first: int, lines: list[bytes]) -> None:
-        """Read lines, of which the first has the number `first`."""
-        digits: dict[Kind, list[bytes]] = {kind: [] for kind in LIST_KINDS}
-        numbers: dict[Kind, list[int]] = {kind: [] for kind in LIST_KINDS}
-        # Appending is most of the work of an import, so the methods are looked up once.
-        sinks = {
-            word: (FORMS[kind], digits[kind].append, numbers[kind].append)
-            for word, kind in KIND_OF_WORD.items()
-            if self._stated in (None, kind)
-        }
-        bare = None if self._stated is None else sinks[self._stated.value.encode("ascii")]
-        for number, line in enumerate(lines, first):
-            words = line.split()
-            if len(words) == 2:
-                sink, value = sinks.get(words[0]) or sinks.get(words[0].lower()), words[1]
-            elif len(words) == 1:
-                sink, value = bare, words[0]
-            elif not words:
-                continue
-            else:
-                sink, value = None, b""
-            if sink is not None and len(value) in sink[0]:
-                sink[1](value)
-                sink[2](number)
-            elif not words[0].startswith(b"#"):
-                self._complaints.add(number, self._fault(words))
-                if self._complaints.enough:
-                    return
-        for kind in LIST_KINDS:
-            if digits[kind]:
-                self._columns.add(kind, digits[kind], numbers[kind])
+    def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
+        cells = self._plain(first, block) or each_line(block, first, 2, self._cells_of, self._complaints)
+        return self._rows.take(cells)
 
-    def _fault(self, words: list[bytes]) -> str:
+    def finish(self) -> None:
+        self._rows.finish()
+
+    def _plain(self, first: int, block: bytes) -> Cells | None:
+        if b"#" in block:
+            return None
+        if self._stated and b" " not in block and b"\t" not in block:
+            found = plain_cells(block, first, " ", 1, quotes=False)
+            return found and Cells([pa.repeat(self._stated, len(found.lines)), *found.columns], found.lines)
+        found = plain_cells(block, first, "\t" if b"\t" in block else " ", 2, quotes=False)
+        # a kind without a value, or the reverse, is another number of words
+        whole = found is not None and all(filled(column).all() for column in found.columns)
+        return found if whole else None
+
+    def _cells_of(self, line: bytes) -> list[bytes] | str | None:
+        words = line.split()
+        if not words or words[0].startswith(b"#"):
+            return None
         if len(words) > 2:
             return f"{len(words)} words"
-        kind = self._stated if len(words) == 1 else KIND_OF_WORD.get(words[0].lower())
-        if kind is None:
-            return "no kind is stated" if len(words) == 1 else "the first word is no kind of value"
-        if self._stated not in (None, kind):
-            return f"{kind.value}, though the list was said to hold {self._stated.value}"
-        return f"{kind.value} with {len(words[-1])} characters"
+        if len(words) == 2:
+            return words
+        return [self._stated.encode("ascii"), *words] if self._stated else "no kind is stated"

@@ -1,0 +1,149 @@
+"""Every format in which lists come as files, and how it is told from the others.
+
+An importer is one line of `FORMATS`. What it yields may be used only when it has ended without an error.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from vetset.hashlist.lines import beginning
+from vetset.hashlist.ncmec.entries import entries
+from vetset.hashlist.ncmec.told import Told
+from vetset.hashlist.plausible import with_plausible_pdq
+from vetset.hashlist.text import TABLE_SUFFIXES, list_rows
+from vetset.model.errors import ListError
+from vetset.model.signal import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller says of a file.
+
+    Attributes:
+        kind: what bare values are.
+        ignore: names of columns that are passed over.
+        unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
+    """
+
+    kind: Kind | None = None
+    ignore: tuple[str, ...] = ()
+    unsupported: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of list files.
+
+    Attributes:
+        name: what callers call it.
+        fits: whether a file has it, by its path and first bytes (without a byte order mark).
+        read: its opinions, as batches of `opinions.SCHEMA`.
+        takes: what of `Given.kind` and `Given.ignore` it can be told.
+    """
+
+    name: str
+    fits: Callable[[Path, bytes], bool]
+    read: Callable[[Path, Given], Iterator[pa.RecordBatch]]
+    takes: frozenset[str] = frozenset()
+
+
+def _is_table(path: Path, _: bytes) -> bool:
+    return path.suffix.lower() in TABLE_SUFFIXES
+
+
+def _is_text(path: Path, first: bytes) -> bool:
+    return not _is_table(path, first) and not first.lstrip().startswith((b"<", b"{", b"["))
+
+
+def _rows(path: Path, given: Given, *, table: bool | None) -> Iterator[pa.RecordBatch]:
+    return list_rows(path, kind=given.kind, ignore=given.ignore, table=table, unsupported=given.unsupported)
+
+
+_KEPT = frozenset({"standing", "withdrawn"})
+"""Of what NCMEC's reader counts, what is in the opinions."""
+
+
+def _is_ncmec(_: Path, first: bytes) -> bool:
+    return first.lstrip().startswith(b"<")
+
+
+def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
+    """An answer of NCMEC's service that was kept as a file; one page of several says nothing whole."""
+    told = Told()
+    yield from entries(path, told)
+    if told.next is not None:
+        raise ListError(
+            "the file is one page of several",
+            expected="an answer that has no next page",
+            where=path.name,
+            todo="Nothing was imported. `vetset lists sync` fetches all pages.",
+        )
+    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in _KEPT})
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("table", _is_table, lambda path, given: _rows(path, given, table=True), frozenset({"kind", "ignore"})),
+    Format("text", _is_text, lambda path, given: _rows(path, given, table=None), frozenset({"kind", "ignore"})),
+    Format("ncmec", _is_ncmec, _ncmec),
+)
+"""Formats of which exactly one must fit a file. A text whose first line is the header of a table is read as one."""
+
+
+def opinions(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 — the word for it
+    kind: Kind | None = None,
+    ignore: Sequence[str] = (),
+    unsupported: Counter[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """What the owner of a list says, entry by entry; it may be used only if all of it could be read.
+
+    Args:
+        path: the list.
+        format: name of one of `FORMATS`; None if the file tells.
+        kind: what bare values are. If the file states kinds itself, they must be this one.
+        ignore: names of columns that are passed over.
+        unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
+
+    Yields:
+        Batches of `opinions.SCHEMA`.
+
+    Raises:
+        ListError: the format is not known, something in the file is malformed (up to 10 lines or entries are named, no
+            value is), most of its PDQ values are none, it holds no entry, or it cannot be read.
+    """
+    chosen = _chosen(path, format)
+    given = Given(kind, tuple(ignore), Counter() if unsupported is None else unsupported)
+    for name, told in (("kind", kind), ("ignore", ignore)):
+        if told and name not in chosen.takes:
+            raise ListError(
+                f"lists of the format {chosen.name} cannot be told a {name}",
+                expected="a format that takes it" if name == "kind" else "a table",
+                where=path.name,
+            )
+    return with_plausible_pdq(chosen.read(path, given), path.name)
+
+
+def _chosen(path: Path, name: str | None) -> Format:
+    names = ", ".join(each.name for each in FORMATS)
+    if name is not None:
+        found = [each for each in FORMATS if each.name == name]
+        if not found:
+            raise ListError("there is no such format of lists", expected=f"one of: {names}")
+        return found[0]
+    first = beginning(path)
+    found = [each for each in FORMATS if each.fits(path, first)]
+    if len(found) != 1:
+        raise ListError(
+            "the format of the list cannot be told",
+            expected=f"one of: {names}",
+            seen="one that fits none of them" if not found else f"one that fits {len(found)} of them",
+            where=path.name,
+            todo="Say which it is.",
+        )
+    return found[0]
