@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from vetset.hashlist.columns import BASE64_LENGTH
+from vetset.hashlist.encodings import Encoding
 from vetset.hashlist.lines import MAX_LIST_BYTES, Complaints
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, OpinionRows
 from vetset.model.errors import ListError
@@ -391,7 +391,7 @@ def value_of(digits: str, kind: Kind, name: str = "the value") -> bytes:
     try:
         if len(digits) == 2 * kind.width:
             return binascii.unhexlify(digits)
-        if kind is Kind.PHOTODNA and len(digits) == BASE64_LENGTH:
+        if kind is Kind.PHOTODNA and len(digits) == Encoding.BASE64.length(kind):
             return binascii.a2b_base64(digits, strict_mode=True)
     except ValueError:  # text that is not ASCII, too
         raise MalformedValue(f"{name} has other characters than a value of {kind.value}") from None
