@@ -406,6 +406,56 @@ def policies():
     yield "none", b""
 
 
+def stopncii():
+    entry = {
+        "lastModtimestamp": 1625167804, "hashValue": SHA256, "hashStatus": "Received", "signalType": "ImagePDQ",
+        "caseNumbers": {"a": "Received", "b": "Withdrawn"},
+        "CSPFeedbacks": [{"source": "A", "feedbackValue": "Blocked", "tags": ["Nude"]}],
+    }  # fmt: skip
+    gone = {**entry, "hashStatus": "Deleted", "hashValue": "f" * 64}
+    page = {
+        "count": 2,
+        "nextPageToken": "x",
+        "nextSetTimestamp": 9,
+        "hasMoreRecords": False,
+        "hashRecords": [entry, gone],
+    }
+    yield "page", json.dumps(page).encode()
+    yield "list", json.dumps([entry, {**entry, "signalType": "VideoMD5", "hashValue": MD5}, gone]).encode()
+    yield "lines", b"\n".join(json.dumps(each).encode() for each in (entry, gone))
+
+
+def techagainst():
+    entry = {
+        "id": 7, "hash_digest": SHA256, "algorithm": "PDQ", "ideology": "islamist", "file_type": "jpg",
+        "deleted": False, "updated_on": 1704901040.25, "created_on": "2025-03-03T23:05:22.587",
+    }  # fmt: skip
+    others = [
+        {**entry, "id": 8, "algorithm": "MD5", "hash_digest": MD5}, {**entry, "id": 9, "deleted": True},
+        {**entry, "id": 10, "algorithm": "MD5", "file_type": "mp4"}, {**entry, "id": 11, "algorithm": "TMK"},
+    ]  # fmt: skip
+    yield "page", json.dumps({"count": 1, "next": None, "checkpoint": "1704901040.25,7", "results": [entry]}).encode()
+    yield "list", json.dumps([entry, *others], indent=1).encode()
+    yield "lines", b"\n".join(json.dumps(each).encode() for each in (entry, *others))
+
+
+def updates():
+    said = {"id": "5", "owner": {"id": "1"}, "status": "MALICIOUS", "tags": ["a", "b"], "added_on": "2020"}
+    reacted = {**said, "id": "6", "owner": {"id": "2"}, "reactions": [{"key": "HELPFUL", "value": "3,4"}]}
+    entry = {"id": "7", "indicator": SHA256, "type": "HASH_PDQ", "last_updated": 1582372222, "should_delete": False}
+    full = {**entry, "descriptors": {"data": [said, {**reacted, "tags": {"data": [{"text": "media_type_video"}]}}]}}
+    short = {**entry, "id": "8", "status": "NON_MALICIOUS", "tags": ["a"], "last_updated": "2020-07-02T21:08:31+0000"}
+    gone = {**entry, "id": "9", "should_delete": True}
+    yield "page", json.dumps({"data": [full, short, gone], "paging": {"cursors": {}}}).encode()
+    yield "lines", b"\n".join(json.dumps(each).encode() for each in (full, short, gone))
+
+
+def signals():
+    yield "types", f"pdq {SHA256}\n# list\n\nvideo_md5 {MD5}\nmd5 {MD5.upper()}\r\nurl https://a.example b\n".encode()
+    yield "bare", f"{SHA256}\n{SHA256[::-1]}".encode()
+    yield "bad", f"pdq {MD5}\nnotype {MD5}\n{MD5} pdq\n".encode()
+
+
 SEEDS = {
     "tar_walk": tars, "tar_samples": tars, "parquet_table": tables, "table_beside": tables, "json_fields": documents,
     "folder_sidecars": folders, "npy_header": arrays, "list_text": texts, "list_table": csvs, "list_packing": packings,
@@ -414,7 +464,8 @@ SEEDS = {
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes, "safetensors_header": vectors_in_containers, "npz_arrays": archives,
     "arrow_vectors": tables_of_vectors,
-"ncmec_entries": answers, "ncmec_page": pages,
+    "list_stopncii": stopncii, "list_techagainst": techagainst, "list_updates": updates, "list_signals": signals,
+    "ncmec_entries": answers, "ncmec_page": pages,
     "photodna_values": photodna_values, "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vetset.api.given import Key, Pub, private_key, public_key, read_file, today, written
 from vetset.hashlist.bank import Bank, quarantine, release
-from vetset.hashlist.formats import opinions
+from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
 from vetset.hashlist.vault import Vault, default_home
 from vetset.model.canonical import canonical_json
@@ -77,7 +77,7 @@ def add_list(
     vault = Vault(default_home())
     # what was decided about entries outlives the list's replacement
     before = _bank(vault, name) if replace and name in vault.names() else Bank.empty()
-    batches, left_out = _read(Path(file), list_format, kind, ignore)
+    batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, new=not replace)
 
@@ -145,8 +145,9 @@ def update_list(
     if info.as_of != UNKNOWN and as_of < info.as_of:
         raise ListError("the update is older than the list", expected=f"as of {info.as_of} or later", where=name)
     told = replace(info, as_of=as_of, expires=expires or info.expires, licence=licence or info.licence)
-    batches, left_out = _read(Path(file), list_format, kind, ignore)
-    delivery = Delivery(batches, full=whole, strict=not whole, when=_moment(as_of), left_out=left_out)
+    batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
+    strict = not whole and format_of(Path(file), list_format).strict
+    delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
     before = _bank(vault, name)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, new=False)
 
@@ -253,11 +254,19 @@ def _origin(file: Path, signature: Path | str | None, signer: Pub | None) -> str
 
 
 def _read(
-    file: Path, list_format: str | None, kind: Kind | str | None, ignore: Sequence[str]
+    vault: Vault, file: Path, list_format: str | None, kind: Kind | str | None, ignore: Sequence[str]
 ) -> tuple[Iterator[pa.RecordBatch], Mapping[str, int]]:
     """Opinions of a file, and counts of what it holds beside them; these are whole when all was read."""
     left_out: Counter[str] = Counter()
-    return opinions(file, format=list_format, kind=_kind(kind), ignore=ignore, unsupported=left_out), left_out
+    found = opinions(
+        file,
+        format=list_format,
+        kind=_kind(kind),
+        ignore=ignore,
+        unsupported=left_out,
+        secret=vault.naming_secret,
+    )
+    return found, left_out
 
 
 def _bank(vault: Vault, name: str) -> Bank:

@@ -14,7 +14,10 @@ from vetset.hashlist.lines import beginning
 from vetset.hashlist.ncmec.entries import entries
 from vetset.hashlist.ncmec.told import Told
 from vetset.hashlist.plausible import with_plausible_pdq
+from vetset.hashlist.stopncii import read_stopncii
+from vetset.hashlist.techagainst import read_techagainst
 from vetset.hashlist.text import TABLE_SUFFIXES, list_rows
+from vetset.hashlist.threatexchange import read_signals, read_updates
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 
@@ -27,11 +30,23 @@ class Given:
         kind: what bare values are.
         ignore: names of columns that are passed over.
         unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
+        secret: gives what entries without ids are named under (`entry_name`).
     """
 
     kind: Kind | None = None
     ignore: tuple[str, ...] = ()
     unsupported: Counter[str] = field(default_factory=Counter)
+    secret: Callable[[], bytes] | None = field(default=None, repr=False)
+
+    def naming(self, path: Path) -> bytes:
+        """What entries without ids are named under.
+
+        Raises:
+            ListError: the caller gave nothing.
+        """
+        if self.secret is None:
+            raise ListError("entries of this format have no ids", expected="the secret of a vault", where=path.name)
+        return self.secret()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +58,15 @@ class Format:
         fits: whether a file has it, by its path and first bytes (without a byte order mark).
         read: its opinions, as batches of `opinions.SCHEMA`.
         takes: what of `Given.kind` and `Given.ignore` it can be told.
+        strict: whether its deltas take back only what was given before. Services tell of every withdrawal, also of
+            entries that came and went between two deltas or that are of no kind here.
     """
 
     name: str
     fits: Callable[[Path, bytes], bool]
     read: Callable[[Path, Given], Iterator[pa.RecordBatch]]
     takes: frozenset[str] = frozenset()
+    strict: bool = True
 
 
 def _is_table(path: Path, _: bytes) -> bool:
@@ -85,10 +103,48 @@ def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
     given.unsupported.update({word: count for word, count in told.numbers().items() if word not in _KEPT})
 
 
+def _json(*fields: bytes) -> Callable[[Path, bytes], bool]:
+    """Whether a file is JSON with one of these fields near its beginning."""
+
+    def fits(_: Path, first: bytes) -> bool:
+        return first.lstrip().startswith((b"{", b"[")) and any(b'"%s"' % name in first for name in fields)
+
+    return fits
+
+
+def _never(_: Path, __: bytes) -> bool:
+    """Told by nobody but the caller: a file of signals looks like a text list."""
+    return False
+
+
+def _signals(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
+    stated = None if given.kind is None else given.kind.value
+    return read_signals(path, given.naming(path), given.unsupported, signal_type=stated)
+
+
 FORMATS: tuple[Format, ...] = (
     Format("table", _is_table, lambda path, given: _rows(path, given, table=True), frozenset({"kind", "ignore"})),
     Format("text", _is_text, lambda path, given: _rows(path, given, table=None), frozenset({"kind", "ignore"})),
-    Format("ncmec", _is_ncmec, _ncmec),
+    Format("ncmec", _is_ncmec, _ncmec, strict=False),
+    Format(
+        "stopncii",
+        _json(b"signalType", b"hashRecords"),
+        lambda path, given: read_stopncii(path, given.naming(path), given.unsupported),
+        strict=False,
+    ),
+    Format(
+        "techagainst",
+        _json(b"hash_digest"),
+        lambda path, given: read_techagainst(path, given.unsupported),
+        strict=False,
+    ),
+    Format(
+        "threat_updates",
+        _json(b"indicator"),
+        lambda path, given: read_updates(path, given.unsupported),
+        strict=False,
+    ),
+    Format("threatexchange", _never, _signals, frozenset({"kind"})),
 )
 """Formats of which exactly one must fit a file. A text whose first line is the header of a table is read as one."""
 
@@ -100,6 +156,7 @@ def opinions(
     kind: Kind | None = None,
     ignore: Sequence[str] = (),
     unsupported: Counter[str] | None = None,
+    secret: Callable[[], bytes] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """What the owner of a list says, entry by entry; it may be used only if all of it could be read.
 
@@ -109,6 +166,7 @@ def opinions(
         kind: what bare values are. If the file states kinds itself, they must be this one.
         ignore: names of columns that are passed over.
         unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
+        secret: gives what entries without ids are named under; `Vault.naming_secret`.
 
     Yields:
         Batches of `opinions.SCHEMA`.
@@ -117,8 +175,8 @@ def opinions(
         ListError: the format is not known, something in the file is malformed (up to 10 lines or entries are named, no
             value is), most of its PDQ values are none, it holds no entry, or it cannot be read.
     """
-    chosen = _chosen(path, format)
-    given = Given(kind, tuple(ignore), Counter() if unsupported is None else unsupported)
+    chosen = format_of(path, format)
+    given = Given(kind, tuple(ignore), Counter() if unsupported is None else unsupported, secret)
     for name, told in (("kind", kind), ("ignore", ignore)):
         if told and name not in chosen.takes:
             raise ListError(
@@ -129,7 +187,12 @@ def opinions(
     return with_plausible_pdq(chosen.read(path, given), path.name)
 
 
-def _chosen(path: Path, name: str | None) -> Format:
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format of a file: the one that is named, else the only one that fits.
+
+    Raises:
+        ListError: there is no such format; none fits, or more than one; or the file cannot be read.
+    """
     names = ", ".join(each.name for each in FORMATS)
     if name is not None:
         found = [each for each in FORMATS if each.name == name]

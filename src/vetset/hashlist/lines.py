@@ -34,10 +34,12 @@ class Complaints:
     Attributes:
         where: name of the file.
         expected: what a line should have been.
+        unit: what is numbered, where it is not lines.
     """
 
     where: str
     expected: str = ""
+    unit: str = "line"
     found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, what: str) -> None:
@@ -58,13 +60,13 @@ class Complaints:
         if not self.found:
             return
         shown = sorted(self.found)[:MAX_COMPLAINTS]
-        text = "; ".join(f"line {line}: {what}" for line, what in shown)
+        text = "; ".join(f"{self.unit} {line}: {what}" for line, what in shown)
         raise ListError(
             "the list is malformed",
             expected=self.expected,
-            seen=text + ("; and more lines" if self.enough else ""),
+            seen=text + (f"; and more {self.unit}s" if self.enough else ""),
             where=self.where,
-            todo="Nothing was imported. Mend these lines and import the whole list again.",
+            todo=f"Nothing was imported. Mend these {self.unit}s and import the whole list again.",
         )
 
 

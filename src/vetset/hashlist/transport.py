@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from vetset.model.errors import KeyFileError, MissingExtraError, ServiceError, UsageError
 from vetset.seal.keys import read_key_file
@@ -167,13 +167,17 @@ class Client:
         """Let go of the connection."""
         self._http.close()
 
-    def find(self, path: str) -> Answer | None:
+    def find(self, path: str, headers: Mapping[str, str] | None = None) -> Answer | None:
         """What lies at a path below the base, `?` and parameters included; None where the service knows no such place.
+
+        Args:
+            path: where.
+            headers: sent with this request alone; they may hold credentials.
 
         Raises:
             ServiceError: the service cannot be reached, refuses, or its answer goes beyond the limits.
         """
-        return self._tried("GET", path, None)
+        return self._tried("GET", path, None, headers or {})
 
     def get(self, path: str) -> Answer:
         """As `find`, of what must be there.
@@ -189,14 +193,23 @@ class Client:
         Raises:
             ServiceError: as `get`.
         """
-        return self._there(self._tried("PUT", path, body))
+        return self._there(self._tried("PUT", path, body, {"Content-Type": "application/xml; charset=utf-8"}))
+
+    def post(self, path: str, form: Mapping[str, str]) -> Answer:
+        """Send a form to a path below the base, as for a token; sending it again must change nothing.
+
+        Raises:
+            ServiceError: as `get`.
+        """
+        body = urlencode(form).encode("ascii")
+        return self._there(self._tried("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"}))
 
     def _there(self, answer: Answer | None) -> Answer:
         if answer is None:
             raise ServiceError("the service knows no such place, or refuses what is asked for", where=self.host)
         return answer
 
-    def _tried(self, method: str, path: str, body: bytes | None) -> Answer | None:
+    def _tried(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer | None:
         climbs = {".", ".."} & set(path.partition("?")[0].split("/")) or path.startswith("//")
         if not _PATH.fullmatch(path) or len(path) > _MAX_PATH or climbs:
             raise ServiceError("a path of a request is not usable", expected="one below the service", where=self.host)
@@ -216,16 +229,17 @@ class Client:
             reraise=True,
         )
         try:
-            answer: Answer | None = retrying(self._once, method, path, body, deadline)
+            answer: Answer | None = retrying(self._once, method, path, body, headers, deadline)
         except _TransientError as error:
             raise ServiceError(str(error), where=self.host, todo="What was fetched is kept. Try again later.") from None
         return answer
 
-    def _once(self, method: str, path: str, body: bytes | None, deadline: float) -> Answer | None:
-        headers = {} if body is None else {"Content-Type": "application/xml; charset=utf-8"}
+    def _once(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], deadline: float
+    ) -> Answer | None:
         with _quiet(), self._passing():
             self._http.cookies.clear()
-            with self._http.stream(method, self._base + path, headers=headers, content=body) as answer:
+            with self._http.stream(method, self._base + path, headers=dict(headers), content=body) as answer:
                 if answer.status_code in _ABSENT:
                     return None
                 self._check(answer.status_code, _seconds(answer.headers.get("Retry-After")))

@@ -24,6 +24,7 @@ from datetime import date
 from pathlib import Path
 
 import pyrage
+from blake3 import blake3
 
 from vetset.hashlist import packing
 from vetset.hashlist.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
@@ -247,6 +248,19 @@ class Vault:
                     commit(temporary, self._path(checked.name))
             self._clear_banks(checked.name, digest)
         return final
+
+    def naming_secret(self) -> bytes:
+        """What entries are named under whose owner gives them no ids (`entry_name`): 32 bytes, this vault's own.
+
+        An empty vault gets its key here.
+
+        Raises:
+            KeyFileError: the vault's key cannot be used.
+            OutputError: the vault cannot be written.
+        """
+        private_folder(self._home)
+        with self._locked():
+            return blake3(b"names of entries", key=self._key_or_new().secret).digest()
 
     def remove(self, name: str) -> None:
         """Forget a list and its bank, for instance when the right to use it ends.

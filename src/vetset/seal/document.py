@@ -27,6 +27,10 @@ def _finite(text: str) -> float:
     return number
 
 
+STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+"""Reads documents out of a text. Of its errors, a `ValueError` that is no `JSONDecodeError` quotes nothing of it."""
+
+
 def parse_document(data: bytes) -> Any:
     """The JSON document in `data`.
 
@@ -35,9 +39,7 @@ def parse_document(data: bytes) -> Any:
             of the document.
     """
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
-        )
+        return STRICT.decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
