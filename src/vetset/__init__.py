@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vetset.api.planning import plan
     from vetset.api.revision import check, clean
     from vetset.api.setup import keygen
+    from vetset.api.syncing import sync_list
     from vetset.dataset.columns import ColumnMapping
     from vetset.engine.local import LocalEngine
     from vetset.model import errors
@@ -77,6 +78,7 @@ _PLACES = {
     "remove_list": "vetset.api.listing",
     "scan": "vetset.api.auditing",
     "sign_list": "vetset.api.listing",
+    "sync_list": "vetset.api.syncing",
     "update_list": "vetset.api.listing",
     "verify": "vetset.api.custody",
 }
@@ -120,6 +122,7 @@ __all__ = [
     "remove_list",
     "scan",
     "sign_list",
+    "sync_list",
     "update_list",
     "verify",
 ]

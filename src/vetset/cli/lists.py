@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Json
-from vetset.cli.output import emit
+from vetset.cli.output import Pages, emit
 
 if TYPE_CHECKING:
     from vetset.model.hashlist import ListInfo
@@ -208,6 +208,58 @@ def update(
         signer=signer,
         accept=accept,
         dry_run=dry_run,
+    )
+    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+
+
+@app.command("sync")
+def sync(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the list is called here.", show_default=False)],
+    service: Annotated[
+        str,
+        typer.Option(
+            "--from", help="ncmec:ENVIRONMENT, stopncii or techagainst; needed the first time.", show_default=False
+        ),
+    ] = "",
+    licence: Annotated[
+        str, typer.Option("--licence", help="Under what terms; needed the first time.", show_default=False)
+    ] = "",
+    purpose: Annotated[
+        str, typer.Option("--purpose", help="What it may be used for: words, commas between.", show_default=False)
+    ] = "",
+    expires: Annotated[str, typer.Option("--expires", help="Last day of use, YYYY-MM-DD.", show_default=False)] = "",
+    private_counts: Annotated[
+        bool, typer.Option("--private-counts", help="Its licence forbids telling numbers of matches beside its name.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option("--address", help="Where the service is, if not where its owner says.", show_default=False)
+    ] = "",
+    full: Annotated[bool, typer.Option("--full", help="Fetch everything anew; what is not there was taken back.")] = (
+        False
+    ),
+    accept: Accept = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a list up to what its owner's service says, or begin one. An interrupted sync goes on where it was.
+
+    Credentials come from $VETSET_NCMEC_CREDENTIALS and the like, or from $VETSET_HOME/credentials (docs/lists.md).
+    Afterwards `vetset recheck AUDIT` holds the new version against what was scanned.
+    """
+    from vetset.api.syncing import sync_list
+
+    intake = sync_list(
+        name,
+        service=service,
+        licence=licence,
+        purpose=purpose,
+        expires=expires,
+        share_counts=False if private_counts else None,
+        address=address,
+        full=full,
+        accept=accept,
+        dry_run=dry_run,
+        progress=None if as_json else Pages(),
     )
     emit(_intake_told(intake), _changed(intake), as_json=as_json)
 

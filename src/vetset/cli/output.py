@@ -240,3 +240,16 @@ class SamplingLines:
 def progress(*, as_json: bool) -> ProgressBar | ProgressLines:
     """A bar on a terminal, plain lines elsewhere, lines of JSON where JSON is asked for."""
     return ProgressBar() if sys.stderr.isatty() and not as_json else ProgressLines(as_json=as_json)
+
+
+class Pages:
+    """Tells on stderr how many pages were fetched, every few seconds."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, pages: int) -> None:
+        """So many are there now."""
+        if time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._told = time.monotonic()
+            print(f"{pages} pages", file=sys.stderr)

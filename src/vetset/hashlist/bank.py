@@ -67,14 +67,20 @@ class Bank:
         rows: of `opinions.SCHEMA`; the rows of an entry follow each other.
         decisions: by kind and value.
         checkpoint: where a sync goes on, as its source wrote it; empty without one.
+        source: the service that the list comes from (`services`); empty where it comes as files.
     """
 
     def __init__(
-        self, rows: pa.Table, decisions: Mapping[tuple[Kind, bytes], Decision] | None = None, checkpoint: str = ""
+        self,
+        rows: pa.Table,
+        decisions: Mapping[tuple[Kind, bytes], Decision] | None = None,
+        checkpoint: str = "",
+        source: str = "",
     ) -> None:
         self._rows = rows
         self._decisions = dict(decisions or {})
         self.checkpoint = checkpoint
+        self.source = source
 
     def __repr__(self) -> str:
         return f"Bank({self._rows.num_rows} rows)"
@@ -101,11 +107,16 @@ class Bank:
 
     def with_checkpoint(self, checkpoint: str) -> "Bank":
         """The same opinions, and another place where a sync goes on."""
-        return Bank(self._rows, self._decisions, checkpoint)
+        return Bank(self._rows, self._decisions, checkpoint, self.source)
+
+    def from_source(self, source: str) -> "Bank":
+        """The same opinions, said to come from this service."""
+        return Bank(self._rows, self._decisions, self.checkpoint, source)
 
     def decided(self, made: Iterable[Decision]) -> "Bank":
         """The same opinions, and these decisions in place of earlier ones about the same values."""
-        return Bank(self._rows, self._decisions | {(each.kind, each.value): each for each in made}, self.checkpoint)
+        decisions = self._decisions | {(each.kind, each.value): each for each in made}
+        return Bank(self._rows, decisions, self.checkpoint, self.source)
 
     def values_of_entry(self, entry: str) -> list[tuple[Kind, bytes]]:
         """What stands under an owner's id.
@@ -142,7 +153,7 @@ class Bank:
         """
         news = pa.Table.from_batches(list(delivery), SCHEMA)
         rows, change = merged(self._rows, news, full=full, strict=strict, when=when)
-        return Bank(rows, self._decisions, self.checkpoint), change
+        return Bank(rows, self._decisions, self.checkpoint, self.source), change
 
     def entries(self, *, pdq_quality: int = 50) -> Compiled:
         """The distinct values that stand, with flags.
@@ -196,7 +207,13 @@ class Bank:
     def to_bytes(self) -> bytes:
         """The bank as an Arrow stream; not sealed yet."""
         decisions = [{**asdict(each), "value": each.value.hex()} for each in self.decisions]
-        about = {b"format": FORMAT, b"checkpoint": self.checkpoint, b"decisions": json.dumps(decisions)}
+        about = {
+            b"format": FORMAT,
+            b"rows": str(self._rows.num_rows),  # an Arrow stream that was cut between two batches reads as a whole one
+            b"checkpoint": self.checkpoint,
+            b"source": self.source,
+            b"decisions": json.dumps(decisions),
+        }
         sink = pa.BufferOutputStream()
         # one dictionary for every column of words, since a stream may not replace one
         rows = self._rows.unify_dictionaries().replace_schema_metadata(about)
@@ -216,13 +233,14 @@ class Bank:
                 rows = reader.read_all()
             about = rows.schema.metadata or {}
             rows = rows.replace_schema_metadata(None)
-            if about.get(b"format") != FORMAT or rows.schema != SCHEMA:
+            if about.get(b"format") != FORMAT or rows.schema != SCHEMA or int(about[b"rows"]) != rows.num_rows:
                 raise ValueError("another format")  # noqa: TRY301 — one way out for everything that is malformed
             made = [
                 Decision(Kind(each["kind"]), bytes.fromhex(each["value"]), each["state"], each["reason"], each["on"])
                 for each in json.loads(about[b"decisions"])
             ]
-            return cls(rows, {(each.kind, each.value): each for each in made}, about[b"checkpoint"].decode("utf-8"))
+            checkpoint, source = (about[name].decode("utf-8") for name in (b"checkpoint", b"source"))
+            return cls(rows, {(each.kind, each.value): each for each in made}, checkpoint, source)
         except (pa.ArrowException, ValueError, KeyError, TypeError, OSError):
             raise ListError(
                 "what is kept beside the list is not a bank", todo="Import the list again as a whole."

@@ -12,37 +12,31 @@ disks, crash leftovers and other users, not for somebody who acts as the same us
 
 import fcntl
 import io
-import json
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import pyrage
 from blake3 import blake3
 
 from vetset.hashlist import packing
 from vetset.hashlist.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
 from vetset.hashlist.info import checked_info
 from vetset.hashlist.sealed import SealedList
+from vetset.hashlist.spool import Spool
+from vetset.hashlist.vaultkey import VaultKey
 from vetset.model.errors import KeyFileError, ListError, OutputError, SealError, UsageError
 from vetset.model.hashlist import Entries, HashList, ListInfo
 from vetset.model.signal import Kind
-from vetset.seal.document import parse_object
 from vetset.seal.dumps import forbid_core_dumps
-from vetset.seal.envelope import seal_into, unseal_from
-from vetset.seal.keys import NAME_PATTERN, PublicKey, read_key_file
+from vetset.seal.envelope import seal, seal_into, unseal, unseal_from
+from vetset.seal.keys import NAME_PATTERN, PublicKey
 from vetset.storage.commit import clear_partials, commit, private_folder, temporary_file, write_atomic
 
 HOME_VARIABLE = "VETSET_HOME"
-KEY_FORMAT = "vetset-vault-key"
 SUFFIX = ".list"
-_SECRET = re.compile(r"[0-9a-f]{64}")
 _BUFFER = 1 << 20
 _RESTORE = "Restore the vault's folder as a whole from a copy, or import the list again."
 
@@ -74,24 +68,6 @@ def require_usable(info: ListInfo, today: date) -> None:
             where=info.name,
             todo="Get the owner's current list and import it in place of this one.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _VaultKey:
-    identity: str = field(repr=False)
-    secret: bytes = field(repr=False)
-
-    @property
-    def recipient(self) -> str:
-        return str(pyrage.x25519.Identity.from_str(self.identity).to_public())
-
-    @classmethod
-    def fresh(cls) -> "_VaultKey":
-        return cls(str(pyrage.x25519.Identity.generate()), secrets.token_bytes(32))
-
-    def to_bytes(self) -> bytes:
-        document = {"format": KEY_FORMAT, "version": 1, "identity": self.identity, "secret": self.secret.hex()}
-        return (json.dumps(document, indent=2) + "\n").encode("ascii")
 
 
 class Vault:
@@ -262,6 +238,21 @@ class Vault:
         with self._locked():
             return blake3(b"names of entries", key=self._key_or_new().secret).digest()
 
+    def spool(self, name: str) -> Spool:
+        """Where the pages of a list's sync wait, sealed to this vault. An empty vault gets its key here.
+
+        Raises:
+            KeyFileError: the vault's key cannot be used.
+            OutputError: the vault cannot be written.
+        """
+        if not NAME_PATTERN.fullmatch(name):
+            raise ListError("this is no name of a list", expected="letters, digits, '.', '_' or '-'")
+        private_folder(self._home)
+        with self._locked():
+            key = self._key_or_new()
+        folder = private_folder(self._home / "sync") / name
+        return Spool(folder, lambda data: seal(data, [key.recipient]), lambda data: bytes(unseal(data, key.identity)))
+
     def remove(self, name: str) -> None:
         """Forget a list and its bank, for instance when the right to use it ends.
 
@@ -291,11 +282,11 @@ class Vault:
     def _path(self, name: str) -> Path:
         return self._lists / f"{name}{SUFFIX}"
 
-    def _read(self, name: str, key: _VaultKey) -> tuple[HashList, str]:
+    def _read(self, name: str, key: VaultKey) -> tuple[HashList, str]:
         """A list, and the digest of its bank or an empty text."""
         return self._unpacked(name, self._content(name, key), key)
 
-    def _content(self, name: str, key: _VaultKey) -> memoryview:
+    def _content(self, name: str, key: VaultKey) -> memoryview:
         try:
             with self._path(name).open("rb", buffering=_BUFFER) as file:
                 return unseal_from(file, key.identity)
@@ -305,7 +296,7 @@ class Vault:
             error.todo = _RESTORE
             raise error.at(name) from None
 
-    def _unpacked(self, name: str, content: memoryview, key: _VaultKey) -> tuple[HashList, str]:
+    def _unpacked(self, name: str, content: memoryview, key: VaultKey) -> tuple[HashList, str]:
         try:
             found, bank = packing.unpack(content, key.secret)
         except SealError as error:
@@ -315,7 +306,7 @@ class Vault:
             raise SealError("this file holds the list of another name", where=name, todo="Import the list again.")
         return found, bank
 
-    def _stated(self, name: str, key: _VaultKey) -> tuple[ListInfo | None, str]:
+    def _stated(self, name: str, key: VaultKey) -> tuple[ListInfo | None, str]:
         """What is there under a name: the information of the list, and the digest of its bank."""
         if name not in self.names():
             return None, ""
@@ -323,7 +314,7 @@ class Vault:
         return found.info, bank
 
     def _new_bank(
-        self, name: str, bank: Bank | None, key: _VaultKey
+        self, name: str, bank: Bank | None, key: VaultKey
     ) -> AbstractContextManager[BankFile] | AbstractContextManager[None]:
         if bank is None:
             return nullcontext()
@@ -334,7 +325,7 @@ class Vault:
         clear_banks(self._lists, dict.fromkeys(self.names()) | {name: digest})
 
     @contextmanager
-    def _new_list(self, name: str, pieces: packing.Pieces, key: _VaultKey) -> Iterator[Path]:
+    def _new_list(self, name: str, pieces: packing.Pieces, key: VaultKey) -> Iterator[Path]:
         """A sealed list under a temporary name."""
         with temporary_file(self._path(name)) as temporary:
             with temporary.open("wb", buffering=_BUFFER) as file:
@@ -355,14 +346,14 @@ class Vault:
         finally:
             os.close(handle)
 
-    def _key_or_new(self) -> _VaultKey:
+    def _key_or_new(self) -> VaultKey:
         # Only an empty vault gets a key: beside lists, a new one would hide that the old one was lost.
         if not self._key_path.exists() and not self.names():
             clear_partials(self._home)
-            write_atomic(self._key_path, _VaultKey.fresh().to_bytes(), mode=0o600)
+            write_atomic(self._key_path, VaultKey.fresh().to_bytes(), mode=0o600)
         return self._key()
 
-    def _key(self) -> _VaultKey:
+    def _key(self) -> VaultKey:
         mode = stat.S_IMODE(self._home.stat().st_mode)
         if mode & 0o022:
             raise KeyFileError(
@@ -372,21 +363,4 @@ class Vault:
                 where=str(self._home),
                 todo=f"Run: chmod 700 {self._home}",
             )
-        try:
-            document = parse_object(read_key_file(self._key_path, private=True))
-            identity, secret = document.get("identity"), document.get("secret")
-            if document.get("format") != KEY_FORMAT or document.get("version") != 1:
-                raise ValueError("it does not say that it is the key of a vault")  # noqa: TRY301 — one way out
-            if not isinstance(identity, str) or not isinstance(secret, str) or not _SECRET.fullmatch(secret):
-                raise ValueError("identity or secret are not what they should be")  # noqa: TRY301
-            if not identity.isascii():
-                raise ValueError("the identity holds other characters than ASCII")  # noqa: TRY301
-            pyrage.x25519.Identity.from_str(identity)
-        except (ValueError, pyrage.IdentityError) as error:
-            how = "no age identity" if isinstance(error, pyrage.IdentityError) else str(error)
-            raise KeyFileError(
-                f"the vault's key is malformed: {how}",
-                where=self._key_path.name,
-                todo="Restore it from a copy; without it the lists have to be imported into a new vault.",
-            ) from None
-        return _VaultKey(identity, bytes.fromhex(secret))
+        return VaultKey.read(self._key_path)

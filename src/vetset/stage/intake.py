@@ -46,6 +46,21 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """What a delivery made of a bank; nothing of it is kept yet.
+
+    Attributes:
+        bank: the bank afterwards.
+        change: what changed, in entries.
+        left_out: as of `Delivery`.
+    """
+
+    bank: Bank
+    change: Change
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What became of a delivery.
 
@@ -88,13 +103,26 @@ def intake(
         ListError: something in the delivery is malformed, or changes more than it may unasked; nothing was changed.
     """
     after, change = before.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
+    return taken_in(
+        vault, info, before, Applied(after, change, delivery.left_out), today=today, accept=accept, keep=keep, new=new
+    )
+
+
+def taken_in(
+    vault: Vault, info: ListInfo, before: Bank, applied: Applied, *, today: date, accept: bool, keep: bool, new: bool
+) -> Intake:
+    """Vet what came of a delivery that was applied, and keep it; see `intake`.
+
+    Raises:
+        ListError: it changes more than it may unasked, or nothing stands; nothing was changed.
+    """
     if not accept:
-        _require_moderate(before, change, info.name)
-    found, after, apart = _vetted(after, info, benign_lists(vault), today)
+        _require_moderate(before, applied.change, info.name)
+    found, after, apart = _vetted(applied.bank, info, benign_lists(vault), today)
     told = replace(info, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
     if keep:
         told = vault.add(replace(info, aside=found.aside), found.entries, replace=not new, bank=after.to_bytes())
-    return Intake(told, change, apart, dict(delivery.left_out), keep)
+    return Intake(told, applied.change, apart, dict(applied.left_out), keep)
 
 
 def decide(vault: Vault, name: str, decisions: Sequence[Decision], today: date) -> ListInfo:

@@ -1,0 +1,98 @@
+"""lists sync: a list brought up to what its owner's service says, page by page, all of it or nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from vetset.api.given import today
+from vetset.hashlist.bank import Bank
+from vetset.hashlist.services import opened, owner_of
+from vetset.hashlist.sync import Source, synced
+from vetset.hashlist.vault import Vault, default_home
+from vetset.model.errors import UsageError
+from vetset.model.hashlist import UNKNOWN, ListInfo
+from vetset.stage.intake import Applied, Intake, taken_in
+
+
+def sync_list(
+    name: str,
+    *,
+    service: str = "",
+    licence: str = "",
+    purpose: str = "",
+    expires: str = "",
+    share_counts: bool | None = None,
+    address: str = "",
+    full: bool = False,
+    accept: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Intake:
+    """Fetch what changed since the last time, vet it, and keep it. An interrupted sync goes on where it was.
+
+    Args:
+        name: what the list is called here. The first sync makes it.
+        service: where it comes from (`ncmec:Industry`, `stopncii`, `techagainst`); needed the first time.
+        licence: under what terms it may be used; needed the first time.
+        purpose: what it may be used for; as it was if not given.
+        expires: the last day of use; as it was if not given.
+        share_counts: whether the licence lets numbers of matches be told; as it was if not given.
+        address: where the service is, if not where its owner says.
+        full: fetch everything anew, and take back what is not there any more.
+        accept: whether the list may become another one: much taken back, or many times as large.
+        dry_run: tell the numbers and change nothing; the pages that were fetched wait for the next sync.
+        progress: hears how many pages there are.
+
+    Raises:
+        UsageError: the first sync does not say from where or under what terms, or a later one names another service.
+        ServiceError: the service cannot be reached, or does not answer as it should; nothing was changed.
+        ListError: what it gives is malformed, or changes more than it may unasked; nothing was changed.
+        KeyFileError: there are no credentials.
+    """
+    home = default_home()
+    vault = Vault(home)
+    new = name not in vault.names()
+    before = Bank.empty() if new else Bank.from_bytes(vault.bank(name))
+    service = _service(name, service, before.source, licence, new=new)
+    spool = vault.spool(name)
+    with opened(service, home, vault.naming_secret(), address) as source:
+        info = _first(name, service, source, licence) if new else vault.load(name).info
+        got = synced(source, before, spool, lambda: datetime.now(UTC), full=full, progress=progress)
+    told = replace(
+        info,
+        licence=licence or info.licence,
+        purpose=purpose or info.purpose,
+        expires=expires or info.expires,
+        share_counts=info.share_counts if share_counts is None else share_counts,
+        origin=f"service:{source.host}",
+        as_of=today().isoformat(),
+    )
+    applied = Applied(got.bank.from_source(service), got.change, got.told)
+    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, new=new)
+    if made.kept:
+        spool.clear()
+    return made
+
+
+def _service(name: str, given: str, known: str, licence: str, *, new: bool) -> str:
+    if new and not (given and licence):
+        raise UsageError(
+            "the first sync of a list says where it comes from and under what terms",
+            expected="a service and a licence",
+            where=name,
+            todo="Give --from ncmec:ENVIRONMENT, stopncii or techagainst, and --licence.",
+        )
+    if not new and given not in {"", known}:
+        raise UsageError(
+            "the list comes from somewhere else",
+            expected=f"--from {known}, or nothing" if known else "no sync: it was added as a file",
+            where=name,
+            todo="Sync the other one under a name of its own; entries of two owners are never mixed.",
+        )
+    if not new and not known:
+        raise UsageError("the list was added as a file", where=name, todo="Use `vetset lists update`.")
+    return given or known
+
+
+def _first(name: str, service: str, source: Source, licence: str) -> ListInfo:
+    return ListInfo(name, owner_of(service), source.category, licence, as_of=UNKNOWN)

@@ -1,0 +1,169 @@
+"""Syncing on the command line, with each owner's service on loopback."""
+
+import json
+
+import pytest
+
+import json_servers
+import ncmec_server
+from vetset.hashlist import transport
+
+
+class Ncmec:
+    name, variable, credentials = "ncmec:NGO", "VETSET_NCMEC_CREDENTIALS", ncmec_server.USER
+    owner, category = "NCMEC", "child-abuse"
+
+    def __init__(self):
+        self.database = ncmec_server.Database(7)
+        self.service = ncmec_server.Service(self.database, size=5)
+        self.serving = ncmec_server.serving
+
+    def change(self, times):
+        for _ in range(times):
+            self.database.add() if self.database.dice.random() < 0.6 else self.database.change()
+
+
+class Json:
+    serving = staticmethod(json_servers.serving)
+
+    def change(self, times):
+        for _ in range(times):
+            self.service.tick()
+            self.service.change()
+
+
+class Stop(Json):
+    name, variable = "stopncii", "VETSET_STOPNCII_CREDENTIALS"
+    credentials = f"{json_servers.FUNCTION_KEY},{json_servers.SUBSCRIPTION_KEY}"
+    owner, category = "StopNCII.org", "intimate-images"
+
+    def __init__(self):
+        self.service = json_servers.StopNciiService(7, size=5)
+
+
+class Tech(Json):
+    name, variable = "techagainst", "VETSET_TECHAGAINST_CREDENTIALS"
+    credentials = f"{json_servers.USER}:{json_servers.PASSWORD}"
+    owner, category = "Tech Against Terrorism", "terrorism"
+
+    def __init__(self):
+        self.service = json_servers.TechAgainstService(7, size=5)
+
+
+@pytest.fixture(params=[Ncmec, Stop, Tech], ids=lambda given: given.__name__)
+def served(request, monkeypatch):
+    """A service with some entries that answers, and its credentials at hand."""
+    given = request.param()
+    monkeypatch.setenv(given.variable, given.credentials)
+    monkeypatch.setattr(transport.time, "sleep", lambda _: None)
+    given.change(40)
+    with given.serving(given.service) as address:
+        given.address = address
+        yield given
+
+
+@pytest.fixture
+def sync(vetset, served):
+    def run(*more):
+        return vetset("lists", "sync", "theirs", "--address", served.address, *more)
+
+    return run
+
+
+def shown(vetset):
+    return json.loads(vetset("lists", "show", "--json").out)
+
+
+def first(served):
+    return "--from", served.name, "--licence", "agreement of 2026-01-31", "--purpose", "dataset-audit"
+
+
+def test_a_list_is_begun_and_kept_up_to_date(vetset, served, sync):
+    ended = sync(*first(served), "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert told["kept"]
+    (info,) = shown(vetset)
+    assert told["list"] == info
+    assert (info["owner"], info["category"], info["origin"]) == (served.owner, served.category, "service:127.0.0.1")
+    assert (info["answered_for"], info["purpose"]) == (True, "dataset-audit")
+    assert sum(info["entries"].values()) > 0
+    before = info["version"]
+    served.change(15)
+    again = sync()
+    assert again.code == 0, again.err
+    assert "new," in again.out
+    (info,) = shown(vetset)
+    assert info["version"] != before
+    assert info["licence"] == "agreement of 2026-01-31"
+
+
+def test_what_deltas_end_in_is_what_everything_anew_gives(vetset, served, sync):
+    assert sync(*first(served)).code == 0
+    for _ in range(4):
+        served.change(10)
+        assert sync("--accept").code == 0
+    told = json.loads(sync("--full", "--json").out)
+    assert (told["change"]["added"], told["change"]["changed"], told["change"]["withdrawn"]) == (0, 0, 0)
+
+
+def test_an_interrupted_sync_changes_nothing_and_goes_on(vetset, served, sync):
+    served.service.faults = [404] * 20
+    failed = sync(*first(served))
+    assert failed.code == 42, failed.err
+    assert shown(vetset) == []
+    served.service.faults = []
+    assert sync(*first(served)).code == 0
+    assert len(shown(vetset)) == 1
+
+
+def test_numbers_come_before_use(vetset, served, sync):
+    looked = sync(*first(served), "--dry-run")
+    assert looked.code == 0, looked.err
+    assert "nothing was changed" in looked.out
+    assert shown(vetset) == []
+    asked = len(served.service.asked)
+    assert sync(*first(served)).code == 0
+    assert len(served.service.asked) <= asked + 1, "the pages that were looked at were not fetched again"
+
+
+def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync):
+    for given in ((), ("--from", served.name), ("--licence", "x")):
+        ended = sync(*given)
+        assert ended.code == 2
+        assert "the first sync" in ended.err
+    other = "stopncii" if served.name != "stopncii" else "techagainst"
+    assert sync(*first(served)).code == 0
+    mixed = sync("--from", other)
+    assert mixed.code == 2
+    assert "from somewhere else" in mixed.err
+
+
+def test_without_credentials_nobody_is_asked(vetset, served, sync, monkeypatch):
+    monkeypatch.delenv(served.variable)
+    ended = sync(*first(served))
+    assert ended.code == 20
+    assert served.variable in ended.err
+    assert served.service.asked == []
+
+
+def test_wrong_credentials_are_not_shown(vetset, served, sync, monkeypatch):
+    wrong = "somebody:wrongword" if served.name != "stopncii" else "wrongword,wrongword"
+    monkeypatch.setenv(served.variable, wrong)
+    ended = sync(*first(served))
+    assert ended.code != 0
+    assert "wrongword" not in ended.out + ended.err
+
+
+def test_a_list_of_files_is_not_synced(vetset, lists):
+    told = ("--owner", "o", "--category", "other", "--licence", "l")
+    assert vetset("lists", "add", lists / "known.txt", "--name", "known", *told).code == 0
+    ended = vetset("lists", "sync", "known")
+    assert ended.code == 2
+    assert "lists update" in ended.err
+
+
+def test_an_unknown_service_is_refused(vetset):
+    ended = vetset("lists", "sync", "x", "--from", "elsewhere", "--licence", "l")
+    assert ended.code == 2
+    assert "ncmec:ENVIRONMENT, stopncii or techagainst" in ended.err
