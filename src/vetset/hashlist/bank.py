@@ -161,7 +161,7 @@ class Bank:
     def _distinct(self, kind: Kind, rows: pa.Table, aside: dict[str, int]) -> Entries:
         values = values_of(rows["value"], kind.width)
         first, group = _groups(values)
-        ordered, count = values[first], len(first)
+        ordered, count = values.take(first, axis=0), len(first)
         members = _members(rows, group, count)
         support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
         disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
