@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vetset.model.plan import Plan
     from vetset.model.policy import Policy
     from vetset.model.signal import NoSignal, Signal
+    from vetset.search.distance import DistanceIndex
     from vetset.search.exact import DigestIndex
     from vetset.search.hamming import HammingIndex
     from vetset.search.nearest import Neighbours, nearest
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "ColumnMapping": "vetset.dataset.columns",
     "DigestIndex": "vetset.search.exact",
+    "DistanceIndex": "vetset.search.distance",
     "HammingIndex": "vetset.search.hamming",
     "HashList": "vetset.model.hashlist",
     "LocalEngine": "vetset.engine.local",
@@ -64,6 +66,7 @@ _PLACES = {
 __all__ = [
     "ColumnMapping",
     "DigestIndex",
+    "DistanceIndex",
     "HammingIndex",
     "HashList",
     "LocalEngine",

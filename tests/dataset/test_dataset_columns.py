@@ -1,4 +1,7 @@
-"""Mapping by name and hex to bytes, against plain Python."""
+"""Mapping by name, and hex and base64 to bytes, against plain Python."""
+
+import base64
+import binascii
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, unhex_column, url_strings
+from vetset.dataset.columns import ColumnMapping, declared_column, fields_of, fields_of_json, key_strings, url_strings
 from vetset.model.errors import DatasetError
 from vetset.model.signal import Kind, Reason
 
@@ -34,10 +37,11 @@ DIGESTS = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(
     values=st.lists(DIGESTS, max_size=30),
-    width=st.sampled_from([16, 20, 32]),
+    kind=st.sampled_from([Kind.MD5, Kind.SHA1, Kind.SHA256]),
     form=st.sampled_from(["string", "large_string", "string_view", "dictionary", "binary", "chunked", "sliced"]),
 )
-def test_unhex_agrees_with_plain_python(values, width, form):
+def test_digests_of_a_column_agree_with_plain_python(values, kind, form):
+    width = kind.width
     if form == "binary":
         values = [None if value is not None and not value.isascii() else value for value in values]
         values = [None if value is not None and len(value) == width else value for value in values]
@@ -50,7 +54,7 @@ def test_unhex_agrees_with_plain_python(values, width, form):
         column = pa.array(["0" * 32, None, *values, "f" * 32], pa.string()).slice(2, len(values))
     else:
         column = pa.array(values, getattr(pa, form)())
-    result = unhex_column(column, width, "x")
+    result = declared_column(column, kind, "x")
     for row, value in enumerate(values):
         expected, why = plain_unhex(value, width)
         assert result.why[row] == why
@@ -60,20 +64,105 @@ def test_unhex_agrees_with_plain_python(values, width, form):
 @pytest.mark.parametrize("kind", [pa.binary(16), pa.binary(), pa.large_binary(), pa.binary_view()])
 def test_raw_bytes_are_taken_as_they_are(kind):
     values = [bytes(range(16)), None, b"f" * 16]
-    result = unhex_column(pa.array(values, kind), 16, "x")
+    result = declared_column(pa.array(values, kind), Kind.MD5, "x")
     assert [row.tobytes() for row in result.values] == [values[0], bytes(16), values[2]]
     assert result.why.tolist() == [0, NULL, 0]
 
 
 def test_a_column_of_nulls_is_null_throughout():
-    result = unhex_column(pa.nulls(3), 16, "x")
+    result = declared_column(pa.nulls(3), Kind.MD5, "x")
     assert result.why.tolist() == [NULL] * 3
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float32(), pa.list_(pa.int8())])
 def test_a_column_that_can_hold_no_digest_is_refused(kind):
     with pytest.raises(DatasetError, match="another type"):
-        unhex_column(pa.array([], kind), 16, "x")
+        declared_column(pa.array([], kind), Kind.MD5, "x")
+
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+VALUES = st.binary(min_size=144, max_size=144)
+
+
+def spoiled(text, place, character):
+    return text[:place] + character + text[place + 1 :]
+
+
+STATED = st.one_of(
+    st.none(),
+    VALUES.map(lambda value: base64.b64encode(value).decode()),
+    VALUES.map(bytes.hex),
+    VALUES.map(lambda value: value.hex().upper()),
+    st.text(ALPHABET, min_size=192, max_size=192),
+    st.builds(
+        spoiled, st.text(ALPHABET, min_size=192, max_size=192), st.integers(0, 191), st.sampled_from("=-_ \n\0\x7f,é")
+    ),
+    st.builds(spoiled, VALUES.map(bytes.hex), st.integers(0, 287), st.sampled_from("gG=+/ ")),
+    st.text(ALPHABET, max_size=200),
+)
+
+
+def plain_photodna(text):
+    """The oracle: one text, character by character."""
+    if text is None:
+        return None, NULL
+    if len(text) == 288 and all(character in HEX for character in text):
+        return bytes.fromhex(text), 0
+    if len(text) == 192 and all(character in ALPHABET for character in text):
+        bits = "".join(f"{ALPHABET.index(character):06b}" for character in text)
+        return int(bits, 2).to_bytes(144, "big"), 0
+    return None, MALFORMED
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STATED, max_size=12), st.sampled_from(["string", "large_string", "string_view", "binary", "sliced"]))
+def test_photodna_values_agree_with_plain_python_in_columns_and_in_documents(texts, form):
+    if form == "binary":  # where 144 bytes are a value as they are, whatever they say
+        texts = [text for text in texts if text is None or len(text.encode()) == len(text) != 144]
+        column = pa.array([None if text is None else text.encode() for text in texts], pa.binary())
+    elif form == "sliced":
+        column = pa.array(["A" * 192, None, *texts, "0" * 288], pa.string()).slice(2, len(texts))
+    else:
+        column = pa.array(texts, getattr(pa, form)())
+    result = declared_column(column, Kind.PHOTODNA, "x")
+    for row, text in enumerate(texts):
+        expected, why = plain_photodna(text)
+        assert result.why[row] == why
+        assert result.values[row].tobytes() == (expected or bytes(144))
+        fields = fields_of({"photodna": text}, ColumnMapping(), "x")
+        assert fields.declared.get(Kind.PHOTODNA) == expected
+        assert (Kind.PHOTODNA in fields.malformed) == (why == MALFORMED)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(144), pa.binary(), pa.large_binary()])
+def test_photodna_values_may_be_raw_bytes(kind):
+    values = [bytes(range(144)), None, b"A" * 144]
+    result = declared_column(pa.array(values, kind), Kind.PHOTODNA, "x")
+    assert [row.tobytes() for row in result.values] == [values[0], bytes(144), values[2]]
+    assert result.why.tolist() == [0, NULL, 0]
+    assert fields_of({"photodna": values[0]}, ColumnMapping(), "x").declared == {Kind.PHOTODNA: values[0]}
+
+
+@pytest.mark.parametrize("value", [["0"] * 144, 5, {"a": 1}, True, b"A" * 143])
+def test_what_can_be_no_photodna_value_is_malformed(value):
+    fields = fields_of({"photodna": value}, ColumnMapping(), "x")
+    assert (fields.declared, fields.malformed) == ({}, {Kind.PHOTODNA})
+
+
+def test_base64_of_a_digest_is_no_digest():
+    text = binascii.b2a_base64(bytes(32), newline=False).decode()
+    assert declared_column(pa.array([text]), Kind.SHA256, "x").why.tolist() == [MALFORMED]
+    assert fields_of({"sha256": text}, ColumnMapping(), "x").malformed == {Kind.SHA256}
+
+
+def test_a_document_that_is_damaged_says_nothing_of_photodna_either():
+    assert Kind.PHOTODNA in fields_of_json(b"{", ColumnMapping(), "x").malformed
+
+
+def test_a_mapping_that_says_nothing_of_photodna_is_written_as_before_there_was_any():
+    assert ColumnMapping(url="a").by_role() == {"url": "a", "key": None, "md5": None, "sha1": None, "sha256": None}
+    assert ColumnMapping(photodna="").by_role()["photodna"] == ""
+    assert ColumnMapping(**ColumnMapping(photodna="p").by_role()) == ColumnMapping(photodna="p")
 
 
 @pytest.mark.parametrize(

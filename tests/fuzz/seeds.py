@@ -28,6 +28,8 @@ from vetset.seal.statement import statement
 
 CORPUS = Path(__file__).parent / "corpus"
 MD5, SHA256 = "0123456789abcdef" * 2, "00112233445566778899aabbccddeeff" * 2
+PHOTODNA = bytes(range(100, 244))
+CODED = base64.b64encode(PHOTODNA).decode()
 DOCUMENT = {"url": "https://pictures.example/1.jpg", "md5": MD5, "sha256": SHA256, "key": "000000001", "w": 64}
 
 
@@ -136,8 +138,14 @@ def documents():
     yield "odd", b'{"URL": "x", "MD5": 7, "sha1": null, "sha256": "zz", "a": [1, {"b": 1e3}], "c": NaN, "d": true}'
     yield "twice", b'{"md5": "' + MD5.encode() + b'", "MD5": "x", "md5": ""}'
     yield "counts", b'{"count": 3, "successes": 2, "status_dict": {"success": 2}, "duration": 1.5}'
+    yield "photodna", json.dumps({"photodna": CODED, "PhotoDNA2": PHOTODNA.hex()}).encode()
     yield "deep", b"[" * 2000 + b"]" * 2000
     yield "text", b'"\\ud800 \\u0000"'
+
+
+def photodna_values():
+    yield "forms", b"\n".join([PHOTODNA, CODED.encode(), PHOTODNA.hex().upper().encode()])
+    yield "bad", b"\n".join([b"", CODED[:-1].encode() + b"=", CODED[:99].encode(), PHOTODNA.hex().encode()[:-1] + b"g"])
 
 
 def folders():
@@ -204,13 +212,45 @@ def tables_of_vectors():
 def texts():
     yield "kinds", f"# list\nmd5 {MD5}\nPDQ {SHA256}\n\nsha256 {SHA256}\r\n".encode()
     yield "bare", f"\ufeff{MD5}\n{MD5.upper()}".encode()
+    yield "photodna", f"photodna {CODED}\nphotodna {PHOTODNA[::-1].hex()}\n".encode()
     yield "bad", f"md5 {MD5[:-1]}\nnokind {MD5}\nmd5 {MD5} x\n".encode()
 
 
 def csvs():
     yield "columns", f"id,md5,sha256\none,{MD5},{SHA256}\ntwo,,{SHA256}\n".encode()
     yield "kind-value", f'kind;value;id\nmd5;"{MD5}";"a ""b"""\npdq;{SHA256};#2\n'.encode()
+    yield "photodna", f"id,photodna\none,{CODED}\ntwo,{PHOTODNA[::-1].hex()}\n".encode()
     yield "value", f"value\tid\n{MD5}\tx\n".encode()
+
+
+def answers():
+    space = "https://hashsharing.ncmec.org/hashsharing/v2"
+    heading = '<member id="42">M</member><timestamp>2026-01-01T12:00:00Z</timestamp><id>i1</id>'
+    members = '<members><member id="7">N</member></members>'
+    feedback = (
+        f'<feedback lastUpdateTimestamp="2026-01-02T00:00:00Z"><affirmativeFeedback type="Md5">{members}'
+        f'</affirmativeFeedback><negativeFeedback type="Sha1"><reasons><reason name="r"/>{members}</reasons>'
+        "</negativeFeedback></feedback>"
+    )
+    values = f'<md5>{MD5}</md5><pdq>{SHA256}</pdq><tmk-pdqf rel="self" href="/v2/x"/>'
+    words = '<categorizations><group name="g"><categorization guid="g" name="Viral"/></group></categorizations>'
+    one = f"<image>{heading}<classification>A1</classification><fingerprints>{values}</fingerprints>{words}{feedback}"
+    place = "/v2/entries?from=2026-01-01T00%3A00%3A00.000Z&amp;to=2026-01-02T00%3A00%3A00.000Z&amp;start=2"
+    for name, inside in {
+        "usual": f'<images count="1" maxTimestamp="2026-01-01T12:00:00Z">{one}</image></images>',
+        "deleted": f"<images><deletedImage>{heading}</deletedImage></images><videos><video><id>v</id></video></videos>",
+        "paged": f"<images/><paging><next>{place}</next></paging>",
+        "strange": f"<images>{one}<tags><tag>word</tag></tags></image></images><audios/>",
+    }.items():
+        yield name, f'<?xml version="1.0"?>\n<queryResult xmlns="{space}">{inside}</queryResult>'.encode()
+    yield "bomb", b'<!DOCTYPE q [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><q>&b;</q>'
+
+
+def pages():
+    yield from answers()
+    reason = '<reason guid="01234567-abcd-0123-4567-012345678900" name="r" type="Md5"/>'
+    space = "https://hashsharing.ncmec.org/hashsharing/v2"
+    yield "reasons", f'<r xmlns="{space}"><availableFeedbackReasons>{reason}</availableFeedbackReasons></r>'.encode()
 
 
 def packings():
@@ -218,9 +258,9 @@ def packings():
         if name == "kinds":
             path = CORPUS / "x.txt"
             path.write_bytes(text)
-            yield name, pack(INFO, parse_list(path), SECRET)[0]
+            yield name, b"".join(pack(INFO, parse_list(path), SECRET)[0])
             path.unlink()
-    yield "nothing", b'{"columns":[],"format":"vetset-list","info":{"category":"other"},"version":1}\n'
+    yield "nothing", b'{"columns":[],"format":"vetset-list","info":{"category":"other"},"version":3}\n'
 
 
 def keys():
@@ -374,7 +414,8 @@ SEEDS = {
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,
     "heif_boxes": boxes, "safetensors_header": vectors_in_containers, "npz_arrays": archives,
     "arrow_vectors": tables_of_vectors,
-    "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
+"ncmec_entries": answers, "ncmec_page": pages,
+    "photodna_values": photodna_values, "hf_rows": rows_with_pictures, "hf_features": features, "hf_info": companions,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ class TestNcmec(ImporterContract):
             ),
             "undefined entity": document(images(image("<md5>&sekrit;</md5>"))),
             "latin": good.replace(b"Secretive", b"S\xe9cretive"),
+            "another encoding": good.replace(b"UTF-8", b"ISO-8859-1"),
             "short": document(images(image(f"<md5>{MD5[:-1]}</md5>"))),
             "long": document(images(image(f"<md5>{MD5}0</md5>"))),
             "no digits": document(images(image(f"<pdq>{PDQ[:-1]}g</pdq>"))),
@@ -188,13 +189,9 @@ def test_pages_tell_where_the_next_one_is_and_how_late_it_is():
     assert "/v2/" not in repr(told)
 
 
-def test_photodna_is_taken_where_there_is_the_kind_and_counted_otherwise():
-    rows, told = read(document(images(image(f"<md5>{MD5}</md5><pdna>{PDNA}</pdna>"))))
-    if "pdna" in KIND_OF_TYPE:
-        assert [each["value"] for each in rows] == [bytes.fromhex(MD5), bytes(range(144))]
-    else:
-        assert len(rows) == 1
-        assert told.unsupported == {"pdna": 1}
+def test_photodna_is_taken():
+    rows, _ = read(document(images(image(f"<pdna>{PDNA}</pdna>"))))
+    assert rows == [row("photodna", bytes(range(144)).hex())]
 
 
 def test_photodna_is_written_in_either_way():
@@ -238,6 +235,7 @@ def test_values_stand_where_the_kinds_are():
     assert KIND_OF_TYPE["md5"] is Kind.MD5
     assert KIND_OF_TYPE["sha1"] is Kind.SHA1
     assert KIND_OF_TYPE["pdq"] is Kind.PDQ
+    assert KIND_OF_TYPE["pdna"] is Kind.PHOTODNA
 
 
 def test_prefixes_comments_and_sections_of_text_change_nothing():

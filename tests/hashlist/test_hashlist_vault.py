@@ -1,7 +1,6 @@
 import base64
 import errno
 import hashlib
-import hmac
 import json
 import logging
 import os
@@ -14,6 +13,9 @@ from datetime import date
 
 import numpy as np
 import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vetset.hashlist import packing
 from vetset.hashlist.text import parse_list
@@ -193,15 +195,50 @@ def test_versions_of_two_vaults_cannot_be_compared(tmp_path):
 
 def test_the_packed_form_and_its_version_stay():
     header = (
-        b'{"columns":[{"id_width":4,"kind":"md5","rows":2}],"format":"vetset-list","info":{"as_of":"unknown",'
+        b'{"bank":"%b","columns":[{"id_width":4,"kind":"md5","rows":2}],"format":"vetset-list","info":{"as_of":"unknown",'
         b'"aside":{},"category":"other","entries":{"md5":2},"expires":"unknown","licence":"l","name":"n","origin":"stated",'
-        b'"owner":"o","pdq_radius":null,"purpose":"unknown","share_counts":true,"version":"%b"},"version":2}\n'
+        b'"owner":"o","pdq_radius":null,"purpose":"unknown","share_counts":true,"version":"%b"},"version":3}'
     )
-    body = bytes(16) + b"\1" * 16 + b"id-0id-1" + bytes(2) + b"\1\1"
+    columns_of = [bytes(16) + b"\1" * 16, b"id-0id-1", bytes(2), b"\1\1"]
+    body = b"".join(column.ljust(64, b"\0") for column in columns_of)
+    secret, bank = bytes(range(32)), "ab" * 32
+    line = header % (b"", b"")
+    version = blake3(line.ljust(len(line) | 63) + b"\n" + body, key=secret).hexdigest()
     info = ListInfo("n", "o", Category.OTHER, "l")
-    data, final = packing.pack(info, {Kind.MD5: columns(Kind.MD5, [bytes(16), b"\1" * 16])}, b"secret")
-    assert final.version == hmac.new(b"secret", header % b"" + body, "sha256").hexdigest()
-    assert data == header % final.version.encode() + body
+    pieces, final = packing.pack(info, {Kind.MD5: columns(Kind.MD5, [bytes(16), b"\1" * 16])}, secret, bank)
+    line = header % (bank.encode(), version.encode())
+    assert final.version == version
+    assert b"".join(pieces) == line.ljust(len(line) | 63) + b"\n" + body
+
+
+@given(rows=st.lists(st.binary(min_size=20, max_size=20), max_size=8), changes=st.integers(0, 3))
+def test_ascending_is_what_sorting_says(rows, changes):
+    rows = sorted(set(rows)) if changes == 0 else rows
+    values = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 20)
+    assert packing._ascending(values) == (rows == sorted(set(rows)))
+
+
+@pytest.mark.parametrize("at", [None, 2, 3, 4, 9])
+def test_ascending_is_seen_across_the_rows_that_are_compared_at_once(monkeypatch, at):
+    monkeypatch.setattr(packing, "_ROWS", 3)
+    values = np.arange(10, dtype=np.uint64).astype(">u8").view(np.uint8).reshape(10, 8).copy()
+    if at is not None:
+        values[at] = values[at - 1]
+    assert packing._ascending(values) == (at is None)
+
+
+def test_columns_are_the_memory_of_the_content():
+    pieces, _ = packing.pack(INFO, ENTRIES, bytes(32))
+    content = memoryview(bytearray(b"".join(pieces)))
+    found, _ = packing.unpack(content, bytes(32))
+    for column in found.entries.values():
+        for array in (column.values, column.ids, column.flags, column.members):
+            assert np.shares_memory(array, np.frombuffer(content, np.uint8))
+            assert not array.flags.writeable
+            place = (
+                array.__array_interface__["data"][0] - np.frombuffer(content, np.uint8).__array_interface__["data"][0]
+            )
+            assert place % 64 == 0
 
 
 # at rest
@@ -293,8 +330,8 @@ def test_another_lists_file_in_its_place_is_noticed(kept, home):
 
 def test_a_list_that_somebody_else_sealed_to_the_vault_is_not_believed(kept, home):
     key = kept._key()
-    data, _ = packing.pack(replace(INFO, entries={}), FEWER, bytes(32))
-    list_file(home).write_bytes(seal(data, [key.recipient]))
+    pieces, _ = packing.pack(replace(INFO, entries={}), FEWER, bytes(32))
+    list_file(home).write_bytes(seal(b"".join(pieces), [key.recipient]))
     with pytest.raises(SealError, match="not what this vault wrote"):
         kept.load("synthetic")
 
@@ -317,7 +354,13 @@ def test_a_list_that_somebody_else_sealed_to_the_vault_is_not_believed(kept, hom
         lambda data: data.replace(b'"owner"', b'"holder"', 1),
         lambda data: data.replace(b'"other"', b'"another"', 1),
         lambda data: data.replace(b"vetset-list", b"vetset-lisT", 1),
-        lambda data: data.replace(b'"version":2', b'"version":3', 1),
+        lambda data: data.replace(b'"version":3', b'"version":2', 1),
+        lambda data: data.replace(b'"bank":""', b'"bank":"x"', 1),
+        lambda data: data.replace(b'"bank":""', b'"bank":null', 1),
+        lambda data: data.replace(b'"rows":5', b'"rows":0', 1),
+        lambda data: data.replace(b'"id_width":4', b'"id_width":4000000000', 1),
+        lambda data: data.replace(b'"sha1":5', b'"sha1":6', 1),
+        lambda data: data.replace(b"\n", b" ", 1).replace(b"\n", b" "),
         lambda data: data.replace(b'"columns":[', b'"columns":[1,', 1),
         lambda data: data.replace(b'"entries":{', b'"entries":{"md5":5,', 1),
     ],
@@ -502,12 +545,54 @@ def test_a_removed_list_is_gone(kept, home):
         ({"as_of": "2026-02-30"}, "YYYY-MM-DD"),
         ({"expires": "2026-01-31T00:00"}, "YYYY-MM-DD"),
         ({"expires": "2026-01-30"}, "expires before"),
+        ({"purpose": "dataset audit"}, r"purpose.*dataset-audit"),
+        ({"purpose": "dataset-audit, research"}, "no spaces"),
+        ({"purpose": "dataset-audit,"}, "purpose"),
+        ({"purpose": "Audit"}, "purpose"),
+        ({"purpose": "audit\n"}, "purpose"),
+        ({"origin": ""}, "origin"),
+        ({"origin": "signed:"}, "fingerprint"),
+        ({"origin": "signed:XY"}, "fingerprint"),
+        ({"origin": "service:"}, "host"),
+        ({"origin": "service:https://host"}, "host"),
+        ({"origin": "somebody"}, "origin"),
+        ({"pdq_radius": 32}, "0 to 31"),
+        ({"pdq_radius": -1}, "0 to 31"),
+        ({"pdq_radius": True}, "0 to 31"),
+        ({"pdq_radius": 3.0}, "0 to 31"),
+        ({"share_counts": 1}, "share_counts"),
+        ({"aside": {"Grid": 1}}, "aside"),
+        ({"aside": {"grid": -1}}, "aside"),
+        ({"aside": {"grid": True}}, "aside"),
+        ({"aside": {"grid": 1.5}}, "aside"),
+        ({"aside": {5: 1}}, "aside"),
+        ({"aside": ["grid"]}, "aside"),
     ],
 )
 def test_malformed_information_is_refused_before_anything_is_written(vault, home, changes, what):
     with pytest.raises(ListError, match=what):
         vault.add(replace(INFO, **changes), FEWER)
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"purpose": "dataset-audit,research,ai-2"},
+        {"purpose": "unknown"},
+        {"origin": "signed:0123456789abcdef"},
+        {"origin": "service:hashes.example.org"},
+        {"origin": "service:127.0.0.1:8080"},
+        {"pdq_radius": 0},
+        {"pdq_radius": 31, "share_counts": False},
+        {"aside": {"withdrawn": 0, "grid": 12}},
+        {"owner": "unknown"},
+    ],
+)
+def test_what_is_told_comes_back(vault, changes):
+    told = vault.add(replace(INFO, **changes), FEWER)
+    assert {name: getattr(told, name) for name in changes} == changes
+    assert vault.load("synthetic").info == told
 
 
 def test_a_category_may_come_as_its_word(vault):

@@ -1,5 +1,7 @@
 """What may seed a search for neighbours, decided in one place."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,20 @@ def test_an_address_never_confirms(kind):
     match = Match(record(1), "one", "entry", kind, Variant.STORED, 0, 100)
     assert match.evidence is Evidence.URL
     assert not is_confirmed(match, Policy(match=MatchPolicy(confirm_distance=31, confirm_quality=0)))
+
+
+@pytest.mark.parametrize(
+    ("radius", "confirm", "apart", "confirms"),
+    [(None, None, 0, False), (50, None, 0, False), (50, 50, 2500, True), (50, 49.9, 2491, False), (50, 0, 0, True)],
+)
+def test_photodna_confirms_within_the_distance_that_the_policy_names_and_not_without_one(
+    radius, confirm, apart, confirms
+):
+    match = Match(record(1), "one", "entry", Kind.PHOTODNA, Variant.DECLARED, apart, 100)
+    policy = Policy(match=MatchPolicy(photodna_radius=radius, confirm_photodna=confirm))
+    assert match.evidence is Evidence.PERCEPTUAL
+    assert is_confirmed(match, policy) is confirms
+    assert not is_confirmed(replace(match, seedable=False), policy)
 
 
 def test_seeds_of_an_earlier_round_are_not_used_again():

@@ -1,14 +1,18 @@
 """Policies: refused by the name of the setting, hashed in two parts."""
 
+import math
 import tomllib
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import vetset
 from vetset.model.errors import PolicyError
-from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, RemovePolicy, ScanPolicy
+from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy, RemovePolicy, ScanPolicy, squared
 from vetset.model.signal import Kind
 
 DOCS = Path(__file__).parents[2] / "docs" / "policy.md"
@@ -30,9 +34,15 @@ def test_no_file_and_an_empty_one_are_the_defaults(loaded):
 def test_the_documented_policy_is_the_default_one(loaded):
     example = DOCS.read_text().partition("```toml\n")[2].partition("```")[0]
     assert loaded(example) == Policy()
-    assert {name: set(section) for name, section in tomllib.loads(example).items() if name != "version"} == {
+    # what has no default stands there behind a `#`
+    named = tomllib.loads(
+        example.replace("\n# photodna_radius", "\nphotodna_radius").replace("\n# confirm", "\nconfirm")
+    )
+    assert {name: set(section) for name, section in named.items() if name != "version"} == {
         name: set(section) for name, section in Policy().model_dump().items() if name != "version"
     }
+    assert Policy().match.photodna_radius is Policy().match.confirm_photodna is None
+    assert Policy.model_validate(named).match.photodna_radius is not None
 
 
 @pytest.mark.parametrize(
@@ -42,6 +52,11 @@ def test_the_documented_policy_is_the_default_one(loaded):
         ("[match]\npdq_radius = 32", "match.pdq_radius"),
         ("[match]\npdq_radius = 10", "match"),
         ("[match]\nconfirm_quality = 101", "match.confirm_quality"),
+        ("[match]\nphotodna_radius = -1", "match.photodna_radius"),
+        ("[match]\nphotodna_radius = 40000", "match.photodna_radius"),
+        ("[match]\nphotodna_radius = nan", "match.photodna_radius"),
+        ("[match]\nconfirm_photodna = 10", "match"),
+        ("[match]\nphotodna_radius = 9.5\nconfirm_photodna = 10", "match"),
         ("[expand]\nk = 0", "expand.k"),
         ("[expand]\nmin_similarity = 0.95", "expand"),
         ("[expand]\ncalibration_pairs = 50000000", "expand.calibration_pairs"),
@@ -69,6 +84,21 @@ def test_another_threshold_leaves_the_digest_of_the_scan_part_alone():
     other = Policy(match=MatchPolicy(pdq_radius=25), expand=ExpandPolicy(k=7))
     assert other.digest != Policy().digest
     assert other.scan.digest == Policy().scan.digest
+
+
+def test_photodna_is_asked_for_by_name_and_is_another_scan():
+    asked = ScanPolicy(kinds=(*ScanPolicy().kinds, "photodna"))
+    assert Kind.PHOTODNA not in ScanPolicy().kinds
+    assert asked.kinds == (*ScanPolicy().kinds, Kind.PHOTODNA)
+    assert asked.digest != ScanPolicy().digest
+
+
+@given(st.integers(0, 3060), st.integers(0, 9_363_600), st.floats(0, 3060))
+def test_a_radius_is_squared_exactly(whole, sum_of_squares, radius):
+    assert squared(whole) == squared(float(whole)) == whole**2
+    # what a licence states as a sum of squares is its root, rounded up at the fifth decimal
+    assert squared(math.ceil(math.sqrt(sum_of_squares) * 1e5) / 1e5) == sum_of_squares
+    assert squared(radius) <= Fraction(radius) ** 2 < squared(radius) + 1
 
 
 def test_another_scan_part_has_another_digest():

@@ -281,9 +281,10 @@ def test_picked_rows_are_those_of_the_whole(tmp_path_factory, count, chunks, see
     assert part.keys_at(rows) == {row: keys[row] for row in rows}
     assert part.quality_at(Variant.STORED, rows) == {row: quality[row] for row in rows}
     for kind in KINDS:
-        stored, *others = part.signals(kind)
+        signals = dict(zip(part.variants(kind), part.signals(kind), strict=True))
+        stored = signals.get(Variant.STORED, Values.none(count, kind.width))
         assert part.stored_at(kind, rows) == {row: stored.values[row].tobytes() for row in rows if stored.present[row]}
-        decided = np.logical_or.reduce([stored.present, *(other.present for other in others)])
+        decided = np.logical_or.reduce([values.present for values in signals.values()])
         assert part.present_at(kind, rows) == {row for row in rows if decided[row]}
         windows = list(part.windows(kind))
         assert [window.first for window in windows] == np.cumsum([0, *(len(w.why) for w in windows)])[:-1].tolist()

@@ -1,7 +1,7 @@
 """scan, match, audit: what an operator runs. None of it needs a private key."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from vetset.api.given import (
@@ -27,6 +27,7 @@ from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.signal.embedding import load_embedder
 from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
+from vetset.stage.match import require_radius
 from vetset.stage.progress import Reporter, Silent
 from vetset.stage.recheck import RecheckResult, news
 from vetset.stage.recheck import recheck as run_recheck
@@ -53,13 +54,14 @@ def _request(
     embedder_id: str,
     store: Path,
 ) -> Request:
+    require_radius(lists, policy)
     root, chosen, shards = dataset
     parts = [] if embeddings is None else find_embeddings(embeddings, choice_of(policy.expand, place_of(root)))
     return Request(
         root=root,
         format=chosen.value,
         dataset_stamp=stamp_of_shards(shards),
-        mapping=asdict(mapping),
+        mapping=mapping.by_role(),
         policy=policy,
         lists=list_uses(lists),
         recipients=recipients_of([public_key(key) for key in seal_to]),

@@ -52,9 +52,10 @@ def add_list(
     except ValueError as error:
         known = ", ".join(each.value for each in Category)
         raise UsageError("there is no such category", expected=f"one of {known}", seen=str(category)) from error
+    vault = Vault(default_home())  # before anything is read: no core dump from here on
     entries = parse_list(Path(file), kind=stated)
     info = ListInfo(name, owner, harm, licence, as_of, purpose, expires)
-    return Vault(default_home()).add(info, entries, replace=replace)
+    return vault.add(info, entries, replace=replace)
 
 
 def lists() -> list[ListInfo]:

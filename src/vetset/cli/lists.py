@@ -56,7 +56,9 @@ def add(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--kind", help="What bare values are: md5, sha1, sha256, pdq, url_md5, url_sha256.", show_default=False
+            "--kind",
+            help="What bare values are: md5, sha1, sha256, pdq, url_md5, url_sha256, photodna.",
+            show_default=False,
         ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Supersede the list of this name.")] = False,

@@ -9,7 +9,7 @@ from vetset.model.errors import UsageError
 
 _RECORD_SECONDS = 60
 """What a record has if nothing is said; the shorter of it and a quarter of the shard's time is taken."""
-ROLES = ("url", "key", "md5", "sha1", "sha256")
+ROLES = ("url", "key", "md5", "sha1", "sha256", "photodna")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyFile = Annotated[Path, typer.Option("--key", help="Your private key, NAME.key.", show_default=False)]
@@ -34,7 +34,7 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        help="ROLE=NAME where names do not tell: url, key, md5, sha1, sha256; ROLE= switches it off.",
+        help="ROLE=NAME where names do not tell: url, key, md5, sha1, sha256, photodna; ROLE= switches it off.",
         show_default=False,
     ),
 ]

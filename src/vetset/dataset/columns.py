@@ -7,7 +7,7 @@ neither is COYO's `image_phash`, which is no PDQ.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vetset.dataset.declared import BASE64_LENGTH, unbase64, value_of
 from vetset.dataset.hexadecimal import unhex
 from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
-from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, Reason
+from vetset.model.signal import DECLARED_KINDS, URL_KINDS, Kind, Reason
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "url": ("url",),
@@ -28,6 +29,7 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "md5": ("md5",),
     "sha1": ("sha1",),
     "sha256": ("sha256",),
+    "photodna": ("photodna",),
 }
 """Names that are looked for, in lower case and in this order, when a role is not mapped by hand."""
 ROLES = tuple(DEFAULTS)
@@ -44,6 +46,7 @@ class ColumnMapping:
         md5: digest of the picture's file, hex or raw, as are sha1 and sha256.
         sha1: see md5.
         sha256: see md5.
+        photodna: PhotoDNA value of the picture, base64, hex or raw.
     """
 
     url: str | None = None
@@ -51,6 +54,15 @@ class ColumnMapping:
     md5: str | None = None
     sha1: str | None = None
     sha256: str | None = None
+    photodna: str | None = None
+
+    def by_role(self) -> dict[str, str | None]:
+        """The names as they are written down and digested, by role.
+
+        `photodna` is left out where nothing is said of it, so that what was scanned before there was such a role is
+        still known by the same digest.
+        """
+        return {role: name for role, name in asdict(self).items() if role != "photodna" or name is not None}
 
     def found_in(self, names: Sequence[str], where: str, *, strict: bool = True) -> dict[str, str]:
         """Role → column for the roles that these columns fill.
@@ -152,16 +164,16 @@ def _gathered(data: NDArray[np.uint8], starts: NDArray[np.int64], width: int) ->
     return data[starts[:, None] + np.arange(width)] if len(starts) else np.zeros((0, width), np.uint8)
 
 
-def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
-    """Digests of a column: values uint8 (n, width) and why-codes uint8 (n,).
+def declared_column(column: Any, kind: Kind, where: str) -> DigestColumn:
+    """Values of a kind that a column states: uint8 (n, kind.width) and why-codes uint8 (n,).
 
-    Hex text of either case, as string or binary, and raw bytes are understood; null rows are `null_value`, anything
-    else that is not a digest of this width is `malformed_value`.
+    Hex text of either case, as string or binary, and raw bytes are understood, of PhotoDNA base64 too; null rows are
+    `null_value`, anything else that is not of this width is `malformed_value`.
 
     Raises:
         DatasetError: the column's type can hold no digest (for instance an integer).
     """
-    array = _plain(column)
+    array, width = _plain(column), kind.width
     count = len(array)
     if pa.types.is_null(array.type):
         nothing = np.zeros((count, width), dtype=np.uint8)
@@ -174,18 +186,18 @@ def unhex_column(column: Any, width: int, where: str) -> DigestColumn:
             expected=f"hex text or {width} raw bytes",
             seen=str(array.type),
             where=where,
-            todo='Map the right column, or switch the role off: ColumnMapping(md5="").',
+            todo=f'Map the right column, or switch the role off: ColumnMapping({kind.value}="").',
         )
     if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == width and not array.null_count:
         block = np.frombuffer(array.buffers()[1] or b"", dtype=np.uint8)
         block = block[array.offset * width : (array.offset + count) * width].reshape(count, width)
         return DigestColumn(block, np.zeros(count, dtype=np.uint8))
-    return _mixed(array, width, is_text=is_text)
+    return _mixed(array, kind, is_text=is_text)
 
 
-def _mixed(array: Any, width: int, *, is_text: bool) -> DigestColumn:
-    """Digests out of a column that may hold hex text, raw bytes, nulls and anything else."""
-    count = len(array)
+def _mixed(array: Any, kind: Kind, *, is_text: bool) -> DigestColumn:
+    """Values out of a column that may hold hex text, base64, raw bytes, nulls and anything else."""
+    count, width = len(array), kind.width
     data, starts, lengths = extents(array)
     absent = np.zeros(count, np.bool_) if not array.null_count else np.asarray(array.is_null())
     in_hex = np.flatnonzero((lengths == 2 * width) & ~absent)
@@ -196,6 +208,11 @@ def _mixed(array: Any, width: int, *, is_text: bool) -> DigestColumn:
     why = np.full(count, Reason.MALFORMED_VALUE.code, dtype=np.uint8)
     values[in_hex[good]] = decoded[good]
     why[in_hex[good]] = 0
+    if kind is Kind.PHOTODNA:
+        coded = np.flatnonzero((lengths == BASE64_LENGTH) & ~absent)
+        decoded, good = unbase64(data, starts[coded])
+        values[coded[good]] = decoded[good]
+        why[coded[good]] = 0
     if not is_text:
         raw = np.flatnonzero((lengths == width) & ~absent)
         values[raw] = _gathered(data, starts[raw], width)
@@ -337,11 +354,11 @@ def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, wit
     if url is not None and not (isinstance(url, str) and _encodable(url)):
         malformed.update(URL_KINDS)
         url = None
-    for kind in BYTE_KINDS:
+    for kind in DECLARED_KINDS:
         value = row.get(roles[kind.value]) if kind.value in roles else None
         if value is None:
             continue
-        raw = _digest_of(value, kind.width)
+        raw = value_of(value, kind)
         if raw is None:
             malformed.add(kind)
         else:
@@ -362,7 +379,7 @@ def fields_of_json(data: bytes | None, mapping: ColumnMapping, where: str, *, wi
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return Fields(malformed=frozenset((*BYTE_KINDS, *URL_KINDS)))
+        return Fields(malformed=frozenset((*DECLARED_KINDS, *URL_KINDS)))
     return fields_of(document, mapping, where, with_columns=with_columns)
 
 
@@ -372,17 +389,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _digest_of(value: Any, width: int) -> bytes | None:
-    """A digest given as hex text or as raw bytes; None if it is neither."""
-    if isinstance(value, bytes) and len(value) == width:
-        return value
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if not isinstance(value, str) or len(value) != 2 * width or not value.isascii():
-        return None
-    try:
-        return bytes.fromhex(value) if value.isalnum() else None
-    except ValueError:
-        return None

@@ -45,7 +45,7 @@ from vetset.dataset.tables import check_length
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import LIST_KINDS, Kind, Reason
+from vetset.model.signal import USUAL_KINDS, Kind, Reason
 from vetset.storage.remote import Place, Remote
 
 SHARD_RECORDS = 1000
@@ -195,7 +195,7 @@ class FolderFormat:
         root: Place,
         shard: Shard,
         mapping: ColumnMapping,
-        kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
+        kinds: Collection[Kind] = USUAL_KINDS,  # noqa: ARG002  one protocol
     ) -> Reading[Record | Unreadable]:
         """The folder's pictures, by stem and name."""
         return Reading(_pass(root, shard, mapping))

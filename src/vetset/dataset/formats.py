@@ -18,7 +18,7 @@ from vetset.dataset.webdataset import WebdatasetFormat
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import USUAL_KINDS, Kind
 from vetset.storage.remote import Place
 
 
@@ -39,7 +39,7 @@ class DatasetFormat(Protocol):
         ...
 
     def read(
-        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = USUAL_KINDS
     ) -> Reading[Record | Unreadable] | Reading[ColumnBatch]:
         """One pass over a shard; rows count from 0 without a gap. Of a table only what these kinds need is read."""
         ...

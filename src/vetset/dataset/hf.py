@@ -41,7 +41,7 @@ from vetset.dataset.tables import check_length, row_values
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import LIST_KINDS, URL_KINDS, Kind, Reason
+from vetset.model.signal import URL_KINDS, USUAL_KINDS, Kind, Reason
 from vetset.storage.remote import Place
 
 MAX_COLUMN = 1 << 16
@@ -145,7 +145,7 @@ class HuggingfaceFormat:
         root: Place,
         shard: Shard,
         mapping: ColumnMapping,
-        kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
+        kinds: Collection[Kind] = USUAL_KINDS,  # noqa: ARG002  one protocol
     ) -> Reading[Record | Unreadable]:
         """The pictures of every row, by column and place in their list; other columns only where needed."""
         return Reading(_pass(root, shard, mapping))

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import (
     DEFAULT_MAPPING,
     ColumnMapping,
+    declared_column,
     fields_of,
     key_strings,
     listed,
     own_keys,
-    unhex_column,
     url_strings,
 )
 from vetset.dataset.extents import Extents
@@ -41,7 +41,7 @@ from vetset.dataset.tables import check_length, check_rows, column_names, filter
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, LIST_KINDS, Kind, Reason
+from vetset.model.signal import DECLARED_KINDS, LIST_KINDS, USUAL_KINDS, Kind, Reason
 from vetset.storage.remote import Place, Remote
 
 BATCH_ROWS = 1 << 16
@@ -71,7 +71,7 @@ class ParquetFormat:
         return sorted(found.uri for found in walk_files(root) if found.uri not in claimed)
 
     def read(
-        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = LIST_KINDS
+        self, root: Place, shard: Shard, mapping: ColumnMapping, kinds: Collection[Kind] = USUAL_KINDS
     ) -> Reading[ColumnBatch]:
         """Keys, addresses and stated digests, as far as these kinds need them, in batches of at most 65,536 rows."""
         return Reading(_batches(place(root, shard.uri), shard, mapping, kinds))
@@ -157,14 +157,17 @@ def _key_of(value: Any, kind: Any, row: int, where: str) -> str:
     return str(key_strings(pa.array([value], kind), row, 1, where)[0].as_py())
 
 
-def _roles(table: Any, mapping: ColumnMapping, where: str) -> Mapping[str, str]:
-    """Role → column of a table that has at least one column to match by."""
+def _roles(table: Any, mapping: ColumnMapping, where: str, kinds: Collection[Kind] = LIST_KINDS) -> Mapping[str, str]:
+    """Role → column of a table that has at least one column to match by; PhotoDNA is one only where it is asked for."""
     names = column_names(table)
     roles = mapping.found_in(names, where)
+    if Kind.PHOTODNA not in kinds:
+        roles.pop(Kind.PHOTODNA.value, None)
     if not roles.keys() - {"key"}:
         raise DatasetError(
             "no column of this table can be matched against a list",
-            expected="a url, md5, sha1 or sha256 column (LAION's `hash` is a row key, not a digest)",
+            expected="a url, md5, sha1 or sha256 column (LAION's `hash` is a row key, not a digest), "
+            "or photodna where it is among scan.kinds",
             seen=listed(names),
             where=where,
             todo='Map one by hand, for instance ColumnMapping(url="address", md5="checksum").',
@@ -186,7 +189,7 @@ def _batches(
     digests = path.digests if isinstance(path, Remote) else {}
     first = 0
     with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri, known=digests) as table:
-        roles = _needed(_roles(table, mapping, shard.uri), kinds)
+        roles = _needed(_roles(table, mapping, shard.uri, kinds), kinds)
         chosen = sorted(set(roles.values()))
         extents = Extents(stream, size, table, digests, columns=chosen, where=shard.uri)
         digest.update(extents.footer())
@@ -208,5 +211,5 @@ def _column_batch(batch: Any, roles: Mapping[str, str], first: int, where: str) 
         len(batch),
         own_keys(columns["key"], first, len(batch), where) if "key" in columns else None,
         url_strings(columns["url"], where) if "url" in columns else None,
-        {kind: unhex_column(columns[kind.value], kind.width, where) for kind in BYTE_KINDS if kind.value in columns},
+        {kind: declared_column(columns[kind.value], kind, where) for kind in DECLARED_KINDS if kind.value in columns},
     )

@@ -48,7 +48,7 @@ from vetset.dataset.tables import check_length, filter_table
 from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
 from vetset.model.dataset import Format, Shard
 from vetset.model.record import Record, Unreadable
-from vetset.model.signal import LIST_KINDS, Kind, Reason
+from vetset.model.signal import USUAL_KINDS, Kind, Reason
 from vetset.storage.commit import atomic_file
 from vetset.storage.remote import Place
 
@@ -87,7 +87,7 @@ class WebdatasetFormat:
         root: Place,
         shard: Shard,
         mapping: ColumnMapping,
-        kinds: Collection[Kind] = LIST_KINDS,  # noqa: ARG002  one protocol
+        kinds: Collection[Kind] = USUAL_KINDS,  # noqa: ARG002  one protocol
     ) -> Reading[Record | Unreadable]:
         """Records of the tar, then the rows of the table beside it that are not in the tar."""
         return Reading(_pass(root, shard, mapping))

@@ -59,6 +59,7 @@ class Markup:
         self._text: list[str] = []
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse_document_type
+        parser.XmlDeclHandler = self._check_encoding
         parser.CharacterDataHandler = self._text.append
         self._walk(_Tops(self, tops), strange)
 
@@ -135,6 +136,10 @@ class Markup:
     def _refuse_document_type(self, *_: object) -> None:
         self.refuse("it declares a document type", "XML without DOCTYPE, and so without entities of its own")
 
+    def _check_encoding(self, _: str, encoding: str | None, __: int) -> None:
+        if encoding is not None and encoding.lower() not in {"utf-8", "us-ascii"}:
+            self.refuse("it is written in another encoding", "UTF-8")
+
     def _refuse_text(self) -> NoReturn:
         self.refuse("there is text between elements", "text in elements that hold nothing else")
 
@@ -160,11 +165,14 @@ class _Tops(dict[str, Node]):
     """What a document may be, and an error for everything else."""
 
     def __init__(self, markup: Markup, tops: Mapping[str, Node]) -> None:
-        super().__init__(tops)
-        self._markup = markup
+        super().__init__()
+        self._markup, self._tops = markup, tops
 
-    def __missing__(self, _: str) -> Node:
-        self._markup.refuse("it is another kind of document", f"the first element to be: {', '.join(self)}")
+    def __missing__(self, name: str) -> Node:
+        try:
+            return self._tops[name]
+        except KeyError:
+            self._markup.refuse("it is another kind of document", f"the first element to be: {', '.join(self._tops)}")
 
 
 class Anything(dict[str, Node]):

@@ -4,39 +4,46 @@
         vault.key        0600   JSON: an age identity, and a secret that keys the digests of lists
         vault.lock       0600   held while the vault is written to
         lists/NAME.list  0600   a sealed part (see `vetset.seal.envelope`): header, then columns (see `packing`)
+        lists/NAME.….bank       0600   a sealed part: what its owner said, opaque here (see `bankfile`)
 
 What this protects from and what not is told in docs/lists.md: the key lies beside the lists, so it is for backups, lost
 disks, crash leftovers and other users, not for somebody who acts as the same user.
 """
 
 import fcntl
+import io
 import json
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pyrage
 
 from vetset.hashlist import packing
+from vetset.hashlist.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
+from vetset.hashlist.info import checked_info
+from vetset.hashlist.sealed import SealedList
 from vetset.model.errors import KeyFileError, ListError, OutputError, SealError, UsageError
-from vetset.model.hashlist import UNKNOWN, Category, Entries, HashList, ListInfo
+from vetset.model.hashlist import Entries, HashList, ListInfo
 from vetset.model.signal import Kind
 from vetset.seal.document import parse_object
-from vetset.seal.envelope import seal, unseal
-from vetset.seal.keys import NAME_PATTERN, read_key_file
-from vetset.storage.commit import clear_partials, private_folder, write_atomic
+from vetset.seal.dumps import forbid_core_dumps
+from vetset.seal.envelope import seal_into, unseal_from
+from vetset.seal.keys import NAME_PATTERN, PublicKey, read_key_file
+from vetset.storage.commit import clear_partials, commit, private_folder, temporary_file, write_atomic
 
 HOME_VARIABLE = "VETSET_HOME"
 KEY_FORMAT = "vetset-vault-key"
 SUFFIX = ".list"
 _SECRET = re.compile(r"[0-9a-f]{64}")
-_MAX_TEXT = 1000
+_BUFFER = 1 << 20
+_RESTORE = "Restore the vault's folder as a whole from a copy, or import the list again."
 
 
 def default_home() -> Path:
@@ -89,11 +96,14 @@ class _VaultKey:
 class Vault:
     """The lists of one user on one machine.
 
+    Core dumps of the process are off from here on (see `vetset.seal.dumps`).
+
     Args:
         home: folder of the vault; made (0700) when the first list is added.
     """
 
     def __init__(self, home: Path) -> None:
+        forbid_core_dumps()
         self._home = home
         self._lists = home / "lists"
         self._key_path = home / "vault.key"
@@ -130,14 +140,57 @@ class Vault:
             KeyFileError: the vault's key is missing, malformed, not the one, or open to other users.
             SealError: the list's file is damaged, or is another list's.
         """
-        names = self.names()
-        if name not in names:
-            raise ListError(
-                "there is no list of this name",
-                expected=f"one of: {', '.join(names)}" if names else "a list to have been added first",
-                todo="Import it with `vetset lists add`.",
-            )
-        return self._read(name, self._key())
+        self._require(name)
+        return self._read(name, self._key())[0]
+
+    def bank(self, name: str) -> memoryview:
+        """What was kept beside a list when it was added, as it was given.
+
+        Returns:
+            The bytes, decrypted into memory of their own.
+
+        Raises:
+            ListError: there is no list of this name, or no bank beside it.
+            KeyFileError: as `load`.
+            SealError: list or bank is damaged, or the bank is gone, older than the list, or another's.
+        """
+        self._require(name)
+        key = self._key()
+        stated = ""
+        while True:
+            _, digest = self._read(name, key)
+            if not digest:
+                raise ListError("no bank", expected="a list that a bank lies beside", where=name)
+            try:
+                return read_bank(bank_path(self._lists, name, digest), name, digest, key.secret, key.identity)
+            except FileNotFoundError:
+                # Superseded since the list was read? Then the list states another one by now.
+                if digest == stated:
+                    raise SealError("the bank of this list is gone", where=name, todo=_RESTORE) from None
+                stated = digest
+            except OSError as error:
+                raise ListError(f"the bank cannot be read ({error.strerror})", where=name) from error
+            except (SealError, KeyFileError) as error:
+                error.todo = _RESTORE
+                raise error.at(name) from None
+
+    def sealed(self, name: str, recipient: PublicKey | str) -> SealedList:
+        """A list for another process or node: sealed to whoever is to open it there, so that it can be pickled.
+
+        Args:
+            name: of the list.
+            recipient: a public key, or an age recipient `age1…`.
+
+        Raises:
+            ListError, KeyFileError, SealError: as `load`, or the recipient is malformed.
+        """
+        self._require(name)
+        key = self._key()
+        content = self._content(name, key)
+        self._unpacked(name, content, key)
+        sealed = io.BytesIO()
+        seal_into(sealed, [content], [recipient])
+        return SealedList(sealed.getvalue())
 
     def add(
         self,
@@ -145,75 +198,136 @@ class Vault:
         entries: Mapping[Kind, Entries],
         *,
         replace: bool = False,
+        bank: Bank | None = None,
     ) -> ListInfo:
-        """Keep a list. The same list under the same name again changes nothing.
+        """Keep a list, and the bank beside it. The same again under the same name changes nothing.
+
+        A list and its bank change together, whatever dies when: who looks finds the old two or the new two.
 
         Args:
             info: what is known about it; `version` and `entries` are computed here.
             entries: its entries by kind, as `parse_list` returns them.
-            replace: whether a list of this name may be superseded.
+            replace: whether a list of this name, or its bank, may be superseded.
+            bank: bytes to keep with it, whole or in pieces that make no use of this vault; None for no bank.
 
         Returns:
-            The information with the version (HMAC-SHA-256 under the vault's secret over content and information) and
-            the number of entries filled in.
+            The information with the version (keyed BLAKE3 under the vault's secret over content and information, not
+            over the bank) and the number of entries filled in.
 
         Raises:
             ListError: the information or the entries are malformed, or another list has this name.
             KeyFileError, SealError: the vault's key, or the list that has this name, cannot be used.
             OutputError: the vault cannot be written; what was there before is still there.
         """
-        checked = _checked(info)
+        checked = checked_info(info)
         packing.check_entries(entries, checked.name)
         private_folder(self._home)
         with self._locked():
             private_folder(self._lists)
             clear_partials(self._lists)
             key = self._key_or_new()
-            data, final = packing.pack(checked, entries, key.secret)
-            if checked.name in self.names():
-                present = self._read(checked.name, key).info
-                if present == final:
+            present = self._stated(checked.name, key)
+            self._clear_banks(checked.name, present[1])
+            with self._new_bank(checked.name, bank, key) as beside:
+                digest = beside.digest if beside else ""
+                pieces, final = packing.pack(checked, entries, key.secret, digest)
+                if present == (final, digest):
                     return final
-                if not replace:
+                if present[0] is not None and not replace:
                     raise ListError(
                         "another list has this name",
-                        expected="a new name, or the same content and information",
+                        expected="a new name, or the same content, information and bank",
                         where=checked.name,
                         todo="Choose another name, or say that the list is to be replaced.",
                     )
-            write_atomic(self._path(checked.name), seal(data, [key.recipient]), mode=0o600)
+                with self._new_list(checked.name, pieces, key) as temporary:
+                    # Both are written before either gets its name, so that a full disk leaves nothing behind.
+                    if beside:
+                        beside.commit()
+                    commit(temporary, self._path(checked.name))
+            self._clear_banks(checked.name, digest)
         return final
 
     def remove(self, name: str) -> None:
-        """Forget a list, for instance when the right to use it ends. Its bytes may stay on the disk, encrypted.
+        """Forget a list and its bank, for instance when the right to use it ends.
+
+        Their bytes may stay on the disk, encrypted.
 
         Raises:
             ListError: there is no list of this name.
             OutputError: it cannot be removed.
         """
-        if name not in self.names():
-            raise ListError("there is no list of this name", expected=f"one of: {', '.join(self.names())}")
-        try:
-            self._path(name).unlink()
-        except OSError as error:
-            raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
+        self._require(name)
+        with self._locked():
+            try:
+                self._path(name).unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
+            self._clear_banks(name, "")
+
+    def _require(self, name: str) -> None:
+        names = self.names()
+        if name not in names:
+            raise ListError(
+                "there is no list of this name",
+                expected=f"one of: {', '.join(names)}" if names else "a list to have been added first",
+                todo="Import it with `vetset lists add`.",
+            )
 
     def _path(self, name: str) -> Path:
         return self._lists / f"{name}{SUFFIX}"
 
-    def _read(self, name: str, key: _VaultKey) -> HashList:
+    def _read(self, name: str, key: _VaultKey) -> tuple[HashList, str]:
+        """A list, and the digest of its bank or an empty text."""
+        return self._unpacked(name, self._content(name, key), key)
+
+    def _content(self, name: str, key: _VaultKey) -> memoryview:
         try:
-            sealed = self._path(name).read_bytes()
+            with self._path(name).open("rb", buffering=_BUFFER) as file:
+                return unseal_from(file, key.identity)
         except OSError as error:
             raise ListError(f"the list cannot be read ({error.strerror})", where=name) from error
-        try:
-            found = packing.unpack(unseal(sealed, key.identity), key.secret)
         except (SealError, KeyFileError) as error:
-            error.todo = "Restore the vault's folder as a whole from a copy, or import the list again."
+            error.todo = _RESTORE
+            raise error.at(name) from None
+
+    def _unpacked(self, name: str, content: memoryview, key: _VaultKey) -> tuple[HashList, str]:
+        try:
+            found, bank = packing.unpack(content, key.secret)
+        except SealError as error:
+            error.todo = _RESTORE
             raise error.at(name) from None
         if found.info.name != name:
             raise SealError("this file holds the list of another name", where=name, todo="Import the list again.")
-        return found
+        return found, bank
+
+    def _stated(self, name: str, key: _VaultKey) -> tuple[ListInfo | None, str]:
+        """What is there under a name: the information of the list, and the digest of its bank."""
+        if name not in self.names():
+            return None, ""
+        found, bank = self._read(name, key)
+        return found.info, bank
+
+    def _new_bank(
+        self, name: str, bank: Bank | None, key: _VaultKey
+    ) -> AbstractContextManager[BankFile] | AbstractContextManager[None]:
+        if bank is None:
+            return nullcontext()
+        return written_bank(self._lists, name, bank, key.secret, key.recipient)
+
+    def _clear_banks(self, name: str, digest: str) -> None:
+        """Remove the banks of a list but the one of this digest, and those of lists that are not there."""
+        clear_banks(self._lists, dict.fromkeys(self.names()) | {name: digest})
+
+    @contextmanager
+    def _new_list(self, name: str, pieces: packing.Pieces, key: _VaultKey) -> Iterator[Path]:
+        """A sealed list under a temporary name."""
+        with temporary_file(self._path(name)) as temporary:
+            with temporary.open("wb", buffering=_BUFFER) as file:
+                seal_into(file, pieces, [key.recipient])
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -262,48 +376,3 @@ class Vault:
                 todo="Restore it from a copy; without it the lists have to be imported into a new vault.",
             ) from None
         return _VaultKey(identity, bytes.fromhex(secret))
-
-
-def _checked(info: ListInfo) -> ListInfo:
-    """The information with its category typed, and without a version and counts of the caller's.
-
-    Raises:
-        ListError: something in it is malformed.
-    """
-    if not isinstance(info.name, str) or not NAME_PATTERN.fullmatch(info.name):
-        raise ListError(
-            "the name of a list is not usable",
-            expected="1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit",
-        )
-    try:
-        category = Category(info.category)
-    except ValueError:
-        raise ListError(
-            "this is no category of lists", expected=f"one of: {', '.join(Category)}", where=info.name
-        ) from None
-    for what in ("owner", "licence", "purpose", "as_of", "expires"):
-        text = getattr(info, what)
-        if not isinstance(text, str) or not text.strip() or not text.isprintable() or len(text) > _MAX_TEXT:
-            raise ListError(
-                f"the {what} of a list is not usable",
-                expected=f"1 to {_MAX_TEXT} printable characters on one line",
-                where=info.name,
-            )
-    as_of, expires = _day(info, "as_of"), _day(info, "expires")
-    if as_of is not None and expires is not None and expires < as_of:
-        raise ListError("the list expires before its own date", where=info.name, todo="Mend as_of or expires.")
-    return replace(info, category=category, version="", entries={})
-
-
-def _day(info: ListInfo, what: str) -> date | None:
-    text = getattr(info, what)
-    if text == UNKNOWN:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    # fromisoformat also takes other ISO forms, which would not compare as texts.
-    if day is None or day.isoformat() != text:
-        raise ListError(f"{what} is not a date", expected=f"YYYY-MM-DD or {UNKNOWN}", where=info.name)
-    return day

@@ -14,6 +14,7 @@
     ├── CountError                   30   counts do not add up or shards failed: findings sealed, claim refused
     ├── OutputError                  40   the output folder holds something else, or writing failed
     ├── EngineError                  41   the engine could not run its tasks
+    ├── ServiceError                 42   a list owner's service cannot be reached, or does not answer as it should
     └── MissingExtraError            50   a feature needs an extra that is not installed
 
 A message says what was expected, what was seen, where, and what to do. Values of digests, addresses and captions are
@@ -154,6 +155,12 @@ class EngineError(VetsetError):
     """The engine could not run its tasks."""
 
     exit_code = 41
+
+
+class ServiceError(VetsetError):
+    """A list owner's service cannot be reached, refuses, or does not answer as it should."""
+
+    exit_code = 42
 
 
 class MissingExtraError(VetsetError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vetset.model.dataset import RecordId
-from vetset.model.policy import Policy
+from vetset.model.policy import Policy, squared
 from vetset.model.signal import Kind, Variant
 from vetset.model.verdict import Decision, Verdict
 
@@ -35,8 +35,9 @@ class Match:
         entry: the entry's id in that list; never its value.
         kind: the kind of signal that agreed.
         variant: which form of the record agreed.
-        distance: Hamming distance for PDQ (0–31), 0 for digests.
-        quality: PDQ quality of that form of the record (50–100), 100 for digests.
+        distance: Hamming distance for PDQ (0–31), squared Euclidean distance for PhotoDNA (the sum of squared
+            differences, 0 to 9,363,600: a whole number, so that nothing is rounded), 0 for digests.
+        quality: PDQ quality of that form of the record (50–100), 100 for everything else.
         seedable: False where the entry is quarantined or disputed.
     """
 
@@ -52,7 +53,7 @@ class Match:
     @property
     def evidence(self) -> Evidence:
         """Which of the three kinds of evidence this is."""
-        if self.kind is Kind.PDQ:
+        if self.kind in (Kind.PDQ, Kind.PHOTODNA):
             return Evidence.PERCEPTUAL
         return Evidence.URL if self.kind.is_url else Evidence.EXACT
 
@@ -102,6 +103,9 @@ def is_confirmed(match: Match, policy: Policy) -> bool:
         return False
     if match.evidence is Evidence.EXACT:
         return True
+    if match.kind is Kind.PHOTODNA:
+        radius = policy.match.confirm_photodna
+        return radius is not None and match.distance <= squared(radius)
     return match.distance <= policy.match.confirm_distance and match.quality >= policy.match.confirm_quality
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntFlag, StrEnum
+from typing import NoReturn, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vetset.model.errors import UsageError
 from vetset.model.signal import Kind
 
 UNKNOWN = "unknown"
@@ -104,8 +106,20 @@ class ListInfo:
         return self.purpose == UNKNOWN or purpose in self.purpose.split(",")
 
 
+class _NeverPickled:
+    """What is not written down by pickling, nor sent to another process so: its values would lie there in the clear."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise UsageError(
+            "a list is never pickled",
+            todo="Send it sealed: `Vault.sealed(NAME, RECIPIENT)`, which is opened where it arrives.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(_NeverPickled):
     """One opinion: this value is, for this owner, an item of this category."""
 
     id: str
@@ -115,7 +129,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(_NeverPickled):
     """All entries of one kind, as columns.
 
     Attributes:
@@ -137,7 +151,7 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class HashList:
+class HashList(_NeverPickled):
     """A list in memory, ready to be searched."""
 
     info: ListInfo

@@ -3,12 +3,19 @@
 The scan part has a digest of its own: changing a radius must not make anybody read pictures again.
 """
 
+from fractions import Fraction
+from math import floor
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vetset.model.canonical import document_digest
-from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, NOT_OF_A_PICTURE, Form, Kind, Reason, Variant
+from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, NOT_OF_A_PICTURE, USUAL_KINDS, Form, Kind, Reason, Variant
+
+
+def squared(radius: float) -> int:
+    """Greatest whole squared distance that lies within a radius of 0 or more; exact, whatever the radius."""
+    return floor(Fraction(radius) ** 2)
 
 
 class _Section(BaseModel):
@@ -23,10 +30,9 @@ class _Section(BaseModel):
 class ScanPolicy(_Section):
     """What is computed of each record. Part of the key of every stored shard."""
 
-    kinds: tuple[Kind, ...] = (
-        Kind.MD5, Kind.SHA1, Kind.SHA256, Kind.URL_MD5, Kind.URL_SHA256, Kind.PDQ,
-    )  # fmt: skip
-    """Kinds of signal to compute, in any order; `embedding` is added by `--embedder`."""
+    kinds: tuple[Kind, ...] = USUAL_KINDS
+    """Kinds of signal to compute, in any order; `embedding` is added by `--embedder`. `photodna` is only read, from a
+    column of the dataset."""
     max_image_bytes: int = Field(default=256 << 20, ge=1)
     """A stored picture of more bytes is undecided for perceptual kinds (its digests are still taken)."""
     max_pixels: int = Field(default=1 << 28, ge=1)
@@ -69,11 +75,18 @@ class MatchPolicy(_Section):
     """Greatest Hamming distance at which a perceptual match confirms, and so may seed neighbours."""
     confirm_quality: int = Field(default=70, ge=0, le=100)
     """Least PDQ quality of the record at which a perceptual match confirms."""
+    photodna_radius: float | None = Field(default=None, ge=0, le=3060)
+    """Greatest Euclidean distance of PhotoDNA values (of 144 components, 0 to 255) that is a match: what their licence
+    states. Nobody publishes one, so there is none unless it is named, and without it no PhotoDNA value is compared."""
+    confirm_photodna: float | None = Field(default=None, ge=0, le=3060)
+    """Greatest Euclidean distance at which a PhotoDNA match confirms; without it, none confirms alone."""
 
     @model_validator(mode="after")
     def _within_radius(self) -> Self:
         if self.confirm_distance > self.pdq_radius:
             raise ValueError("confirm_distance is greater than pdq_radius")
+        if self.confirm_photodna is not None and self.confirm_photodna > (self.photodna_radius or 0):
+            raise ValueError("confirm_photodna is greater than photodna_radius, or that is not named")
         return self
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import USUAL_KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RemovalOrder:
     salt: str = field(repr=False)
     tokens: tuple[str, ...] = field(repr=False)
     mapping: Mapping[str, str | None] = field(default_factory=dict)
-    kinds: tuple[Kind, ...] = LIST_KINDS
+    kinds: tuple[Kind, ...] = USUAL_KINDS
     embeddings: str = ""
     embedding_columns: tuple[str, str] = ("", "")
     lists: tuple[str, ...] = ()

@@ -13,6 +13,8 @@ class Kind(StrEnum):
     URL_MD5 = "url_md5"
     URL_SHA256 = "url_sha256"
     PDQ = "pdq"
+    PHOTODNA = "photodna"
+    """Never computed here: a value comes from whoever is licensed to take it, on both sides."""
     EMBEDDING = "embedding"
 
     @property
@@ -33,6 +35,7 @@ _WIDTH = {
     Kind.URL_MD5: 16,
     Kind.URL_SHA256: 32,
     Kind.PDQ: 32,
+    Kind.PHOTODNA: 144,
     Kind.EMBEDDING: 0,
 }
 
@@ -45,8 +48,14 @@ URL_KINDS = (Kind.URL_MD5, Kind.URL_SHA256)
 DIGEST_KINDS = BYTE_KINDS + URL_KINDS
 """Kinds that match by equality."""
 
-LIST_KINDS = (*DIGEST_KINDS, Kind.PDQ)
+USUAL_KINDS = (*DIGEST_KINDS, Kind.PDQ)
+"""Kinds that are looked at where a policy does not say otherwise."""
+
+LIST_KINDS = (*USUAL_KINDS, Kind.PHOTODNA)
 """Kinds that a hash list may carry."""
+
+DECLARED_KINDS = (*BYTE_KINDS, Kind.PHOTODNA)
+"""Kinds that a column of a dataset may state of a picture."""
 
 
 class Variant(StrEnum):
@@ -187,8 +196,8 @@ class Signal:
 
     Attributes:
         kind: what it is.
-        value: raw bytes, `kind.width` of them (PDQ: the 32 bytes of its 64-digit hex form, most significant first);
-            for an embedding the float32 components in native order.
+        value: raw bytes, `kind.width` of them (PDQ: the 32 bytes of its 64-digit hex form, most significant first;
+            PhotoDNA: its 144 components); for an embedding the float32 components in native order.
         quality: 0–100 for PDQ, 100 for everything else.
         variant: which form of the record it was taken of.
     """

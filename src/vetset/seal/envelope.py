@@ -9,15 +9,21 @@ Why not the age file alone: age cannot tell a damaged recipient line from a miss
 reported as somebody else's key; and its header contains a filler of random length. Here the zeros take up the
 difference, so that the sealed size is a function of the length of the content and of the number of recipients.
 The digest is of the sealed bytes: it needs no secret and proves nothing but that the file is whole.
+
+`seal_into` and `unseal_from` go through a file piece by piece, for what is too large to be held twice; `seal` and
+`unseal` do the same with bytes.
 """
 
 import hashlib
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
 
+import numpy as np
 import pyrage
 
-from vetset.model.errors import KeyFileError, SealError, UsageError
+from vetset.model.errors import KeyFileError, SealError, UsageError, VetsetError
 from vetset.seal.keys import PrivateKey, PublicKey
 
 _LINE = re.compile(rb"vetset-sealed/1 ([0-9a-f]{64}) ([0-9]{8})\n")
@@ -27,7 +33,10 @@ _ROOM = 1024
 _ROOM_PER_RECIPIENT = 128
 _CHUNK = 64 << 10
 _CHUNK_TAG = 16
-_ATTEMPTS = 64
+# What an age header ends with; a nonce and the chunks follow.
+_HEADER_END = re.compile(rb"\n--- [0-9A-Za-z+/]{43}\n")
+_NONCE = 16
+_BLOCK = 1 << 20
 
 
 def sealed_size(length: int, recipients: int) -> int:
@@ -55,24 +64,112 @@ def seal(plain: bytes, recipients: Sequence[PublicKey | str]) -> bytes:
         UsageError: there is no recipient.
         KeyFileError: a recipient is malformed.
     """
+    sealed = io.BytesIO()
+    seal_into(sealed, [plain], recipients)
+    return sealed.getvalue()
+
+
+def seal_into(file: BinaryIO, pieces: Iterable[bytes | memoryview], recipients: Sequence[PublicKey | str]) -> None:
+    """Seal content that comes in pieces, one of which is held at a time.
+
+    Args:
+        file: where the sealed part goes, from its beginning: empty, seekable, buffered.
+        pieces: the content, cut anywhere.
+        recipients: as for `seal`.
+
+    Raises:
+        UsageError, KeyFileError: as `seal`.
+        OSError: the file cannot be written. Whatever the pieces raise is raised too.
+    """
     if not recipients:
         raise UsageError("there is nobody to seal for", expected="at least one recipient", todo="Name a public key.")
     keys = [_recipient(key) for key in recipients]
-    size = sealed_size(len(plain), len(keys))
-    for _ in range(_ATTEMPTS):
-        encrypted: bytes = pyrage.encrypt(plain, keys)
-        start = size - len(encrypted)
-        if start >= _LINE_LENGTH:
-            body = bytes(start - _LINE_LENGTH) + encrypted
-            where = b"%08d" % start
-            return b"vetset-sealed/1 " + _digest(where, body) + b" " + where + b"\n" + body
-    raise SealError("age added more bytes than there is room for", todo="Report this with the version of pyrage.")
+    source, target = _Pieces(pieces), _Sealed(file, len(keys))
+    try:
+        pyrage.encrypt_io(source, target, keys)
+    except (pyrage.EncryptError, OSError) as error:
+        raise source.failure or target.failure or error from None
+    if target.failure is not None:  # of the last bytes pyrage does not tell
+        raise target.failure
+    target.finish(source.length)
 
 
-def _digest(where: bytes, body: bytes | memoryview) -> bytes:
-    digest = hashlib.sha256(where)
-    digest.update(body)
-    return digest.hexdigest().encode("ascii")
+class _Pieces:
+    """Content as a file that age reads. It keeps what the pieces raised, of which pyrage makes a text."""
+
+    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self._pieces = iter(pieces)
+        self._left = memoryview(b"")
+        self.length = 0
+        self.failure: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            while not self._left:
+                self._left = memoryview(next(self._pieces)).cast("B")
+        except StopIteration:
+            return b""
+        except BaseException as error:
+            self.failure = error
+            raise
+        taken = bytes(self._left[:size])
+        self._left = self._left[size:]
+        self.length += len(taken)
+        return taken
+
+
+class _Sealed:
+    """A sealed part as a file that age writes: its filler is put before it when age's header is known."""
+
+    def __init__(self, file: BinaryIO, recipients: int) -> None:
+        self._file, self._recipients = file, recipients
+        self._digest = hashlib.sha256()
+        self._header = b""
+        self._start = 0
+        self._written = 0
+        self.failure: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            if self._start:
+                self._put(data)
+            else:
+                self._begin(data)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return len(data)
+
+    def _begin(self, data: bytes) -> None:
+        self._header += data
+        end = _HEADER_END.search(self._header)
+        room = _ROOM + _ROOM_PER_RECIPIENT * self._recipients - _NONCE
+        filler = room - (end.end() if end else len(self._header))
+        if filler < 0:
+            raise SealError(
+                "age added more bytes than there is room for", todo="Report this with the version of pyrage."
+            )
+        if end is None:
+            return
+        self._start = _LINE_LENGTH + filler
+        self._digest.update(b"%08d" % self._start)
+        self._file.seek(_LINE_LENGTH)
+        self._put(bytes(filler))
+        self._put(self._header)
+
+    def _put(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+        self._written += len(data)
+
+    def finish(self, length: int) -> None:
+        """Write the first line, over content of `length` bytes."""
+        if _LINE_LENGTH + self._written != sealed_size(length, self._recipients):
+            raise SealError(
+                "age wrote another number of bytes than its format says", todo="Report this with the version of pyrage."
+            )
+        self._file.seek(0)
+        self._file.write(b"vetset-sealed/1 %b %08d\n" % (self._digest.hexdigest().encode("ascii"), self._start))
 
 
 def unseal(sealed: bytes, key: PrivateKey | str) -> bytes:
@@ -86,6 +183,23 @@ def unseal(sealed: bytes, key: PrivateKey | str) -> bytes:
         SealError: the sealed part is damaged: any bit of it.
         KeyFileError: it is whole, and not for this key; or the key is malformed.
     """
+    return bytes(unseal_from(io.BytesIO(sealed), key))
+
+
+def unseal_from(file: BinaryIO, key: PrivateKey | str) -> memoryview:
+    """The content of a sealed part that is read piece by piece, so that only the content is held.
+
+    Args:
+        file: the sealed part, seekable; read from its beginning to its end.
+        key: as for `unseal`.
+
+    Returns:
+        The content, in memory of its own that may be written to.
+
+    Raises:
+        SealError, KeyFileError: as `unseal`.
+        OSError: the file cannot be read.
+    """
     text = key if isinstance(key, str) else key.identity
     try:
         identity = pyrage.x25519.Identity.from_str(text)
@@ -93,27 +207,93 @@ def unseal(sealed: bytes, key: PrivateKey | str) -> bytes:
         raise KeyFileError(
             "the key is not an age X25519 identity", todo="Name the NAME.key of the custodian."
         ) from None
-    line = _LINE.match(sealed)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    line = _LINE.fullmatch(file.read(_LINE_LENGTH))
     if line is None:
         raise _damaged("its first line is not that of a sealed part")
-    start = int(line[2])
-    body = memoryview(sealed)[_LINE_LENGTH:]
-    if _digest(line[2], body) != line[1]:
+    source, target = _Read(file, line[2]), _Content(size)
+    blank = source.is_blank(int(line[2]) - _LINE_LENGTH)
+    fault = _decrypted(source, target, identity) if blank else _damaged("it does not begin as a sealed part does")
+    if source.digest_to_end() != line[1]:  # told first: only after it a wrong key is known to be one
         raise _damaged("it is not what was written")
-    filler, encrypted = sealed[_LINE_LENGTH:start], sealed[start:]
-    if start < _LINE_LENGTH or filler != bytes(start - _LINE_LENGTH):
-        raise _damaged("it does not begin as a sealed part does")
+    if fault is not None:
+        raise fault
+    return target.content()
+
+
+def _decrypted(source: "_Read", target: "_Content", identity: pyrage.x25519.Identity) -> VetsetError | None:
+    """Decrypt from here to there. Returns what is wrong; what went wrong in reading and writing is raised."""
     try:
-        return bytes(pyrage.decrypt(encrypted, [identity]))
-    except pyrage.DecryptError as error:
+        pyrage.decrypt_io(source, target, [identity])
+    except (pyrage.DecryptError, OSError) as error:
+        if failure := source.failure or target.failure:
+            raise failure from None
         # The only way that pyrage tells the two apart is by the text.
         if "No matching keys" in str(error):
-            raise KeyFileError(
+            return KeyFileError(
                 "this key does not open the seal",
                 expected="the key of one of the recipients named when it was sealed",
                 todo="Use the NAME.key that belongs to one of them.",
-            ) from None
-        raise _damaged("its encryption does not verify") from None
+            )
+        return _damaged("its encryption does not verify")
+    if target.failure is not None:  # of the last bytes pyrage does not tell
+        raise target.failure
+    return None
+
+
+class _Read:
+    """A sealed part behind its first line, as a file that age reads."""
+
+    def __init__(self, file: BinaryIO, where: bytes) -> None:
+        self._file = file
+        self._digest = hashlib.sha256(where)
+        self.failure: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+            self._digest.update(data)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return data
+
+    def is_blank(self, length: int) -> bool:
+        """Whether so many zeros come next."""
+        while length > 0 and (data := self.read(min(length, _BLOCK))):
+            if any(data):
+                return False
+            length -= len(data)
+        return length == 0
+
+    def digest_to_end(self) -> bytes:
+        """Hex digest of where the age file begins, and everything up to the end."""
+        while self.read(_BLOCK):
+            pass
+        return self._digest.hexdigest().encode("ascii")
+
+
+class _Content:
+    """What comes out of an age file, which is less than the file: as a file that age writes."""
+
+    def __init__(self, most: int) -> None:
+        self._room = np.empty(most, np.uint8).data  # pages that stay untouched cost nothing
+        self._length = 0
+        self.failure: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            end = self._length + len(data)
+            self._room[self._length : end] = data
+            self._length = end
+        except BaseException as error:
+            self.failure = error
+            raise
+        return len(data)
+
+    def content(self) -> memoryview:
+        return self._room[: self._length]
 
 
 def _damaged(how: str) -> SealError:

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from vetset.model.errors import DataError, DatasetError, ListError
+from vetset.search.words import as_words
 
 _BITS_PER_ENTRY = 12
 _LEAST_WIDTH = 8
@@ -86,7 +87,7 @@ class DigestIndex:
 
 
 def _as_words(digests: NDArray[np.uint8], error: type[DataError], where: str) -> NDArray[np.uint32]:
-    """The digests as uint32 (n, ceil(width / 4)), contiguous, aligned and writable: one type for the compiler."""
+    """The digests as uint32 (n, ceil(width / 4))."""
     if digests.dtype != np.uint8 or digests.ndim != 2 or digests.shape[1] < _LEAST_WIDTH:
         raise error(
             "digests of another type or shape",
@@ -99,8 +100,7 @@ def _as_words(digests: NDArray[np.uint8], error: type[DataError], where: str) ->
         padded = np.zeros((n, -(-width // 4) * 4), np.uint8)
         padded[:, :width] = digests
         digests = padded
-    words = np.ascontiguousarray(digests).view(np.uint32)
-    return words if words.flags.aligned and words.flags.writeable else words.copy()
+    return as_words(digests, np.uint32)
 
 
 @njit(cache=True, nogil=True, inline="always")

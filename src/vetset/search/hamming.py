@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vetset.model.errors import DataError, DatasetError, ListError, UsageError
 from vetset.search import bands
 from vetset.search.bits import any_near, distance, popcount
+from vetset.search.words import as_words
 
 MOST_RADIUS = 31
 _CODE_BYTES = 32
@@ -161,7 +162,7 @@ class HammingIndex:
 
 
 def _as_words(codes: NDArray[np.uint8], error: type[DataError], where: str) -> NDArray[np.uint64]:
-    """The codes as uint64 (n, 4), contiguous, aligned and writable: one type for the compiler."""
+    """The codes as uint64 (n, 4)."""
     if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != _CODE_BYTES:
         raise error(
             "codes of another type or shape",
@@ -169,8 +170,7 @@ def _as_words(codes: NDArray[np.uint8], error: type[DataError], where: str) -> N
             seen=f"{codes.dtype} with {codes.ndim} axes",
             where=where,
         )
-    words = np.ascontiguousarray(codes).view(np.uint64)
-    return words if words.flags.aligned and words.flags.writeable else words.copy()
+    return as_words(codes, np.uint64)
 
 
 def _sort(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

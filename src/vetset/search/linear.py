@@ -47,6 +47,23 @@ def hamming_pairs(
     return *_pairs(hits), np.concatenate([np.empty(0, np.uint16), *near])
 
 
+def distance_pairs(queries: NDArray[np.uint8], vectors: NDArray[np.uint8], most: int) -> tuple[Ints, Ints, Ints]:
+    """All (query, entry) whose squared Euclidean distance is at most this, sorted, with their squared distances.
+
+    Args:
+        queries: uint8 (q, width).
+        vectors: uint8 (n, width).
+        most: greatest sum of squared differences.
+
+    Returns:
+        Query and entry positions and squared distances, int64 (h,) each.
+    """
+    distances = [((vectors.astype(np.int64) - query) ** 2).sum(axis=1) for query in queries]
+    hits = [np.flatnonzero(row <= most) for row in distances]
+    near = [row[hit] for row, hit in zip(distances, hits, strict=True)]
+    return *_pairs(hits), np.concatenate([np.empty(0, np.int64), *near])
+
+
 def similarities(
     seeds: NDArray[Any], rows: NDArray[Any], metric: Literal["ip", "cosine"] = "ip"
 ) -> NDArray[np.float64]:

@@ -222,7 +222,10 @@ class Forecast:
         is_table = self.question.shards[0].format is Format.PARQUET
         records = self._counts
         roles = {}
+        unasked = {Kind.PHOTODNA} - set(self.question.policy.kinds)
         for role in ROLES if is_table else ROLES_OF_RECORDS:
+            if role in unasked:
+                continue
             columns = sorted({one.roles[role] for one in self.seen if role in one.roles})
             stated = self._array(lambda one, role=role: one.stated.get(role, 0) / one.fraction)  # type: ignore[misc]
             roles[role] = Role(tuple(columns), self.frame.ratio(stated, records))

@@ -7,18 +7,22 @@ The counts of a tally are made independently of each other (rule 3): matched fro
 that did not join, undecided from the reasons in the store, records from the reader.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import RecordId, ShardDigest
+from vetset.model.errors import PolicyError
 from vetset.model.finding import Match
 from vetset.model.hashlist import DOUBTFUL, Entries, HashList
-from vetset.model.policy import Policy
+from vetset.model.policy import Policy, squared
 from vetset.model.signal import REASON_OF_CODE, Kind, Reason, Variant
+from vetset.search.distance import DistanceIndex
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.store.columns import VARIANTS, Values
@@ -41,7 +45,7 @@ class Joined:
     Attributes:
         row: int64 (h,) record.
         entry: int64 (h,) row of the entries.
-        distance: int64 (h,) Hamming distance, 0 for digests.
+        distance: int64 (h,) as `Match.distance` has it.
         variant: which form of the record agreed.
     """
 
@@ -56,14 +60,12 @@ class Matcher:
 
     Args:
         entries: what to look for.
-        radius: greatest Hamming distance, for PDQ.
+        radius: greatest distance, as `Match.distance` has it, for PDQ and PhotoDNA.
     """
 
     def __init__(self, entries: Entries, radius: int) -> None:
         self.entries = entries
-        self._radius = radius
-        self._exact = None if entries.kind is Kind.PDQ else DigestIndex(entries.values)
-        self._hamming = HammingIndex(entries.values) if entries.kind is Kind.PDQ else None
+        self._find = _finder(entries, radius)
 
     def join(self, signals: Sequence[Values], variants: Sequence[Variant] | None = None) -> Iterator[Joined]:
         """All agreeing pairs, one result per variant that any record has.
@@ -77,12 +79,46 @@ class Matcher:
             if not len(rows):
                 continue
             queries = values.values if len(rows) == len(values.present) else values.values[rows]
-            if self._hamming is not None:
-                query, entry, distance = self._hamming.join(queries, self._radius)
-            elif self._exact is not None:
-                query, entry = self._exact.join(queries)
-                distance = np.zeros(len(query), np.int64)
+            query, entry, distance = self._find(queries)
             yield Joined(rows[query], entry, distance.astype(np.int64), variant)
+
+
+_Finder = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]
+
+
+def _finder(entries: Entries, radius: int) -> _Finder:
+    """What joins queries with these entries: positions of both, and distances."""
+    if entries.kind is Kind.PDQ:
+        hamming = HammingIndex(entries.values)
+        return lambda queries: hamming.join(queries, radius)
+    if entries.kind is Kind.PHOTODNA:
+        vectors, threads = DistanceIndex(entries.values), len(os.sched_getaffinity(0))
+        return lambda queries: vectors.join(queries, radius, threads=threads)
+    digests = DigestIndex(entries.values)
+
+    def equal(queries: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+        query, entry = digests.join(queries)
+        return query, entry, np.zeros(len(query), np.int64)
+
+    return equal
+
+
+def require_radius(lists: Sequence[HashList], policy: Policy) -> None:
+    """Refuse to hold PhotoDNA values of lists against those of a dataset without a distance at which they match.
+
+    Where the values of the dataset are not looked at, nothing is compared, and its records are undecided.
+
+    Raises:
+        PolicyError: a list has PhotoDNA values, the policy scans for them, and names no radius.
+    """
+    held = [hash_list.info.name for hash_list in lists if len(hash_list.entries.get(Kind.PHOTODNA, ()))]
+    if held and Kind.PHOTODNA in policy.scan.kinds and policy.match.photodna_radius is None:
+        raise PolicyError(
+            "nothing says how near PhotoDNA values must be to match",
+            expected="match.photodna_radius",
+            seen=f"PhotoDNA values in {', '.join(sorted(held))}, photodna among scan.kinds, and no radius",
+            todo="Name the radius that their licence states (docs/policy.md), or take photodna out of scan.kinds.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +235,16 @@ class ListMatcher:
 
     Args:
         lists: the lists.
-        policy: the radius.
+        policy: the radii.
+
+    Raises:
+        PolicyError: see `require_radius`.
     """
 
     def __init__(self, lists: Sequence[HashList], policy: Policy) -> None:
+        require_radius(lists, policy)
         self._matchers = [
-            (hash_list.info.name, Matcher(entries, policy.match.pdq_radius))
+            (hash_list.info.name, Matcher(entries, _radius(entries.kind, policy)))
             for hash_list in lists
             for _, entries in sorted(hash_list.entries.items())
         ]
@@ -274,6 +314,13 @@ class ListMatcher:
                 yield Tally(name, kind, given.records, 0, 0, {Reason.NOT_SCANNED: given.records})
             else:
                 yield counts.get((number, shard), _Counts()).tally(name, kind, given.records)
+
+
+def _radius(kind: Kind, policy: Policy) -> int:
+    """Greatest distance of a match, as `Match.distance` has it."""
+    if kind is Kind.PHOTODNA:
+        return squared(policy.match.photodna_radius or 0)  # without one nothing is compared, see `require_radius`
+    return policy.match.pdq_radius
 
 
 def _by_shard(

@@ -156,7 +156,7 @@ class _Cells:
 
     def __init__(self, kind: Kind) -> None:
         self.values: dict[Variant, list[bytes | None]] = {variant: [] for variant in VARIANTS[kind]}
-        self.stored = self.values[Variant.STORED]
+        self.stored = self.values.get(Variant.STORED)
         self.declared = self.values.get(Variant.DECLARED)
         self.why: list[int] = []
 
@@ -174,7 +174,8 @@ class _Chunk:
         self.others: dict[Variant, dict[int, Signal]] = {}
         self._of_picture = tuple(kind for kind in kinds if kind in BYTE_KINDS or kind is Kind.PDQ)
         self._of_address = tuple(kind for kind in kinds if kind in URL_KINDS)
-        self._cells = {kind: _Cells(kind) for kind in (*self._of_picture, *self._of_address)}
+        self._of_columns = tuple(kind for kind in kinds if kind is Kind.PHOTODNA)
+        self._cells = {kind: _Cells(kind) for kind in (*self._of_picture, *self._of_address, *self._of_columns)}
 
     def add(self, record: Record | Unreadable, policy: ScanPolicy, refused: Reason | None = None) -> None:
         """Compute every signal of one record; none that needs its picture decoded, if there is a reason against it."""
@@ -187,6 +188,7 @@ class _Chunk:
         else:
             found, pixels = _taken(record.image, self._of_picture, policy, pixels=self.vectors is not None)
         found += [_url_signal(kind, record.fields.url) for kind in self._of_address]
+        found += [NoSignal(kind, Reason.ABSENT_COLUMN) for kind in self._of_columns]
         if self.vectors is not None:
             self.vectors.add(record.row, pixels)
         self.keys.append(record.key)
@@ -211,7 +213,8 @@ class _Chunk:
             value, quality = signal.value, signal.quality
         elif declared is None:
             reason = (Reason.MALFORMED_VALUE if kind in fields.malformed else signal.reason).code
-        cells.stored.append(value)
+        if cells.stored is not None:
+            cells.stored.append(value)
         if cells.declared is not None:
             cells.declared.append(declared)
         if kind is Kind.PDQ:

@@ -26,7 +26,7 @@ from vetset.dataset.tables import column_names, open_table
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError, VetsetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, Kind, Reason
+from vetset.model.signal import DECLARED_KINDS, Kind, Reason
 from vetset.stage.held import Held, picture_bytes
 from vetset.stage.part_size import size_of_all
 from vetset.stage.pictured import append_records
@@ -252,7 +252,9 @@ class _Look:
         with open_table(place(self._scan.root, uri), uri) as table:
             names = column_names(table)
             self._seen.columns = tuple(names)
-            self._seen.roles = self._scan.mapping.found_in(names, uri)
+            unasked = {Kind.PHOTODNA} - set(self._scan.key.kinds)  # then it is a column as any other
+            roles = self._scan.mapping.found_in(names, uri)
+            self._seen.roles = {role: column for role, column in roles.items() if role not in unasked}
             return int(table.metadata.num_rows)
 
     def _timed(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -396,5 +398,5 @@ def _passed() -> int:
         return 0
 
 
-ROLES_OF_RECORDS = ("url", *(kind.value for kind in BYTE_KINDS))
+ROLES_OF_RECORDS = ("url", *(kind.value for kind in DECLARED_KINDS))
 """Roles that records of a format with pictures can state."""

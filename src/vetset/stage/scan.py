@@ -10,7 +10,7 @@ over if that was it (`Watch`, `judge`).
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -65,7 +65,7 @@ def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") 
     """What decides, beside content, what a part of the store holds."""
     kinds = tuple(kind for kind in Kind if kind in policy.kinds or (kind is Kind.EMBEDDING and embedder_id))
     versions = {kind: SIGNAL_VERSIONS[kind] for kind in kinds if kind in SIGNAL_VERSIONS}
-    return ScanKey(policy.digest, kinds, versions, document_digest(asdict(mapping)), embedder_id, _at_hand(kinds))
+    return ScanKey(policy.digest, kinds, versions, document_digest(mapping.by_role()), embedder_id, _at_hand(kinds))
 
 
 def _at_hand(kinds: Sequence[Kind]) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ class ScanResult:
     ) -> ScanNote:
         """What the store remembers of this scan."""
         failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
-        return ScanNote(str(root), name.value, stamp, policy, asdict(mapping), embedder_id, self.scanned, failed)
+        return ScanNote(str(root), name.value, stamp, policy, mapping.by_role(), embedder_id, self.scanned, failed)
 
 
 def scan(

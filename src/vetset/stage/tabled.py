@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import extents
 from vetset.dataset.reading import ColumnBatch
 from vetset.model.errors import CountError
-from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, Reason, Variant
+from vetset.model.signal import DECLARED_KINDS, URL_KINDS, Kind, Reason, Variant
 from vetset.signal.digest import url_digests
 from vetset.store.columns import Values, column_of, part_schema, why_of
 from vetset.store.part import PartWriter
@@ -69,7 +69,7 @@ def append_columns(kinds: Sequence[Kind], batches: Iterable[ColumnBatch], writer
                 arrays.append(Values(column.values, column.why == 0).to_arrow())
                 why = column.why
             else:
-                told = Reason.ABSENT_COLUMN if kind in (*BYTE_KINDS, *URL_KINDS) else Reason.METADATA_ONLY
+                told = Reason.ABSENT_COLUMN if kind in (*DECLARED_KINDS, *URL_KINDS) else Reason.METADATA_ONLY
                 why = np.full(batch.count, told.code, np.uint8)
             arrays.append(pa.array(why, pa.uint8()))
         writer.append(arrays)

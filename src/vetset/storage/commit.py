@@ -63,11 +63,11 @@ def commit(temporary: Path, path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on leaving without error it becomes `path`, durably.
+def temporary_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """Yield an empty file beside `path` under a temporary name; on leaving it is gone, unless `commit` gave it another.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written; what was at `path` is still there.
+        OutputError: the disk is full or the place cannot be written.
     """
     temporary = temporary_beside(path)
     try:
@@ -76,11 +76,22 @@ def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
         raise _failed(path, error) from error
     try:
         yield temporary
-        commit(temporary, path)
     except OSError as error:
         raise _failed(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving without error it becomes `path`, durably.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written; what was at `path` is still there.
+    """
+    with temporary_file(path, mode=mode) as temporary:
+        yield temporary
+        commit(temporary, path)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:

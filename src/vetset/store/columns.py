@@ -4,6 +4,7 @@
     md5, md5.declared … fixed_size_binary        null where there is no such signal
     pdq fixed_size_binary(32) · pdq.quality uint8
     pdq.white, pdq.white.quality …               one pair for each further variant that the scan policy names
+    photodna.declared fixed_size_binary(144)     only where the scan policy names the kind: nothing computes it
     md5.why, pdq.why … uint8                     0: some variant decides; else `Reason.code`
 
 Rows lie in the order of the shard, from 0 and without a gap. A part leaves out the columns that can hold nothing: those
@@ -28,6 +29,7 @@ VARIANTS: Mapping[Kind, tuple[Variant, ...]] = {
     Kind.URL_MD5: (Variant.STORED,),
     Kind.URL_SHA256: (Variant.STORED,),
     Kind.PDQ: (Variant.STORED,),
+    Kind.PHOTODNA: (Variant.DECLARED,),
     Kind.EMBEDDING: (),
 }
 """Which forms of a record each kind is stored for, whatever the policy; embeddings lie in a file beside the part."""

@@ -42,8 +42,8 @@ def parsed_and_back(name: str, data: bytes) -> None:
         again = _parsed("again.txt", text, None)
         assert again is not None
         assert _values(again) == _values(entries)
-        packed, _ = pack(INFO, entries, SECRET)
-        back = unpack(packed, SECRET)
+        pieces, _ = pack(INFO, entries, SECRET)
+        back, _ = unpack(b"".join(pieces), SECRET)
         assert _values(back.entries) == _values(entries)
         for found, column in entries.items():
             assert back.entries[found].ids.tolist() == column.ids.tolist()

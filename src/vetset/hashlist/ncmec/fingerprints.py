@@ -6,12 +6,11 @@ import hashlib
 import re
 
 from vetset.hashlist.opinions import MAX_ID_LENGTH
-from vetset.model.signal import LIST_KINDS, Kind
+from vetset.model.signal import Kind
 
 TYPES = ("md5", "sha1", "pdna", "pdq", "netclean", "videntifier", "tmk_pdqf", "ssvh_pdna", "ssvh_safer_hash")
 """Types that NCMEC documents, as of October 2024; elements may write `-` for `_`, attributes other cases."""
-_PHOTODNA = next((kind for kind in LIST_KINDS if kind.value == "photodna"), None)
-KIND_OF_TYPE = {"md5": Kind.MD5, "sha1": Kind.SHA1, "pdq": Kind.PDQ} | ({"pdna": _PHOTODNA} if _PHOTODNA else {})
+KIND_OF_TYPE = {"md5": Kind.MD5, "sha1": Kind.SHA1, "pdna": Kind.PHOTODNA, "pdq": Kind.PDQ}
 """The types that vetset matches."""
 _DIGITS = re.compile(r"[0-9A-Fa-f]{32}")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -43,7 +42,7 @@ def raw(text: str, width: int) -> bytes | None:
     try:
         if len(text) == 2 * width:
             return binascii.unhexlify(text)
-        if width == 144 and len(text) == 192:
+        if width == Kind.PHOTODNA.width and len(text) == 192:
             value = base64.b64decode(text, validate=True)
             return value if len(value) == width else None
     except ValueError:  # other characters
