@@ -1,8 +1,9 @@
 """Values as text: hexadecimal in either case, base32 and base64 (RFC 4648, each with its padding or without).
 
-A column is of one encoding. Given the kind, the number of characters tells which: a SHA-1 is 40, 32 or 27 characters
-long. The one length that two of them share, 32 for an MD5, is base32 only where it ends in padding. So nothing is
-guessed: a value that is not as long as those before it is refused.
+A column of digests is of one encoding. Given the kind, the number of characters tells which: a SHA-1 is 40, 32 or 27
+characters long. The one length that two of them share, 32 for an MD5, is base32 only where it ends in padding. So
+nothing is guessed: a value that is not as long as those before it is refused. PhotoDNA values come in hexadecimal and
+in base64, which have no length in common with anything else, so that both may stand in one column.
 """
 
 import binascii
@@ -37,7 +38,7 @@ class Encoding(StrEnum):
     @property
     def characters(self) -> str:
         """What its characters are called."""
-        return "hexadecimal digits" if self is Encoding.HEX else f"those of {self.value}"
+        return "hexadecimal digits" if self is Encoding.HEX else self.value
 
     def length(self, kind: Kind) -> int:
         """Characters of a value of a kind, without padding."""
@@ -52,10 +53,8 @@ class Encoding(StrEnum):
 def encoding_of(text: str, kind: Kind) -> Encoding | None:
     """The one encoding in which a value of this kind is as long as this text; None if there is none."""
     whole, bare = len(text), len(text.rstrip("="))
-    for encoding in Encoding:
-        if bare == encoding.length(kind) and whole in {bare, encoding.padded(kind)}:
-            return encoding
-    return None
+    padded = (each for each in Encoding if whole == each.padded(kind) > each.length(kind) == bare)
+    return next(padded, None) or next((each for each in Encoding if whole == each.length(kind)), None)
 
 
 def fitting(cells: pa.StringArray, kind: Kind, encoding: Encoding) -> tuple[pa.StringArray, NDArray[np.bool_]]:

@@ -4,7 +4,7 @@ Lines are told by their numbers where something is wrong with them, never by wha
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -46,11 +46,7 @@ class Rows:
         self._complaints = complaints
         self._unsupported = unsupported
         self._runs = Runs() if apart and Column.ID in header.places else None
-        self._encodings = {
-            kind: each.encoding
-            for each in header.values
-            if each.word and each.encoding and (kind := kind_of(each.word))
-        }
+        self._encodings = dict(header.encodings)
 
     def take(self, cells: Cells) -> Iterator[pa.RecordBatch]:
         """The opinions in the rows of a block, in batches of `opinions.SCHEMA`."""
@@ -129,19 +125,46 @@ class Rows:
     def _part(self, kind: Kind, column: pa.StringArray, mask: NDArray[np.bool_], faults: Faults) -> Part:
         rows = np.flatnonzero(mask)
         cells = column if len(rows) == len(column) else column.filter(pa.array(mask))
-        encoding = self._encodings.get(kind) or encoding_of(cells[0].as_py(), kind)
-        if encoding is None:
-            encoding = Encoding.HEX  # of which it has not the length either
-        else:
+        encodings = self._encodings_of(kind, cells[0].as_py())
+        fitted = [(encoding, *fitting(cells, kind, encoding)) for encoding in encodings]
+        known = np.logical_or.reduce([fits for _, _, fits in fitted])
+        if not known.all():
+            faults.add(rows[~known], self._wrong_length(kind, encodings, cells.filter(pa.array(~known))))
+        values = np.zeros((len(rows), kind.width), np.uint8)
+        for encoding, bare, fits in fitted:
+            if not fits.any():
+                continue
+            found, wrong = decoded(bare if fits.all() else bare.filter(pa.array(fits)), kind, encoding)
+            if fits.all():
+                values = found
+            else:
+                values[fits] = found
+            if wrong.any():
+                faults.add(rows[fits][wrong], f"{kind.value} with other characters than {encoding.characters}")
+        return Part(kind, rows, values) if known.all() else Part(kind, rows[known], values[known])
+
+    def _encodings_of(self, kind: Kind, first: str) -> tuple[Encoding, ...]:
+        """What values of a kind may be written in; the first digest of a kind settles it for the others."""
+        if kind not in self._encodings:
+            if kind is Kind.PHOTODNA:
+                return Encoding.HEX, Encoding.BASE64
+            encoding = encoding_of(first, kind)
+            if encoding is None:
+                return (Encoding.HEX,)  # of which it has not the length either
             self._encodings[kind] = encoding
-        bare, fits = fitting(cells, kind, encoding)
-        if not fits.all():
-            _complain_of_lengths(kind, encoding, cells.filter(pa.array(~fits)), rows[~fits], faults)
-            rows, bare = rows[fits], bare.filter(pa.array(fits))
-        values, wrong = decoded(bare, kind, encoding)
-        if wrong.any():
-            faults.add(rows[wrong], f"{kind.value} with other characters than {encoding.characters}")
-        return Part(kind, rows, values)
+        return (self._encodings[kind],)
+
+    def _wrong_length(self, kind: Kind, encodings: tuple[Encoding, ...], cells: pa.StringArray) -> Callable[[int], str]:
+        def told(number: int) -> str:
+            text = cells[number].as_py()
+            other = encoding_of(text, kind)
+            what = f"{kind.value} with {len(text.encode('utf-8'))} characters"
+            if other in {None, *encodings} or not self._header.names:
+                return what
+            known = " or ".join(encodings)
+            return f"{what}: {other}, where {known} is read (name the column `{kind.value}_{other}` if all of it is)"
+
+        return told
 
     def _ids(self, cells: Cells, said: Remarks, faults: Faults) -> pa.StringArray:
         """The ids of rows: the owner's, else `line:N`."""
@@ -169,20 +192,6 @@ def table_cells(header: Header, first: int, block: bytes, complaints: Complaints
     return each_line(
         block, first, header.width, lambda line: row_cells(line, header.delimiter, header.width), complaints
     )
-
-
-def _complain_of_lengths(
-    kind: Kind, encoding: Encoding, cells: pa.StringArray, rows: NDArray[np.intp], faults: Faults
-) -> None:
-    def what(number: int) -> str:
-        text = cells[number].as_py()
-        other = encoding_of(text, kind)
-        told = f"{kind.value} with {len(text.encode('utf-8'))} characters"
-        if other in {None, encoding}:
-            return told
-        return f"{told}: {other}, where the column began in {encoding} (name it `{kind.value}_{other}` if it is all so)"
-
-    faults.add(rows, what)
 
 
 def _check_ids(ids: pa.StringArray, faults: Faults) -> None:
