@@ -17,7 +17,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +33,9 @@ from vetset.dataset.webdataset import pack
 from vetset.engine.local import LocalEngine
 from vetset.model.dataset import Format
 from vetset.model.hashlist import Category, Entries, EntryFlag, HashList, ListInfo
+from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Signal
+from vetset.model.trust import Trust
 
 COUNT = 24
 DIMENSION = 16
@@ -111,6 +113,12 @@ def hash_list(
     counts = {part.kind: len(part) for part in parts}
     info = ListInfo(name, f"owner of {name}", category, "test", as_of=as_of, version=name, entries=counts)
     return HashList(info, {part.kind: part for part in parts})
+
+
+def trust(*names: str, policy: Policy | None = None, held: Sequence[str] = (), **about) -> Trust:
+    """Trust in lists of these names, each of an owner of its own; `about` is said of all of them."""
+    lists = {name: replace(hash_list(name).info, **about) for name in names}
+    return Trust(policy or Policy(), lists, frozenset(held))
 
 
 def pdq(image: bytes) -> bytes:

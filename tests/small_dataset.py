@@ -108,7 +108,12 @@ def unrelated_lines(count: int, seed=3) -> list[tuple[str, bytes]]:
     rng = np.random.default_rng(seed)
     widths = {"md5": 16, "sha256": 32, "pdq": 32, "url_sha256": 32, "sha1": 20, "url_md5": 16}
     kinds = [list(widths)[number % len(widths)] for number in range(count)]
-    return [(kind, rng.bytes(widths[kind])) for kind in kinds]
+    # of a usable picture, half of the bits are set
+    half = np.repeat(np.array([0, 1], np.uint8), 128)
+    return [
+        (kind, np.packbits(rng.permutation(half)).tobytes() if kind == "pdq" else rng.bytes(widths[kind]))
+        for kind in kinds
+    ]
 
 
 def write_list(path: Path, lines: list[tuple[str, bytes]]) -> Path:

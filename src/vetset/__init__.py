@@ -11,9 +11,20 @@ if TYPE_CHECKING:
     from vetset.api.auditing import audit, match, recheck, scan
     from vetset.api.custody import Opened, attest, copies, expand, expand_until_dry, open_audit, order, verify
     from vetset.api.given import load_policy
+    from vetset.api.listing import (
+        add_benign,
+        add_list,
+        lists,
+        overlap_lists,
+        quarantine_entries,
+        release_entries,
+        remove_list,
+        sign_list,
+        update_list,
+    )
     from vetset.api.planning import plan
     from vetset.api.revision import check, clean
-    from vetset.api.setup import add_list, keygen, lists
+    from vetset.api.setup import keygen
     from vetset.dataset.columns import ColumnMapping
     from vetset.engine.local import LocalEngine
     from vetset.model import errors
@@ -40,7 +51,8 @@ _PLACES = {
     "Plan": "vetset.model.plan",
     "Policy": "vetset.model.policy",
     "Signal": "vetset.model.signal",
-    "add_list": "vetset.api.setup",
+    "add_benign": "vetset.api.listing",
+    "add_list": "vetset.api.listing",
     "attest": "vetset.api.custody",
     "audit": "vetset.api.auditing",
     "check": "vetset.api.revision",
@@ -51,15 +63,21 @@ _PLACES = {
     "expand_until_dry": "vetset.api.custody",
     "fingerprint": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
-    "lists": "vetset.api.setup",
+    "lists": "vetset.api.listing",
     "load_policy": "vetset.api.given",
     "match": "vetset.api.auditing",
     "nearest": "vetset.search.nearest",
     "open_audit": "vetset.api.custody",
     "order": "vetset.api.custody",
+    "overlap_lists": "vetset.api.listing",
     "plan": "vetset.api.planning",
+    "quarantine_entries": "vetset.api.listing",
     "recheck": "vetset.api.auditing",
+    "release_entries": "vetset.api.listing",
+    "remove_list": "vetset.api.listing",
     "scan": "vetset.api.auditing",
+    "sign_list": "vetset.api.listing",
+    "update_list": "vetset.api.listing",
     "verify": "vetset.api.custody",
 }
 
@@ -76,6 +94,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Signal",
+    "add_benign",
     "add_list",
     "attest",
     "audit",
@@ -93,9 +112,15 @@ __all__ = [
     "nearest",
     "open_audit",
     "order",
+    "overlap_lists",
     "plan",
+    "quarantine_entries",
     "recheck",
+    "release_entries",
+    "remove_list",
     "scan",
+    "sign_list",
+    "update_list",
     "verify",
 ]
 

@@ -86,7 +86,7 @@ def test_an_interrupt_from_the_keyboard_says_how_to_go_on(vetset, ready, roots, 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vetset.api.setup.lists", interrupted)
+    monkeypatch.setattr("vetset.api.listing.lists", interrupted)
     ended = vetset("lists", "show")
     assert ended.code == 130
     assert "run the same command again" in ended.err
@@ -96,7 +96,7 @@ def test_a_defect_shows_where_it_is_and_no_text_that_could_hold_data(vetset, mon
     def broken(*_, **__):
         raise RuntimeError("https://pictures.example/planted")
 
-    monkeypatch.setattr("vetset.api.setup.lists", broken)
+    monkeypatch.setattr("vetset.api.listing.lists", broken)
     ended = vetset("lists", "show")
     assert ended.code == 70
     assert "RuntimeError in test_cli_help.py" in ended.err

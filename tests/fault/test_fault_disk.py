@@ -8,7 +8,8 @@ from fault_case import Places, run_audit, run_clean
 
 import small_dataset
 from vetset.api.custody import attest, open_audit, order
-from vetset.api.setup import add_list, keygen
+from vetset.api.listing import add_list
+from vetset.api.setup import keygen
 from vetset.case.manifest import read_manifest
 from vetset.hashlist.vault import HOME_VARIABLE, Vault, default_home
 from vetset.model.errors import OutputError

@@ -12,8 +12,9 @@ from fault_case import Places, run_audit
 import small_dataset
 from vetset.api.auditing import audit, match
 from vetset.api.custody import attest, open_audit, order
+from vetset.api.listing import add_list
 from vetset.api.revision import check, clean
-from vetset.api.setup import add_list, keygen
+from vetset.api.setup import keygen
 from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import HOME_VARIABLE

@@ -14,7 +14,8 @@ from fault_case import KILLED, Counting, Places, run_audit, run_clean, run_round
 
 import small_dataset
 from vetset.api.custody import open_audit, order
-from vetset.api.setup import add_list, keygen
+from vetset.api.listing import add_list
+from vetset.api.setup import keygen
 from vetset.case.manifest import read_manifest
 from vetset.engine.local import LocalEngine
 from vetset.hashlist.vault import HOME_VARIABLE

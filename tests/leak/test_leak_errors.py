@@ -12,7 +12,8 @@ from leak_search import Search, Secret
 
 import small_dataset
 from vetset.api.auditing import audit
-from vetset.api.setup import add_list, keygen
+from vetset.api.listing import add_list
+from vetset.api.setup import keygen
 from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.engine.local import LocalEngine
 from vetset.model.errors import VetsetError

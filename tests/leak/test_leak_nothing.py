@@ -197,7 +197,7 @@ def searched(search, folders):
 
 def test_something_was_found_and_something_was_not(walked):
     document = json.loads(walked.found["open-json"][1])
-    assert document["union"]["records"] == len({*MATCHED, *NEWER})
+    assert document["union"]["benchmark"]["records"] == len({*MATCHED, *NEWER})
     assert document["candidates"]["records"] > 0
     findings = open_audit(walked.without / "audit", walked.sandbox.path("keys") / "custodian.key").case.findings
     assert (findings.matches, findings.candidates) == ((), ())
@@ -322,7 +322,7 @@ def test_rounds_and_copies_show_what_they_found_to_the_custodian_alone(walked, t
     told = [json.loads(sandbox.console["copies-json"][1]) for sandbox in sandboxes]
     assert [entry["until_dry"][0]["confirmed"] > 0 for entry in told] == [True, False]
     assert [len(entry["rounds"]) > 1 for entry in told] == [True, False]
-    assert [entry["copies"]["items"] > 0 for entry in told] == [True, False]
+    assert [entry["copies"]["by_category"]["benchmark"]["items"] > 0 for entry in told] == [True, False]
     audits = [sandbox.path("audit") for sandbox in sandboxes]
     sizes = [{path.name: path.stat().st_size for path in (audit / "case").iterdir()} for audit in audits]
     assert sizes[0] == sizes[1]

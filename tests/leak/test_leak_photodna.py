@@ -62,7 +62,7 @@ def test_of_an_audit_nothing_outside_store_and_seal_has_a_value(tmp_path, monkey
     write(tmp_path / "data")
     source = tmp_path / "source" / "list.txt"
     source.parent.mkdir()
-    source.write_text(f"photodna {base64.b64encode(LISTED).decode()}\nphotodna {VALUES[0].hex()}\n")
+    source.write_text("".join(f"photodna {base64.b64encode(value).decode()}\n" for value in (LISTED, VALUES[0])))
     (tmp_path / "policy.toml").write_text(POLICY)
     vetset.add_list(source, name="known", owner="o", category="benchmark", licence="l")
     vetset.keygen("custodian", tmp_path / "keys")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import small
 from vetset.model.dataset import RecordId, ShardDigest, shard_names
-from vetset.model.finding import Evidence, Match, Seeds, is_confirmed
+from vetset.model.finding import Evidence, Match, Seeds, confirmed_matches, suffices
 from vetset.model.policy import MatchPolicy, Policy
 from vetset.model.signal import LIST_KINDS, REASON_OF_CODE, Kind, Reason, Variant
 from vetset.model.verdict import Decision, Verdict
@@ -41,7 +42,7 @@ POLICIES = st.builds(
 
 @given(st.lists(matches(), max_size=6), st.lists(verdicts(), max_size=4), POLICIES)
 def test_a_seed_has_a_verdict_known_or_a_confirming_match(found, said, policy):
-    seeds = set(Seeds.confirmed(found, said, policy).records)
+    seeds = set(Seeds.confirmed(found, said, small.trust("one", policy=policy)).records)
     for row in range(6):
         mine = [match for match in found if match.record.row == row and match.seedable]
         exact = any(match.kind in (Kind.MD5, Kind.SHA1, Kind.SHA256) for match in mine)
@@ -59,14 +60,16 @@ def test_a_seed_has_a_verdict_known_or_a_confirming_match(found, said, policy):
 def test_seeds_do_not_depend_on_the_order_of_matches(found, random):
     shuffled = list(found)
     random.shuffle(shuffled)
-    assert Seeds.confirmed(found, (), Policy()) == Seeds.confirmed(shuffled, (), Policy())
+    trust = small.trust("one", policy=Policy(match=MatchPolicy(confirm_owners=2)))
+    assert Seeds.confirmed(found, (), trust) == Seeds.confirmed(shuffled, (), trust)
 
 
 @pytest.mark.parametrize("kind", [Kind.URL_MD5, Kind.URL_SHA256])
 def test_an_address_never_confirms(kind):
     match = Match(record(1), "one", "entry", kind, Variant.STORED, 0, 100)
     assert match.evidence is Evidence.URL
-    assert not is_confirmed(match, Policy(match=MatchPolicy(confirm_distance=31, confirm_quality=0)))
+    loosest = Policy(match=MatchPolicy(confirm_distance=31, confirm_quality=0))
+    assert confirmed_matches([match], small.trust("one", policy=loosest)) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,8 +82,9 @@ def test_photodna_confirms_within_the_distance_that_the_policy_names_and_not_wit
     match = Match(record(1), "one", "entry", Kind.PHOTODNA, Variant.DECLARED, apart, 100)
     policy = Policy(match=MatchPolicy(photodna_radius=radius, confirm_photodna=confirm))
     assert match.evidence is Evidence.PERCEPTUAL
-    assert is_confirmed(match, policy) is confirms
-    assert not is_confirmed(replace(match, seedable=False), policy)
+    assert suffices(match, policy) is confirms
+    assert not suffices(replace(match, seedable=False), policy)
+    assert not suffices(replace(match, vetted=False), policy)
 
 
 def test_seeds_of_an_earlier_round_are_not_used_again():

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+import small
 from vetset.model.dataset import ShardDigest
 from vetset.model.finding import Match, Seeds
-from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Reason, Variant
 from vetset.stage.space import aligned_space
 from vetset.store.columns import Values
@@ -92,7 +92,7 @@ def seeds_of(table, rows):
     """Seeds that an exact match confirmed."""
     records = table.records(np.array(rows, np.int64))
     matches = [Match(record, "one", "entry", Kind.MD5, Variant.STORED, 0, 100) for record in records]
-    return Seeds.confirmed(matches, (), Policy())
+    return Seeds.confirmed(matches, (), small.trust("one"))
 
 
 def flipped(code, bits, random):

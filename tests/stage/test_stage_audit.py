@@ -322,7 +322,7 @@ class TestMatching:
         other = small.hash_list("other", small.entries(Kind.MD5, [small.md5(small.images()[n]) for n in (0, 9)]))
         summary = audit(lists=[small.known(), other], embeddings=None).summary
         assert {told["name"]: told["matched_records"] for told in summary["lists"]} == {"known": 5, "other": 2}
-        assert summary["union"]["records"] == 6
+        assert summary["union"]["benchmark"]["records"] == 6
 
     def test_a_malformed_digest_is_told_from_an_absent_one(self, audit, tmp_path):
         root = tmp_path / "bare"

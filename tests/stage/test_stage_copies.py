@@ -32,6 +32,7 @@ from vetset.store.store import Store
 
 DISTANCE, QUALITY = 20, 70
 POLICY = Policy(match=MatchPolicy(confirm_distance=DISTANCE, confirm_quality=QUALITY))
+TRUST = small.trust("one", "two", policy=POLICY)
 KINDS = (Kind.SHA256, Kind.PDQ)
 FURTHER = (Variant.WHITE, Variant.PARTIAL)
 FORMS = (Variant.STORED, *FURTHER)
@@ -185,7 +186,7 @@ def by_hand(shards, findings):
 def test_items_and_their_occurrences_are_those_counted_by_hand(case):
     shards, findings = case
     with tempfile.TemporaryDirectory() as folder:
-        told = occurrences(findings, table_of(Path(folder) / "store", shards), POLICY)
+        told = occurrences(findings, table_of(Path(folder) / "store", shards), TRUST)
     expected, showing = by_hand(shards, findings)
     assert sorted((i.confirmed, i.by_bytes, i.by_pdq, i.by_embedding) for i in told.items) == expected
     assert told.records == showing
@@ -220,8 +221,8 @@ def test_codes_in_a_row_are_one_item_and_each_record_is_counted_once(tmp_path):
         Match(RecordId(ShardDigest("0" * 64), row, str(row)), "one", entry, Kind.MD5, Variant.STORED, 0, 100)
         for row, entry in ((0, "a"), (1, "b"), (2, "c"))
     )
-    told = occurrences(replace(NOTHING, matches=listed), table_of(tmp_path / "store", [stored]), POLICY)
-    assert told.items == (ItemCopies(3, 0, 1, 0),)
+    told = occurrences(replace(NOTHING, matches=listed), table_of(tmp_path / "store", [stored]), TRUST)
+    assert told.items == (ItemCopies(3, 0, 1, 0, ("benchmark",)),)
 
 
 def test_a_damaged_part_is_told_and_nothing_is_counted(tmp_path):
@@ -229,7 +230,7 @@ def test_a_damaged_part_is_told_and_nothing_is_counted(tmp_path):
     (part,) = (tmp_path / "store" / "parts").glob("*.arrow")
     part.write_bytes(part.read_bytes()[:-9])
     with pytest.raises(CountError, match="damaged"):
-        occurrences(NOTHING, table, POLICY)
+        occurrences(NOTHING, table, TRUST)
 
 
 def test_other_records_of_equal_bytes_are_found_with_what_they_copy(tmp_path):
@@ -246,22 +247,25 @@ def test_the_summary_has_numbers_and_nothing_that_names_a_record(audit):
     told = vetset.copies(audited.out, audited.key)["copies"]
     # 0 with 21, its picture again; 1 with 20, its bytes again; 5 and its copy 22 lie near 0
     assert told["each"] == [
-        {"item": 1, "occurrences": 4, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 2},
-        {"item": 2, "occurrences": 2, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 0},
-    ]
+        {"item": 1, "occurrences": 4, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 2,
+         "harms": ("benchmark",)},
+        {"item": 2, "occurrences": 2, "confirmed": 2, "by_bytes": 0, "by_pdq": 0, "by_embedding": 0,
+         "harms": ("benchmark",)},
+    ]  # fmt: skip
+    text = json.dumps(told)
+    assert not [number for number in range(24) if small.key(number) in text]
+    assert (told["of_records"], told["with_bytes"], told["of_now"]) == (24, 24, True)
+    told = told["by_category"]["benchmark"]
     assert (told["items"], told["occurrences"], told["records"], told["largest"]) == (2, 6, 6, 4)
     assert told["by_evidence"] == {"confirmed": 4, "by_bytes": 0, "by_pdq": 0, "by_embedding": 2}
     assert told["items_by_occurrences"] == {"2": 1, "3-4": 1}
     assert sum(told["by_evidence"].values()) == told["occurrences"]
-    assert (told["of_records"], told["with_bytes"], told["of_now"]) == (24, 24, True)
-    text = json.dumps(told)
-    assert not [number for number in range(24) if small.key(number) in text]
 
 
 def test_items_are_no_more_than_distinct_contents_of_confirmed_records(audit):
     audited = audit()
     told = vetset.copies(audited.out, audited.key)
-    assert told["copies"]["items"] <= told["union"]["distinct_items"]
+    assert told["copies"]["by_category"]["benchmark"]["items"] <= told["union"]["benchmark"]["distinct_items"]
 
 
 def test_what_is_confirmed_later_makes_the_numbers_those_of_before(audit):
@@ -271,13 +275,14 @@ def test_what_is_confirmed_later_makes_the_numbers_those_of_before(audit):
     told = vetset.copies(audited.out, audited.key)["copies"]
     assert told["of_now"] is True
     assert {(item["confirmed"], item["by_bytes"]) for item in told["each"]} == {(2, 0)}
-    assert told["items"] == 3
+    assert told["by_category"]["benchmark"]["items"] == 3
 
 
 def test_without_a_finding_there_is_no_item_and_the_part_is_as_large(audit):
     nothing, something = audit(lists=[small.stranger()], out="nothing"), audit(out="something")
     told = [vetset.copies(audited.out, audited.key)["copies"] for audited in (nothing, something)]
-    assert (told[0]["items"], told[0]["records"], told[0]["largest"], told[0]["each"]) == (0, 0, 0, [])
+    counted = told[0]["by_category"]["benchmark"]
+    assert (counted["items"], counted["records"], counted["largest"], told[0]["each"]) == (0, 0, 0, [])
     sizes = {(audited.out / "case" / "000002.age").stat().st_size for audited in (nothing, something)}
     assert len(sizes) == 1
 

@@ -23,8 +23,10 @@ from vetset.model.errors import PolicyError
 from vetset.model.finding import Evidence, Seeds
 from vetset.model.policy import MatchPolicy, Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import USUAL_KINDS, Kind, Reason, Variant
+from vetset.model.trust import Trust
 from vetset.search.linear import distance_pairs
 from vetset.stage.match import ListMatcher
+from vetset.stage.request import list_uses
 from vetset.stage.scan import scan_key
 from vetset.store.columns import Values
 from vetset.store.part import Part, PartWriter
@@ -192,7 +194,8 @@ def test_it_confirms_only_where_the_policy_says_how_near(audit, root):
     def confirmed(out, **named):
         policy = policy_of(30, **named)
         findings = audit(root, embeddings=None, lists=[known()], policy=policy, out=out).findings
-        return {small.number_of(record.key) for record in Seeds.confirmed(findings.matches, (), policy).records}
+        trust = Trust.of(policy, list_uses([known()]))
+        return {small.number_of(record.key) for record in Seeds.confirmed(findings.matches, (), trust).records}
 
     assert confirmed("one") == set()
     assert confirmed("two", confirm=29.9) == {2}

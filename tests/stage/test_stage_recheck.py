@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import small
 import vetset
-from vetset.case.findings import RecheckPart, fold
+from vetset.case.findings import RecheckPart, fold, trust_of
 from vetset.case.manifest import read_manifest
 from vetset.model.errors import CountError, ListError, OutputError, SealError, UsageError
 from vetset.model.hashlist import EntryFlag
@@ -92,12 +92,12 @@ def test_folded_is_what_one_audit_with_the_lists_in_force_would_be(scanned, cust
             left, right = ([entry.record for entry in entries] for entries in (left, right))
         assert left == right, part
     assert claims(one, folded.manifest) == claims(other, whole.manifest)
-    policy = Policy()
+    trust = trust_of(one, folded.manifest)
     with Store(scanned) as store:
         from vetset.stage.audit import record_table
 
         table = record_table(store, whole.manifest)
-        assert to_remove(one, table, policy) == to_remove(other, table, policy)
+        assert to_remove(one, table, trust) == to_remove(other, table, trust)
     assert [used.version for used in folded.manifest.lists] == [used.version for used in whole.manifest.lists]
 
 
@@ -373,26 +373,26 @@ def test_an_order_rests_on_the_lists_in_force(rechecked, tmp_path):
 
 def test_candidates_of_a_withdrawn_seed_lapse_and_come_back_with_it(audit):
     audited = audit()
-    policy = Policy(remove=RemovePolicy(undecided_candidates=True))
+    trust = small.trust("known", policy=Policy(remove=RemovePolicy(undecided_candidates=True)))
     assert small.candidates(audited.findings) == small.CANDIDATES
     vetset.recheck(audited.out, lists=[of_records("known", [1], as_of="2026-02-01")])
     findings = audited.findings
-    assert {small.number_of(record.key) for record in findings.lapsed(policy)} == set(small.CANDIDATES)
-    assert open_questions(findings, "list:second", policy) == []
+    assert {small.number_of(record.key) for record in findings.lapsed(trust)} == set(small.CANDIDATES)
+    assert open_questions(findings, "list:second", trust) == []
     assert audited.summary["candidates"]["lapsed"] == 2
     with Store(audited.out / "store") as store:
         table = vetset.stage.audit.record_table(store, read_manifest(audited.out))
-        removed = {small.number_of(record.key) for record in to_remove(findings, table, policy)}
+        removed = {small.number_of(record.key) for record in to_remove(findings, table, trust)}
     assert removed == {1, 20}
     vetset.recheck(audited.out, lists=[replace(small.known(), info=replace(small.known().info, as_of="2026-03-01"))])
-    assert audited.findings.lapsed(policy) == frozenset()
+    assert audited.findings.lapsed(trust) == frozenset()
 
 
 def test_what_a_verifier_confirmed_stands_whatever_becomes_of_its_seed(audit):
     audited = audit()
     vetset.verify(audited.out, audited.key, with_list=small.second())
     vetset.recheck(audited.out, lists=[of_records("known", [1], as_of="2026-02-01")])
-    assert audited.findings.lapsed(Policy()) == frozenset()
+    assert audited.findings.lapsed(small.trust("known")) == frozenset()
 
 
 def test_a_lapsed_candidate_near_another_seed_is_found_again(audit):
@@ -407,7 +407,7 @@ def test_a_lapsed_candidate_near_another_seed_is_found_again(audit):
     findings = audited.findings
     again = {small.number_of(item.record.key): small.number_of(item.seed.key) for item in findings.candidates}
     assert again == {5: other, 22: other} | ({seed: other} if seed in again else {})
-    assert findings.lapsed(Policy()) == frozenset()
+    assert findings.lapsed(small.trust("known")) == frozenset()
 
 
 def test_what_a_newer_list_confirms_seeds_the_next_round(audit):

@@ -118,13 +118,13 @@ class World:
         return aligned_space([self.vectors], [np.arange(self.count)], self.count)
 
     def search(self, policy=POLICY):
-        return Search(self.space, self.table, policy, self.provenance)
+        return Search(self.space, self.table, small.trust("one", policy=policy), self.provenance)
 
     def begin(self, folder, policy=POLICY):
         """The case as an audit leaves it."""
         self.table = self.stored(folder / "store")
         matches = tuple(match(number) for number in sorted(self.listed))
-        seeds = Seeds.confirmed(matches, (), policy)
+        seeds = Seeds.confirmed(matches, (), small.trust("one"))
         settled = {found.record for found in matches}
         told, candidates = expand(
             seeds, self.space, self.table, policy, calibration=CALIBRATION, number=1, settled=settled
@@ -407,8 +407,8 @@ def test_seeds_are_searched_again_once_after_a_withdrawal_and_then_no_more(tmp_p
     ledger = world.begin(tmp_path)
     ledger.append(RecheckPart(lists_of_one(), (match(2),), (), (), (), (), "complete"))
     findings = ledger.open(KEY).findings
-    assert [item.row for item in findings.lapsed(POLICY)] == [1]
-    assert [seed.row for seed in unsearched(findings, POLICY).records] == [2]
+    assert [item.row for item in findings.lapsed(small.trust("one"))] == [1]
+    assert [seed.row for seed in unsearched(findings, small.trust("one")).records] == [2]
     findings = world.run(ledger)
     assert [[seed.row for seed in told.seeds] for told in findings.rounds] == [[0, 2], [2]]
     assert decided(findings) == {3: False}
@@ -424,7 +424,7 @@ def lists_of_one():
 def test_the_next_step_says_nothing_where_nothing_is_left(tmp_path):
     world = World(steps([0, 90]), set(), set())
     ledger = world.begin(tmp_path)
-    assert next_step(ledger.open(KEY).findings, RULES, POLICY).rule == "dry"
+    assert next_step(ledger.open(KEY).findings, RULES, small.trust("one", policy=POLICY)).rule == "dry"
 
 
 def test_an_audit_is_driven_until_dry_and_its_summary_tells_every_round(audit):
@@ -433,7 +433,7 @@ def test_an_audit_is_driven_until_dry_and_its_summary_tells_every_round(audit):
     findings = audited.findings
     assert small.candidates(findings) == small.CANDIDATES | small.SECOND_ROUND
     assert [(entry["seeds"], entry["new_candidates"], entry["confirmed"], entry["of_these_duplicates"])
-            for entry in told["rounds"]] == [(4, 2, 2, 1), (2, 1, 0, 0)]  # fmt: skip
+            for entry in told["rounds"]] == [(4, 2, {"benchmark": 2}, 1), (2, 1, {}, 0)]  # fmt: skip
     (stop,) = told["until_dry"]
     assert (stop["rule"], stop["asked"], stop["confirmed"], stop["never_asked"]) == ("dry", 3, 2, 0)
     assert "punsafe" not in json.dumps(told)

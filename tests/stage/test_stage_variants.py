@@ -23,7 +23,7 @@ from vetset.dataset.webdataset import pack
 from vetset.engine.local import LocalEngine
 from vetset.model.coverage import Drift
 from vetset.model.errors import CountError
-from vetset.model.finding import is_confirmed
+from vetset.model.finding import confirmed_matches
 from vetset.model.policy import Policy, ScanPolicy
 from vetset.model.signal import Form, Kind, Reason, Variant
 from vetset.signal.pdq import pdq
@@ -173,7 +173,7 @@ def test_a_store_is_matched_elsewhere_with_its_variants(dataset, key, tmp_path, 
 
 def test_what_decodes_of_a_truncated_file_never_confirms(found):
     _, findings = found
-    confirmed = {match.variant for match in findings.matches if is_confirmed(match, Policy())}
+    confirmed = {match.variant for match in confirmed_matches(findings.matches, small.trust("known"))}
     assert confirmed == {variant for _, variant in LISTED.values()} - {Variant.PARTIAL}
 
 

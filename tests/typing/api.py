@@ -26,14 +26,14 @@ def searching(codes: NDArray[np.uint8], seeds: NDArray[np.float32], rows: NDArra
 
 def walk(dataset: Path, key: Path, pub: Path, out: Path) -> dict[str, Any]:
     vetset.keygen("custodian", out)
-    info = vetset.add_list("known.csv", name="known", owner="Hotline", category="opt-out", licence="terms")
+    taken = vetset.add_list("known.csv", name="known", owner="Hotline", category="opt-out", licence="terms")
     policy = vetset.load_policy("policy.toml")
     planned = vetset.plan(dataset, columns=columns(), workers=16, seconds=10, sample_shards=4, seed=1)
     assert_type(planned, vetset.Plan)
     assert_type(planned.cost.total.value, float)
     vetset.scan(dataset, store=out / "store", engine=vetset.LocalEngine(2))
     vetset.scan(dataset, store=out / "store", part="1/2")
-    vetset.match(out / "store", lists=[info.name], seal_to=[pub], out=out / "matched", policy=policy)
+    vetset.match(out / "store", lists=[taken.info.name], seal_to=[pub], out=out / "matched", policy=policy)
     try:
         result = vetset.audit(
             dataset, lists=["known"], seal_to=[pub], out=out / "audit", policy=policy, embeddings=out / "embeddings"

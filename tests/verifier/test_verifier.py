@@ -28,7 +28,9 @@ def match(number, kind, distance=0, quality=100, *, seedable=True):
 
 
 def decided(*matches, decidable=(Kind.MD5,)):
-    (verdict,) = asked(ListVerifier("list:two", Policy()), [Question(record(1), matches, frozenset(decidable))])
+    (verdict,) = asked(
+        ListVerifier("list:two", small.trust("two")), [Question(record(1), matches, frozenset(decidable))]
+    )
     return verdict.decision
 
 
@@ -41,8 +43,9 @@ def decided(*matches, decidable=(Kind.MD5,)):
         ([match(1, Kind.PDQ, 21, 70)], Decision.NEAR),
         ([match(1, Kind.PDQ, 20, 69)], Decision.NEAR),
         ([match(1, Kind.URL_MD5)], Decision.MATCH_UNCLASSIFIED),
-        ([match(1, Kind.MD5, seedable=False)], Decision.MATCH_UNCLASSIFIED),
-        ([match(1, Kind.PDQ, 0, 100, seedable=False)], Decision.NEAR),
+        ([match(1, Kind.MD5, seedable=False)], Decision.UNDECIDED),
+        ([match(1, Kind.PDQ, 0, 100, seedable=False)], Decision.UNDECIDED),
+        ([match(1, Kind.MD5, seedable=False), match(1, Kind.PDQ, 31, 100)], Decision.NEAR),
         ([match(1, Kind.URL_MD5), match(1, Kind.PDQ, 30, 60)], Decision.NEAR),
         ([match(1, Kind.URL_MD5), match(1, Kind.PDQ, 30, 60), match(1, Kind.SHA1)], Decision.KNOWN),
         ([], Decision.NOT_KNOWN),
@@ -138,7 +141,8 @@ def test_a_disputed_entry_of_the_second_list_confirms_nothing(audit):
     entries = small.entries(Kind.MD5, [small.md5(small.images()[5])], flags=[EntryFlag.DISPUTED])
     audited = audit()
     vetset.verify(audited.out, audited.key, with_list=small.hash_list("disputed", entries))
-    assert set(verdicts(audited).values()) == {Decision.MATCH_UNCLASSIFIED}
+    # 22 stores the bytes of 5
+    assert verdicts(audited) == {5: Decision.UNDECIDED, 22: Decision.UNDECIDED}
     told = vetset.expand(audited.out, audited.key)
     assert told["rounds"][1]["seeds"] == 0
 

@@ -13,8 +13,9 @@ from vetset.api.given import (
     public_key,
     require_outside,
     require_sealed,
+    today,
 )
-from vetset.case.manifest import Request, read_manifest
+from vetset.case.manifest import DATASET_AUDIT, Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings.layouts import find_embeddings
 from vetset.dataset.formats import format_of
@@ -53,6 +54,7 @@ def _request(
     embeddings: Place | None,
     embedder_id: str,
     store: Path,
+    purpose: str,
 ) -> Request:
     require_radius(lists, policy)
     root, chosen, shards = dataset
@@ -69,6 +71,7 @@ def _request(
         embeddings_stamp=stamp_of_embeddings(parts) if parts else "",
         embedder=embedder_id,
         store=str(store),
+        purpose=purpose,
     )
 
 
@@ -203,6 +206,7 @@ def match(
     out: Path | str,
     policy: Policy | Path | str | None = None,
     revision: str | None = None,
+    purpose: str = DATASET_AUDIT,
 ) -> AuditResult:
     """Hold lists against a store, without the dataset. Findings carry keys and rows, but no address.
 
@@ -213,12 +217,14 @@ def match(
         out: the audit's folder.
         policy: thresholds; its scan part must be the one that the store was scanned with.
         revision: name (or its beginning) of the scan, where the store holds several.
+        purpose: what it is for; a list that must not be used for it is refused.
 
     Raises:
+        ListError: a list is unknown, damaged or expired, or must not be used for this.
         UsageError: the store holds no scan, or several and none is named.
         PolicyError: the policy states another scan part than the store was scanned with.
     """
-    opened = opened_lists(lists)
+    opened = opened_lists(lists, purpose)
     with existing_store(store) as folder:
         note = _one_scan(folder, revision)
         checked = _policy_of_scan(load_policy(policy), note)
@@ -232,10 +238,11 @@ def match(
                 embeddings=None,
                 embedder_id=note.embedder,
                 store=folder.folder,
+                purpose=purpose,
             ),
             dataset_stamp=note.dataset_stamp,
         )
-        manifest = begun(Path(out), request)
+        manifest = begun(Path(out), request, today())
         if manifest.state == "sealed":
             return AuditResult(manifest, len(manifest.shards), manifest.problems)
         job = Job(request, None, (), ColumnMapping(), opened, None, note.embedder, Path(out))
@@ -257,6 +264,7 @@ def audit(
     embeddings: Path | str | None = None,
     embedder: str = "",
     read_again: bool = False,
+    purpose: str = DATASET_AUDIT,
     engine: Engine | None = None,
     record_seconds: float | None = None,
     reporter: Reporter | None = None,
@@ -276,6 +284,7 @@ def audit(
         embedder: name or file of a model that computes embeddings instead.
         read_again: of a remote dataset, fetch the shards with findings once more, so that findings carry address and
             columns. Whoever keeps the dataset can then see which shards these are.
+        purpose: what the audit is for; a list that must not be used for it is refused before anything is read.
         engine: where shards are scanned; a process per core if not given.
         record_seconds: longest time for one record, which is passed over if it takes longer; 60 if not given.
         reporter: hears of progress.
@@ -287,8 +296,8 @@ def audit(
     if embeddings is not None and embedder:
         raise UsageError("embeddings are given and a model too", todo="Choose one of --embeddings and --embedder.")
     seconds = _record_seconds(record_seconds)
+    opened = opened_lists(lists, purpose)
     root, chosen, shards = dataset_of(dataset, dataset_format)
-    opened = opened_lists(lists)
     mapping = columns or ColumnMapping()
     folder = None if embeddings is None else root_of(embeddings)
     place = (Path(out) / "store" if store is None else Path(store)).resolve()
@@ -303,8 +312,9 @@ def audit(
         embeddings=folder,
         embedder_id=embedder_id,
         store=place,
+        purpose=purpose,
     )
-    manifest = begun(Path(out), request, len(format_of(chosen).unclaimed(root)))
+    manifest = begun(Path(out), request, today(), len(format_of(chosen).unclaimed(root)))
     if manifest.state == "sealed":
         return AuditResult(manifest, len(manifest.shards), manifest.problems)
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
@@ -334,7 +344,7 @@ def recheck(
 
     Raises:
         UsageError: there is no audit or no store, or a list is not the one that the audit knows by this name.
-        ListError: a list is unknown, expired, or older than the version in force.
+        ListError: a list is unknown, expired, older than the version in force, or not for the audit's purpose.
         SealError: the audit is not finished.
     """
     folder = Path(path)
@@ -343,9 +353,11 @@ def recheck(
         clear_partials(folder)
         manifest = read_manifest(folder)
         require_sealed(manifest)
-        opened = opened_lists([used.name for used in manifest.lists] if lists is None else lists)
+        opened = opened_lists(
+            [used.name for used in manifest.lists] if lists is None else lists, manifest.request.purpose
+        )
         fresh = news(manifest, opened)
         if not fresh:
             return RecheckResult(manifest, (), manifest.problems)
         with existing_store(store or manifest.request.store) as place:
-            return run_recheck(folder, manifest, fresh, place)
+            return run_recheck(folder, manifest, fresh, place, today())

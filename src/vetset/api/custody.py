@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
-from vetset.case.findings import lists_now
+from vetset.case.findings import lists_now, trust_of
 from vetset.case.ledger import OpenedCase
 from vetset.case.manifest import Manifest, read_manifest
 from vetset.case.rounds import Rules
 from vetset.dataset.columns import ColumnMapping
-from vetset.model.errors import DatasetError, SealError, UsageError
+from vetset.model.errors import DatasetError, ListError, SealError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
@@ -113,17 +113,24 @@ def _search(
         root, shards = dataset_if_there(request)
         mapping = ColumnMapping(**request.mapping)
         read = partial(provenance, table=table, root=root, shards=shards, mapping=mapping)
-        yield Search(space, table, request.policy, read)
+        yield Search(space, table, trust_of(opened.case.findings, manifest), read)
 
 
 def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
-    """A list that can verify: one that the audit itself did not use.
+    """A list that can verify: one that the audit itself did not use, and that somebody answers for.
 
     Raises:
         UsageError: the audit used it.
-        ListError: it is unknown, damaged or expired.
+        ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it.
     """
-    second = opened_lists([with_list])[0]
+    second = opened_lists([with_list], opened.manifest.request.purpose)[0]
+    if not second.info.answered_for:
+        raise ListError(
+            "nobody answers for this list, so it cannot verify",
+            expected="a list with an owner",
+            where=second.info.name,
+            todo="Import it again and say whose opinion it is with --owner.",
+        )
     if second.info.name in {used.name for used in lists_now(opened.case.findings, opened.manifest)}:
         raise UsageError(
             "this list was used by the audit itself, so it cannot verify",
@@ -207,7 +214,7 @@ def expand_until_dry(
     with _at_work(path, key) as opened:
         second = _second_list(opened, with_list)
         with _search(opened, embeddings, store, reporter) as search:
-            asker = ListAsker(search.table, second, search.policy)
+            asker = ListAsker(search.table, second, search.trust.policy)
             rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by)
             drive(ledger_of(Path(path), opened.manifest), private_key(key), rules, asker, search)
     return open_audit(path, key).summary()
@@ -244,7 +251,7 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path
         second = _second_list(opened, with_list)
         with existing_store(store or manifest.request.store) as place:
             table = record_table(place, manifest)
-            part = verify_with_list(opened.case.findings, table, second, manifest.request.policy)
+            part = verify_with_list(opened.case.findings, table, second, trust_of(opened.case.findings, manifest))
         ledger_of(Path(path), manifest).append(part)
     return open_audit(path, key).summary()
 
@@ -269,7 +276,8 @@ def copies(path: Path | str, key: Key, *, store: Path | str | None = None) -> di
     with _at_work(path, key) as opened:
         manifest = opened.manifest
         with existing_store(store or manifest.request.store) as place:
-            part = occurrences(opened.case.findings, record_table(place, manifest), manifest.request.policy)
+            trust = trust_of(opened.case.findings, manifest)
+            part = occurrences(opened.case.findings, record_table(place, manifest), trust)
         ledger_of(Path(path), manifest).append(part)
     return open_audit(path, key).summary()
 

@@ -12,8 +12,8 @@ from vetset.case.manifest import Manifest
 from vetset.dataset.formats import detect, discover
 from vetset.hashlist.vault import Vault, default_home, require_usable
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, OutputError, PolicyError, SealError, UsageError
-from vetset.model.hashlist import HashList
+from vetset.model.errors import DatasetError, ListError, OutputError, PolicyError, SealError, UsageError
+from vetset.model.hashlist import Category, HashList, ListInfo
 from vetset.model.policy import Policy
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
 from vetset.storage.address import is_address, root_of
@@ -116,12 +116,12 @@ def read_file(path: Path | str, what: str) -> bytes:
         raise UsageError(f"there is no {what} to read", seen=error.strerror, where=str(path)) from error
 
 
-def opened_lists(lists: Sequence[str | HashList]) -> list[HashList]:
-    """Lists out of the vault, none of them expired.
+def opened_lists(lists: Sequence[str | HashList], purpose: str) -> list[HashList]:
+    """Lists out of the vault, none of them expired, and all of them to be used for this purpose.
 
     Raises:
         UsageError: there is none.
-        ListError: a list is unknown, damaged or expired.
+        ListError: a list is unknown, damaged or expired, or must not be used for this.
     """
     if not lists:
         raise UsageError(
@@ -133,7 +133,31 @@ def opened_lists(lists: Sequence[str | HashList]) -> list[HashList]:
     opened = [vault.load(entry) if isinstance(entry, str) else entry for entry in lists]
     for hash_list in opened:
         require_usable(hash_list.info, today())
+        _require_allowed(hash_list.info, purpose)
     return opened
+
+
+def _require_allowed(info: ListInfo, purpose: str) -> None:
+    """Refuse a list that must not be used for this.
+
+    Raises:
+        ListError: its terms name other purposes, or it holds what must not match.
+    """
+    if info.category is Category.BENIGN:
+        raise ListError(
+            "the list holds pictures that must not match",
+            expected="a list of known items",
+            where=info.name,
+            todo="Benign lists are what `vetset lists add` and `update` vet other lists against; leave it out.",
+        )
+    if not info.allows(purpose):
+        raise ListError(
+            "the list must not be used for this purpose",
+            expected=f"a purpose that its terms allow: {info.purpose}",
+            seen=purpose,
+            where=info.name,
+            todo="Ask its owner, then import it again with this purpose; or state the one you have with --purpose.",
+        )
 
 
 def require_sealed(manifest: Manifest) -> None:

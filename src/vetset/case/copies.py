@@ -1,6 +1,7 @@
 """How often confirmed items occur in the dataset. Numbers only: no record, no address, no digest of a record."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -13,12 +14,15 @@ class ItemCopies:
         by_bytes: others that store the bytes of one of these.
         by_pdq: others whose PDQ lies within the confirming distance of one of these.
         by_embedding: others that a round found near one of these, and that nothing confirms.
+        harms: categories of the lists that know it, sorted; `unknown` where what led to it was withdrawn; empty if
+            sealed before this was noted.
     """
 
     confirmed: int
     by_bytes: int
     by_pdq: int
     by_embedding: int
+    harms: tuple[str, ...] = ()
 
     @property
     def occurrences(self) -> int:
@@ -33,6 +37,7 @@ class CopiesPart:
     Attributes:
         items: most frequent first.
         records: distinct records that show an item; one may show two.
+        records_by_harm: the same for the items of each harm; harms are never added up.
         dataset_records: records that were looked at.
         with_bytes: how many of these have a SHA-256 of stored bytes.
         with_pdq: how many have a PDQ of the quality that confirms.
@@ -46,4 +51,5 @@ class CopiesPart:
     with_bytes: int
     with_pdq: int
     confirmed: str
+    records_by_harm: Mapping[str, int] = field(default_factory=dict)
     part: Literal["copies"] = "copies"

@@ -7,7 +7,7 @@ what was withdrawn.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -16,11 +16,13 @@ from vetset.case.copies import CopiesPart
 from vetset.case.manifest import ListUse, Manifest, in_force
 from vetset.case.nearness import Calibration, Crowding
 from vetset.case.rounds import Rules, Stop
+from vetset.model.alarm import Alarm, Sign
 from vetset.model.canonical import document_digest
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
 from vetset.model.finding import Candidate, Match, Seeds
 from vetset.model.policy import Policy
+from vetset.model.trust import Trust
 from vetset.model.verdict import Verdict
 
 Status = Literal["complete", "incomplete", "unbalanced"]
@@ -82,6 +84,8 @@ class FindingsPart:
 
     Attributes:
         status: `complete`, `incomplete` (a shard could not be read) or `unbalanced` (counts do not add up).
+        alarms: what looks poisoned; none if sealed before this was looked at.
+        hits: by list, how many records it matches by entries that are neither set apart nor released.
     """
 
     matches: tuple[Match, ...]
@@ -90,6 +94,8 @@ class FindingsPart:
     rounds: tuple[Round, ...]
     provenance: tuple[Provenance, ...]
     status: Status
+    alarms: tuple[Alarm, ...] = ()
+    hits: Mapping[str, int] = field(default_factory=dict)
     part: Literal["findings"] = "findings"
 
 
@@ -155,6 +161,9 @@ class RecheckPart:
         unread: shards whose part of the store was damaged: nothing is known of them, so that nothing found there
             before is withdrawn.
         status: as of the findings, for these lists.
+        alarms: as of the findings, for these lists.
+        hits: as of the findings, for these lists.
+        held_on: ISO date in UTC; empty if sealed before it was noted.
     """
 
     lists: tuple[ListUse, ...]
@@ -164,6 +173,9 @@ class RecheckPart:
     unread: tuple[ShardDigest, ...]
     provenance: tuple[Provenance, ...]
     status: Status
+    alarms: tuple[Alarm, ...] = ()
+    hits: Mapping[str, int] = field(default_factory=dict)
+    held_on: str = ""
     part: Literal["recheck"] = "recheck"
 
 
@@ -184,6 +196,7 @@ class Recheck:
         flagged: matches whose entry has been quarantined or disputed since, so that they seed no more.
         status: as of the findings, for these lists.
         rounds_before: rounds that were there already.
+        held_on: ISO date of the recheck.
     """
 
     lists: tuple[ListUse, ...]
@@ -193,11 +206,17 @@ class Recheck:
     flagged: tuple[Match, ...]
     status: Status
     rounds_before: int
+    held_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A case, folded."""
+    """A case, folded.
+
+    Attributes:
+        alarms: those that were sealed last for each list.
+        hits: by list, how many records it matched each time that it was held, in order.
+    """
 
     matches: tuple[Match, ...]
     tallies: tuple[Tally, ...]
@@ -209,13 +228,15 @@ class Findings:
     rechecks: tuple[Recheck, ...] = ()
     stops: tuple[Stop, ...] = ()
     copies: CopiesPart | None = None
+    alarms: tuple[Alarm, ...] = ()
+    hits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def lapsed(self, policy: Policy) -> frozenset[RecordId]:
+    def lapsed(self, trust: Trust) -> frozenset[RecordId]:
         """Candidates whose seed is not confirmed any more, and which no verdict or match confirms either.
 
         They stay in the case with the verdicts that they were given, but there is no reason left to ask about them.
         """
-        confirmed = set(Seeds.confirmed(self.matches, self.verdicts, policy).records)
+        confirmed = set(Seeds.confirmed(self.matches, self.verdicts, trust).records)
         near = {candidate.record for candidate in self.candidates if candidate.seed not in confirmed}
         return frozenset(near - confirmed)
 
@@ -240,9 +261,41 @@ def lists_now(findings: Findings, manifest: Manifest) -> tuple[ListUse, ...]:
     return in_force(manifest.request.lists, (change.lists for change in findings.rechecks))
 
 
+def alarms_now(findings: Findings, policy: Policy) -> tuple[Alarm, ...]:
+    """The alarms that are on: those that were sealed, and lists that match far more than their version before."""
+    return findings.alarms + tuple(
+        alarm for name, counts in sorted(findings.hits.items()) for alarm in _jump(name, counts, policy)
+    )
+
+
+def _jump(name: str, counts: Sequence[int], policy: Policy) -> Sequence[Alarm]:
+    """The alarm of a list that jumped. What a later version is compared with is the last one that had not."""
+    limits = policy.alarm
+    calm = counts[0]
+    for count in counts[1:]:
+        if count < limits.hits or count <= limits.jump * max(calm, 1):
+            calm = count
+    now = counts[-1]
+    return [Alarm(name, Sign.JUMP, now, now / max(calm, 1), limits.jump)] if now != calm else []
+
+
+def trust_of(findings: Findings, manifest: Manifest) -> Trust:
+    """How far each list in force is trusted in this case."""
+    policy = manifest.request.policy
+    return Trust.of(policy, lists_now(findings, manifest), alarms_now(findings, policy))
+
+
+def held_on(findings: Findings, manifest: Manifest) -> dict[str, str]:
+    """ISO date on which each list in force was held against the records; empty where nobody noted it."""
+    days = dict.fromkeys((used.name for used in manifest.request.lists), manifest.audited_on)
+    for change in findings.rechecks:
+        days |= dict.fromkeys((used.name for used in change.lists), change.held_on)
+    return days
+
+
 def _unflagged(match: Match) -> Match:
     """The match itself, whatever is said of its entry by now."""
-    return replace(match, seedable=True)
+    return replace(match, seedable=True, members=1, vetted=True)
 
 
 def _rechecked(before: Sequence[Match], part: RecheckPart, rounds: int) -> tuple[tuple[Match, ...], Recheck]:
@@ -261,6 +314,7 @@ def _rechecked(before: Sequence[Match], part: RecheckPart, rounds: int) -> tuple
         flagged=tuple(match for key, match in now.items() if key in old and old[key].seedable and not match.seedable),
         status=part.status,
         rounds_before=rounds,
+        held_on=part.held_on,
     )
     return tuple(sorted([*kept, *part.matches])), change
 
@@ -304,7 +358,8 @@ def fold(parts: Sequence[Any]) -> Findings:
         parts: decoded parts, the findings first.
     """
     first = parts[0]
-    matches, tallies = first.matches, first.tallies
+    matches, tallies, alarms = first.matches, first.tallies, first.alarms
+    hits = {name: (count,) for name, count in first.hits.items()}
     candidates = {candidate.record: candidate for candidate in first.candidates}
     rounds: list[Round] = list(first.rounds)
     verdicts: list[Verdict] = []
@@ -319,6 +374,8 @@ def fold(parts: Sequence[Any]) -> Findings:
             matches, change = _rechecked(matches, part, len(rounds))
             names = {used.name for used in part.lists}
             tallies = (*(tally for tally in tallies if tally.list_name not in names), *part.tallies)
+            alarms = (*(alarm for alarm in alarms if alarm.list_name not in names), *part.alarms)
+            hits |= {name: (*hits.get(name, ()), count) for name, count in part.hits.items()}
             rechecks.append(change)
     return Findings(
         matches=matches,
@@ -331,4 +388,6 @@ def fold(parts: Sequence[Any]) -> Findings:
         rechecks=tuple(rechecks),
         stops=_stops(parts),
         copies=next((part for part in reversed(parts) if isinstance(part, CopiesPart)), None),
+        alarms=alarms,
+        hits=hits,
     )

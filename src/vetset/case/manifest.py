@@ -21,6 +21,8 @@ from vetset.model.signal import Kind
 from vetset.storage.commit import write_atomic
 
 MANIFEST_VERSION = 1
+DATASET_AUDIT = "dataset-audit"
+"""The purpose of an audit that states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Request:
         embeddings_stamp: changes with their files.
         embedder: id of the model that computes embeddings, or empty.
         store: absolute place of the store.
+        purpose: what it is for; lists that must not be used for it are refused.
     """
 
     root: str
@@ -123,6 +126,7 @@ class Request:
     embeddings_stamp: str
     embedder: str
     store: str
+    purpose: str = DATASET_AUDIT
 
     def differences(self, other: "Request") -> list[str]:
         """Which parts of two requests differ, as words for an error message."""
@@ -138,6 +142,7 @@ class Request:
             "embeddings_stamp": "files of the embeddings",
             "embedder": "embedder",
             "store": "store",
+            "purpose": "purpose",
         }
         return [word for name, word in words.items() if getattr(self, name) != getattr(other, name)]
 
@@ -150,11 +155,13 @@ class RecheckNote:
         lists: the lists that were held against the store, sorted by name.
         coverage: per kind, over the store as it was then.
         unbalanced: where counts did not add up, in words without a count of matches.
+        held_on: ISO date in UTC; empty if written before it was noted.
     """
 
     lists: tuple[ListUse, ...]
     coverage: Mapping[Kind, Coverage]
     unbalanced: tuple[str, ...] = ()
+    held_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,7 @@ class Manifest:
         rechecks: what came after the audit, in order. The request stays what it was.
         drift: per kind of digest, how the stored bytes compare with what the dataset declares of them.
         vetset: version of the software.
+        audited_on: ISO date in UTC on which the audit was begun; empty if written before it was noted.
     """
 
     request: Request
@@ -184,6 +192,7 @@ class Manifest:
     unclaimed: int = 0
     rechecks: tuple[RecheckNote, ...] = ()
     drift: Mapping[Kind, Drift] = field(default_factory=dict)
+    audited_on: str = ""
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
 
@@ -210,6 +219,32 @@ class Manifest:
     def lists(self) -> tuple[ListUse, ...]:
         """The lists in force, sorted by name."""
         return in_force(self.request.lists, (note.lists for note in self.rechecks))
+
+    @property
+    def held_on(self) -> dict[str, str]:
+        """ISO date on which each list in force was held against the records; empty where nobody noted it."""
+        days = dict.fromkeys((used.name for used in self.request.lists), self.audited_on)
+        for note in self.rechecks:
+            days |= dict.fromkeys((used.name for used in note.lists), note.held_on)
+        return days
+
+    def lists_json(self, lists: Iterable[ListUse], days: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Which lists these are, as JSON: name, version, state, and whether that is older than the policy allows.
+
+        Args:
+            lists: the lists.
+            days: ISO date on which each was held, by name.
+        """
+        too_old = self.request.policy.lists.too_old
+        return [
+            {
+                "name": used.name,
+                "as_of": used.as_of,
+                "version": used.version,
+                "too_old": too_old(used.as_of, days[used.name]),
+            }
+            for used in lists
+        ]
 
     @property
     def unbalanced_lists(self) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vetset.cli.options import Json, KeyFile, Signer
-from vetset.cli.output import emit
+from vetset.cli.output import emit, list_lines
 
 
 def attest_command(
@@ -47,8 +47,10 @@ def check_command(
         "attested_on": predicate["attested_on"],
         "records": predicate["records"],
         "lists": [
-            {"name": used["name"], "owner": used["owner"], "as_of": used["as_of"]} for used in predicate["lists"]
+            {"name": used["name"], "owner": used["owner"], "as_of": used["as_of"], "version": used["version"]}
+            for used in predicate["lists"]
         ],
+        "age_of_lists": predicate.get("age_of_lists"),
         "coverage": predicate["coverage"],
         "claims": None if found.result is None else found.result["claims"],
     }
@@ -62,5 +64,7 @@ def check_command(
         f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}"
         for kind, coverage in document["coverage"].items()
     ]
+    # statements of before say nothing of the age of lists
+    lines += list_lines(document["age_of_lists"] or ())
     lines += document["claims"] or ["the claims are sealed; a recipient opens them with --key"]
     emit(document, "\n".join(lines), as_json=as_json)

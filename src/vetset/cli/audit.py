@@ -14,6 +14,7 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    Purpose,
     RecordSeconds,
     SealTo,
     Seconds,
@@ -22,7 +23,7 @@ from vetset.cli.options import (
     memory_bytes,
     record_limit,
 )
-from vetset.cli.output import coverage_line, drift_lines, emit, passed_over_lines, progress
+from vetset.cli.output import coverage_line, drift_lines, emit, list_lines, passed_over_lines, progress
 from vetset.model.errors import CountError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
         "drift": manifest.drift_json(),
-        "lists": [used.name for used in manifest.request.lists],
+        "purpose": manifest.request.purpose,
+        "lists": manifest.lists_json(
+            manifest.request.lists, {used.name: manifest.audited_on for used in manifest.request.lists}
+        ),
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
         "errors": list(result.errors),
     }
@@ -63,7 +67,11 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
     names = ", ".join(document["sealed_to"])
-    lines += [f"  lists: {', '.join(document['lists'])}", f"The result is sealed to {names} in {out}, whatever it is."]
+    lines += [
+        "  held against:",
+        *list_lines(document["lists"]),
+        f"The result is sealed to {names} in {out}, whatever it is.",
+    ]
     lines.append(f"Next: vetset open {out} --key NAME.key")
     return "\n".join(lines)
 
@@ -105,6 +113,7 @@ def command(
             "keeps the dataset can then see which shards these are.",
         ),
     ] = False,
+    purpose: Purpose = "dataset-audit",
     policy: PolicyFile = None,
     engine: Annotated[str, typer.Option("--engine", help="Where it runs: local.")] = "local",
     workers: Workers = None,
@@ -140,6 +149,7 @@ def command(
         embeddings=embeddings,
         embedder=embedder,
         read_again=read_again,
+        purpose=purpose,
         engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),

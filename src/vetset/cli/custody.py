@@ -8,6 +8,7 @@ import typer
 from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
 from vetset.cli.output import coverage_line, drift_lines, emit, progress
+from vetset.cli.trust import alarm_lines, list_line, union_lines
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
 
@@ -15,10 +16,7 @@ Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrot
 def _lists_text(document: dict[str, Any]) -> list[str]:
     lines = []
     for used in document["lists"]:
-        lines.append(
-            f"list {used['name']} ({used['owner']}, {used['category']}, as of {used['as_of']}): "
-            f"{used['matched_records']} records match"
-        )
+        lines.append(list_line(used))
         for kind, tally in used["kinds"].items():
             undecided = sum(tally["undecided"].values())
             lines.append(
@@ -47,43 +45,43 @@ def _stop_line(told: dict[str, Any]) -> str:
 def _copies_lines(told: dict[str, Any] | None) -> list[str]:
     if told is None:
         return []
-    evidence = told["by_evidence"]
-    sizes = ", ".join(f"{count} × {size}" for size, count in told["items_by_occurrences"].items()) or "none"
-    found = (
-        f"copies: {told['items']} confirmed items occur {told['occurrences']} times in {told['records']} records, the "
-        f"most frequent {told['largest']} times"
-    )
-    how = (
-        f"  {evidence['confirmed']} confirmed; others by bytes {evidence['by_bytes']}, by PDQ {evidence['by_pdq']}, "
-        f"by embedding {evidence['by_embedding']}; items by occurrences: {sizes}"
-    )
-    seen = (
+    lines = [line for harm, counted in told["by_category"].items() for line in _copies_of(harm, counted)]
+    lines.append(
         f"  of {told['of_records']} records, bytes of {told['with_bytes']} and PDQ of {told['with_pdq']} were compared"
     )
-    lines = [found, how, seen]
     if not told["of_now"]:
         lines.append("  counted before the last findings: run `vetset copies` again")
     return lines
 
 
+def _copies_of(harm: str, told: dict[str, Any]) -> list[str]:
+    evidence = told["by_evidence"]
+    sizes = ", ".join(f"{count} × {size}" for size, count in told["items_by_occurrences"].items()) or "none"
+    found = (
+        f"copies, {harm}: {told['items']} confirmed items occur {told['occurrences']} times in {told['records']} "
+        f"records, the most frequent {told['largest']} times"
+    )
+    how = (
+        f"  {evidence['confirmed']} confirmed; others by bytes {evidence['by_bytes']}, by PDQ {evidence['by_pdq']}, "
+        f"by embedding {evidence['by_embedding']}; items by occurrences: {sizes}"
+    )
+    return [found, how]
+
+
 def summary_text(document: dict[str, Any]) -> str:
     """Counts, coverage and rounds for people."""
-    union = document["union"]
     lines = [f"status: {document['status']}; {document['records']} records in {document['shards']['read']} shards"]
     lines += _lists_text(document)
-    evidence = ", ".join(f"{count} {name}" for name, count in union["by_evidence"].items())
-    categories = ", ".join(f"{count} {name}" for name, count in union["by_category"].items())
-    lines.append(
-        f"union of all lists: {union['records']} records ({evidence}; by category: {categories}), "
-        f"{union['distinct_items']} distinct items, {union['confirmed']} confirmed"
-    )
+    lines += alarm_lines(document["alarms"])
+    lines += union_lines(document["union"])
     for told in document["rounds"]:
+        confirmed = ", ".join(f"{count} {harm}" for harm, count in told["confirmed"].items()) or "0"
         verdicts = ", ".join(f"{count} {name}" for name, count in told["verdicts"].items()) or "none"
         lines.append(
             f"round {told['number']}: {told['seeds']} seeds, k {told['k']}, similarity ≥ {told['threshold']:.3f}: "
             f"{told['new_candidates']} new candidates ({told['of_these_copies']} of them copies); "
             f"verdicts: {verdicts}; without verdict: {told['without_verdict']}; "
-            f"confirmed {told['confirmed']} ({told['of_these_duplicates']} of them duplicates)"
+            f"confirmed: {confirmed} ({told['of_these_duplicates']} of them duplicates)"
         )
         lines += nearness_lines(told)
     lines += [_stop_line(told) for told in document["until_dry"]]

@@ -1,7 +1,8 @@
-"""vetset lists add and vetset lists show."""
+"""vetset lists: import, update, compare and decide; values are never shown."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,37 +11,103 @@ from vetset.cli.output import emit
 
 if TYPE_CHECKING:
     from vetset.model.hashlist import ListInfo
+    from vetset.stage.intake import Intake
 
-app = typer.Typer(help="Import hash lists and see what is there; values are never shown.", no_args_is_help=True)
+app = typer.Typer(
+    help="Bring hash lists in, keep them up to date, see what is there; values are never shown.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The list, as it is called here.", show_default=False)]
+Entries = Annotated[list[str], typer.Argument(metavar="ENTRY…", help="Its owner's ids.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words; kept with the list.", show_default=False)]
+KindOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="What bare values are: md5, sha1, sha256, url_md5, url_sha256, pdq, photodna.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option("--format", help="The format, where it cannot be told (docs/lists.md).", show_default=False),
+]
+Ignored = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", help="A column that holds no values and is not needed; may be repeated."),
+]
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option("--signature", help="The owner's signature of FILE (`vetset lists sign`).", show_default=False),
+]
+SignerOption = Annotated[
+    Path | None, typer.Option("--signer", help="The owner's public key, NAME.pub.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would change, in numbers, and change nothing.")]
+Accept = Annotated[
+    bool, typer.Option("--accept", help="Also if more than a tenth is taken back, or the list grows tenfold.")
+]
 
 
-def _told(info: "ListInfo") -> dict[str, object]:
+def _told(info: "ListInfo") -> dict[str, Any]:
     return {
-        "name": info.name,
-        "owner": info.owner,
+        **asdict(info),
         "category": info.category.value,
-        "licence": info.licence,
-        "as_of": info.as_of,
-        "purpose": info.purpose,
-        "expires": info.expires,
-        "version": info.version,
         "entries": {kind.value: count for kind, count in info.entries.items()},
+        "answered_for": info.answered_for,
     }
 
 
 def _line(info: "ListInfo") -> str:
-    entries = ", ".join(f"{count} {kind.value}" for kind, count in info.entries.items())
-    return (
-        f"{info.name}: {entries}; owner {info.owner}, {info.category.value}, as of {info.as_of}, "
-        f"purpose {info.purpose}, expires {info.expires}, licence {info.licence}, version {info.version[:12]}"
-    )
+    entries = ", ".join(f"{count} {kind.value}" for kind, count in info.entries.items()) or "no entry that is matched"
+    aside = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in info.aside.items())
+    terms = [
+        f"owner {info.owner} ({info.origin.partition(':')[0]})",
+        info.category.value,
+        f"as of {info.as_of}",
+        f"purpose {info.purpose}",
+        f"expires {info.expires}",
+        f"licence {info.licence}",
+        *(["counts are not to be shared"] if not info.share_counts else []),
+        *([f"PDQ within {info.pdq_radius}"] if info.pdq_radius is not None else []),
+        *(["nobody answers for it: private counts only"] if not info.answered_for else []),
+        f"version {info.version[:12]}",
+    ]
+    return f"{info.name}: {entries}{f'; held back: {aside}' if aside else ''}; {', '.join(terms)}"
+
+
+def _changed(intake: "Intake") -> str:
+    change = intake.change
+    parts = [f"{change.added} new", f"{change.changed} changed", f"{change.withdrawn} taken back"]
+    parts += [f"{count} {what}" for what, count in (
+        ("unchanged", change.unchanged), ("older than what is known", change.stale),
+        ("taken back that were not known", change.unknown),
+    ) if count]  # fmt: skip
+    lines = [f"entries: {', '.join(parts)}"]
+    if intake.left_out:
+        kinds = ", ".join(f"{count} {word}" for word, count in sorted(intake.left_out.items()))
+        lines.append(f"not kept, since nothing here matches it: {kinds}")
+    if intake.lawful:
+        lines.append(f"{intake.lawful} values set apart: they are of pictures that are known to be benign")
+    lines.append(_line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
+    return "\n".join(lines)
+
+
+def _intake_told(intake: "Intake") -> dict[str, Any]:
+    change = asdict(intake.change)
+    return {
+        "change": change,
+        "set_apart": intake.lawful,
+        "left_out": dict(intake.left_out),
+        "kept": intake.kept,
+        "list": _told(intake.info),
+    }
 
 
 @app.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="Text (`kind value` a line) or CSV with a header.")],
+    file: Annotated[Path, typer.Argument(help="What the owner gave: text, CSV, XML or JSON (docs/lists.md).")],
     name: Annotated[str, typer.Option("--name", help="What to call it here.", show_default=False)],
-    owner: Annotated[str, typer.Option("--owner", help="Whose opinion it is.", show_default=False)],
     category: Annotated[
         str,
         typer.Option(
@@ -50,27 +117,34 @@ def add(
         ),
     ],
     licence: Annotated[str, typer.Option("--licence", help="Under what terms you may use it.", show_default=False)],
+    owner: Annotated[str, typer.Option("--owner", help="Whose opinion it is.")] = "unknown",
     as_of: Annotated[str, typer.Option("--as-of", help="Date of the owner's state, YYYY-MM-DD.")] = "unknown",
-    purpose: Annotated[str, typer.Option("--purpose", help="What it may be used for.")] = "unknown",
+    purpose: Annotated[
+        str, typer.Option("--purpose", help="What it may be used for: words, commas between.")
+    ] = "unknown",
     expires: Annotated[str, typer.Option("--expires", help="Last day of use, YYYY-MM-DD.")] = "unknown",
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind",
-            help="What bare values are: md5, sha1, sha256, pdq, url_md5, url_sha256, photodna.",
-            show_default=False,
-        ),
+    kind: KindOption = None,
+    list_format: FormatOption = None,
+    ignore: Ignored = None,
+    private_counts: Annotated[
+        bool, typer.Option("--private-counts", help="Its licence forbids telling numbers of matches beside its name.")
+    ] = False,
+    pdq_radius: Annotated[
+        int | None,
+        typer.Option("--pdq-radius", min=0, max=31, help="Greatest PDQ distance its owner wants.", show_default=False),
     ] = None,
+    signature: SignatureOption = None,
+    signer: SignerOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Supersede the list of this name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import a list. It is checked whole, then kept encrypted under $VETSET_HOME (default ~/.vetset).
+    """Import an owner's whole list. It is checked whole, vetted, then kept encrypted under $VETSET_HOME (~/.vetset).
 
-    See docs/lists.md for the formats, and for what encryption at rest does not protect against. Delete FILE afterwards.
+    Entries of pictures that are known to be benign (--category benign lists) are set apart. Delete FILE afterwards.
     """
-    from vetset.api.setup import add_list
+    from vetset.api.listing import add_list
 
-    info = add_list(
+    intake = add_list(
         file,
         name=name,
         owner=owner,
@@ -80,16 +154,146 @@ def add(
         purpose=purpose,
         expires=expires,
         kind=kind,
+        list_format=list_format,
+        ignore=ignore or (),
+        share_counts=not private_counts,
+        pdq_radius=pdq_radius,
+        signature=signature,
+        signer=signer,
         replace=replace,
     )
-    emit(_told(info), _line(info), as_json=as_json)
+    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+
+
+@app.command("update")
+def update(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="What changed: entries that are new, changed or taken back.")],
+    as_of: Annotated[str, typer.Option("--as-of", help="Date of the owner's state, YYYY-MM-DD.", show_default=False)],
+    whole: Annotated[bool, typer.Option("--whole", help="FILE is the whole list: what is absent was taken back.")] = (
+        False
+    ),
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Last day of use, if it is another one now.", show_default=False)
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="The terms, if they are others now.", show_default=False)
+    ] = None,
+    kind: KindOption = None,
+    list_format: FormatOption = None,
+    ignore: Ignored = None,
+    signature: SignatureOption = None,
+    signer: SignerOption = None,
+    accept: Accept = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Bring an owner's changes into a list, all of them or none, and tell them in numbers.
+
+    Afterwards `vetset recheck AUDIT` holds the new version against what was scanned, without reading a picture.
+    """
+    from vetset.api.listing import update_list
+
+    intake = update_list(
+        file,
+        name=name,
+        as_of=as_of,
+        expires=expires,
+        licence=licence,
+        whole=whole,
+        kind=kind,
+        list_format=list_format,
+        ignore=ignore or (),
+        signature=signature,
+        signer=signer,
+        accept=accept,
+        dry_run=dry_run,
+    )
+    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+
+
+@app.command("benign")
+def benign(
+    folder: Annotated[Path, typer.Argument(help="Pictures of yours that must never match, and nothing else.")],
+    name: Annotated[str, typer.Option("--name", help="What to call the list.", show_default=False)],
+    replace: Annotated[bool, typer.Option("--replace", help="Supersede the list of this name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a list of lawful pictures (famous ones, logos, templates) that all other lists are vetted against."""
+    from vetset.api.listing import add_benign
+
+    intake = add_benign(folder, name=name, replace=replace)
+    emit(_intake_told(intake), _changed(intake), as_json=as_json)
 
 
 @app.command("show")
 def show(as_json: Json = False) -> None:
     """Show what is known of every imported list; never a value."""
-    from vetset.api.setup import lists
+    from vetset.api.listing import lists
 
     infos = lists()
     text = "\n".join(map(_line, infos)) or "no list yet; import one with `vetset lists add`"
     emit([_told(info) for info in infos], text, as_json=as_json)
+
+
+@app.command("overlap")
+def overlap(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Lists of one category.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """How many values so many independent owners agree about, kind by kind."""
+    from vetset.api.listing import overlap_lists
+
+    found = overlap_lists(names)
+    lines = []
+    for kind, numbers in found.items():
+        owners: Any = numbers["by_owners"]
+        alone: Any = numbers["of_one_owner_alone"]
+        agreed = ", ".join(f"{count} by {number}" for number, count in owners.items() if count)
+        only = ", ".join(f"{name} {count}" for name, count in alone.items())
+        lines.append(f"{kind}: {numbers['distinct']} values, owners: {agreed}; with no other owner: {only}")
+    emit(found, "\n".join(lines) or "no kind of value in them", as_json=as_json)
+
+
+@app.command("quarantine")
+def quarantine(name: Name, entries: Entries, reason: Reason, as_json: Json = False) -> None:
+    """Set entries apart: they still match, and confirm, seed and remove nothing.
+
+    `vetset open` tells which entries an alarm was about. `vetset lists release` is the way back.
+    """
+    from vetset.api.listing import quarantine_entries
+
+    info = quarantine_entries(name, entries, reason=reason)
+    emit(_told(info), _line(info), as_json=as_json)
+
+
+@app.command("release")
+def release(name: Name, entries: Entries, reason: Reason, as_json: Json = False) -> None:
+    """Stand by entries that somebody has looked into: they count in full, and no alarm sets them apart again."""
+    from vetset.api.listing import release_entries
+
+    info = release_entries(name, entries, reason=reason)
+    emit(_told(info), _line(info), as_json=as_json)
+
+
+@app.command("remove")
+def remove(name: Name, as_json: Json = False) -> None:
+    """Forget a list, for instance when the right to use it ends. Its bytes may stay on the disk, encrypted."""
+    from vetset.api.listing import remove_list
+
+    remove_list(name)
+    emit({"removed": name}, f"removed {name}", as_json=as_json)
+
+
+@app.command("sign")
+def sign(
+    file: Annotated[Path, typer.Argument(help="The list, as it will be given away.")],
+    key: Annotated[Path, typer.Option("--key", help="Your private key, NAME.key.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Where the signature goes.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Sign a list as its owner: whoever imports it then knows whose it is, and that it is whole."""
+    from vetset.api.listing import sign_list
+
+    written = sign_list(file, key, out)
+    emit({"signature": str(written)}, f"signature: {written}", as_json=as_json)

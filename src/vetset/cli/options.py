@@ -26,6 +26,13 @@ SealTo = Annotated[
         "--seal-to", help="Public key, NAME.pub, of who may open the findings; repeatable.", show_default=False
     ),
 ]
+Purpose = Annotated[
+    str,
+    typer.Option(
+        "--purpose",
+        help="What this is for, a word as in the terms of lists; a list that must not be used for it is refused.",
+    ),
+]
 PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="TOML file of thresholds and rules (docs/policy.md).", show_default=False),

@@ -6,7 +6,7 @@ Nothing printed here depends on findings, except where a custodian has opened a 
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vetset.model.errors import VetsetError
@@ -50,6 +50,17 @@ def drift_lines(drift: dict[str, dict[str, int]]) -> list[str]:
         for kind, counts in drift.items()
         if counts["agree"] or counts["differ"]
     ]
+
+
+def list_lines(lists: Iterable[dict[str, Any]]) -> list[str]:
+    """Which lists these are, in which version and of which state, and whether the policy wants younger ones."""
+    return [f"    {used['name']} {state_text(used)}" for used in lists]
+
+
+def state_text(used: Mapping[str, Any]) -> str:
+    """State and version of a list, and whether the policy wants a younger one."""
+    age = {True: "; OLDER than the policy allows", False: "", None: "; its age cannot be told"}[used["too_old"]]
+    return f"as of {used['as_of']}, version {used['version'][:12]}{age}"
 
 
 def passed_over_lines(reasons: Iterable[str]) -> list[str]:

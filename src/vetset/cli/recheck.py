@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Json, StorePlace
-from vetset.cli.output import emit
+from vetset.cli.output import emit, list_lines
 from vetset.model.errors import CountError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def told(result: "RecheckResult") -> dict[str, Any]:
     coverage = manifest.rechecks[-1].coverage if result.held else {}
     return {
         "held": [used.name for used in result.held],
-        "lists": [{"name": used.name, "as_of": used.as_of, "version": used.version} for used in manifest.lists],
+        "lists": manifest.lists_json(manifest.lists, manifest.held_on),
         "records": manifest.records,
         "coverage": {kind.value: item.to_json() for kind, item in sorted(coverage.items())},
         "sealed_to": [recipient.name for recipient in manifest.request.recipients],
@@ -29,7 +29,6 @@ def told(result: "RecheckResult") -> dict[str, Any]:
 
 def text_of(document: dict[str, Any], audit: Path) -> str:
     """The same for people."""
-    in_force = [f"{used['name']} as of {used['as_of']}, version {used['version'][:12]}" for used in document["lists"]]
     if document["held"]:
         names = ", ".join(document["sealed_to"])
         lines = [
@@ -38,7 +37,7 @@ def text_of(document: dict[str, Any], audit: Path) -> str:
         ]
     else:
         lines = ["Every list is in the version that was held against these records already: nothing is added."]
-    return "\n".join([*lines, "Lists in force:", *(f"  {line}" for line in in_force)])
+    return "\n".join([*lines, "Lists in force:", *list_lines(document["lists"])])
 
 
 def recheck_command(

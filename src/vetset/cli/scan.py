@@ -15,6 +15,7 @@ from vetset.cli.options import (
     Lists,
     Memory,
     PolicyFile,
+    Purpose,
     RecordSeconds,
     SealTo,
     Seconds,
@@ -99,6 +100,7 @@ def match_command(
     revision: Annotated[
         str | None, typer.Option("--revision", help="Which scan, where the store holds several.", show_default=False)
     ] = None,
+    purpose: Purpose = "dataset-audit",
     as_json: Json = False,
 ) -> None:
     """Hold lists against a store, without the dataset: so a list owner can match in a room of their own.
@@ -107,5 +109,5 @@ def match_command(
     """
     from vetset.api.auditing import match
 
-    result = match(store, lists=lists, seal_to=seal_to, out=out, policy=policy, revision=revision)
+    result = match(store, lists=lists, seal_to=seal_to, out=out, policy=policy, revision=revision, purpose=purpose)
     conclude(result, out, as_json=as_json)

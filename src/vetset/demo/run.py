@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from vetset.api.auditing import audit
 from vetset.api.custody import Opened, attest, expand_until_dry, open_audit, order
+from vetset.api.listing import add_list
 from vetset.api.revision import check, clean
-from vetset.api.setup import add_list, keygen
+from vetset.api.setup import keygen
 from vetset.case.findings import Findings
 from vetset.demo.build import build_dataset
 from vetset.demo.embed import MODEL, write_embeddings
@@ -35,6 +36,9 @@ from vetset.model.verdict import Decision
 from vetset.storage.commit import is_vacant, private_folder, write_atomic
 
 Say = Callable[[str], None]
+
+CATEGORY = "benchmark"
+"""What the lists of the demonstration are about."""
 
 HOW = ("exact", "url", "perceptual", "neighbour")
 """Kinds of evidence, strongest first; a record counts under the first that found it."""
@@ -190,10 +194,10 @@ class _Walk:
                 file,
                 name=name,
                 owner=owner,
-                category="benchmark",
+                category=CATEGORY,
                 licence="demonstration",
                 as_of="2026-01-01",
-                purpose="demonstration",
+                purpose="dataset-audit",
             )
         count = write_embeddings(self.planted, self.out / "embeddings", LocalEngine())
         self.say(f"embeddings: {count} vectors of {MODEL}, in parts as clip-retrieval writes them")
@@ -229,7 +233,7 @@ class _Walk:
             out=result,
             embeddings=self.out / "cleaned" / "embeddings",
         )
-        return int(open_audit(result, self.key).summary()["union"]["records"])
+        return int(open_audit(result, self.key).summary()["union"][CATEGORY]["records"])
 
     def replaced(self, survivors: set[str]) -> tuple[tuple[str, ...], str]:
         """Put one known item back in place of a survivor and audit again; returns what was found, and where it is."""

@@ -90,6 +90,11 @@ class Bank:
         return self._rows
 
     @property
+    def standing(self) -> int:
+        """Entries that were not taken back."""
+        return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
+
+    @property
     def decisions(self) -> tuple[Decision, ...]:
         """What was decided, sorted by kind and value."""
         return tuple(self._decisions[key] for key in sorted(self._decisions))
@@ -200,7 +205,7 @@ class Bank:
         return bytes(sink.getvalue())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Bank":
+    def from_bytes(cls, data: bytes | memoryview) -> "Bank":
         """The bank that was written.
 
         Raises:

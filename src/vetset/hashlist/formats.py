@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from vetset.hashlist.lines import beginning
+from vetset.hashlist.ncmec.entries import entries
+from vetset.hashlist.ncmec.told import Told
 from vetset.hashlist.plausible import with_plausible_pdq
 from vetset.hashlist.text import TABLE_SUFFIXES, list_rows
 from vetset.model.errors import ListError
@@ -24,7 +26,7 @@ class Given:
     Attributes:
         kind: what bare values are.
         ignore: names of columns that are passed over.
-        unsupported: counts fingerprints that are not matched, by their word.
+        unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
     """
 
     kind: Kind | None = None
@@ -66,9 +68,32 @@ def _text(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
     return _rows(path, given, table=False if path.suffix.lower() in TABLE_SUFFIXES else None)
 
 
+_KEPT = frozenset({"standing", "withdrawn"})
+"""Of what NCMEC's reader counts, what is in the opinions."""
+
+
+def _is_ncmec(_: Path, first: bytes) -> bool:
+    return first.lstrip().startswith(b"<")
+
+
+def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
+    """An answer of NCMEC's service that was kept as a file; one page of several says nothing whole."""
+    told = Told()
+    yield from entries(path, told)
+    if told.next is not None:
+        raise ListError(
+            "the file is one page of several",
+            expected="an answer that has no next page",
+            where=path.name,
+            todo="Nothing was imported. `vetset lists sync` fetches all pages.",
+        )
+    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in _KEPT})
+
+
 FORMATS: tuple[Format, ...] = (
     Format("table", _is_table, lambda path, given: _rows(path, given, table=True), frozenset({"kind", "ignore"})),
     Format("text", _is_text, _text, frozenset({"kind", "ignore"})),
+    Format("ncmec", _is_ncmec, _ncmec),
 )
 """Formats of which exactly one must fit a file. A text whose first line is the header of a table is read as one."""
 
@@ -88,7 +113,7 @@ def opinions(
         format: name of one of `FORMATS`; None if the file tells.
         kind: what bare values are. If the file states kinds itself, they must be this one.
         ignore: names of columns that are passed over.
-        unsupported: counts fingerprints that are not matched, by their word.
+        unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
 
     Yields:
         Batches of `opinions.SCHEMA`.

@@ -1,16 +1,18 @@
 """Matches and candidates: different types, because they are different claims.
 
-A match is evidence of one stated kind. A candidate is a question. What may seed a search for neighbours is decided
-here, once, by `Seeds`.
+A match is evidence of one stated kind. A candidate is a question. What confirms, and so may seed a search for
+neighbours, is decided here, once, by `confirmed_matches` and `Seeds`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from vetset.model.dataset import RecordId
+from vetset.model.hashlist import Category
 from vetset.model.policy import Policy, squared
 from vetset.model.signal import Kind, Variant
+from vetset.model.trust import Trust
 from vetset.model.verdict import Decision, Verdict
 
 
@@ -38,7 +40,9 @@ class Match:
         distance: Hamming distance for PDQ (0–31), squared Euclidean distance for PhotoDNA (the sum of squared
             differences, 0 to 9,363,600: a whole number, so that nothing is rounded), 0 for digests.
         quality: PDQ quality of that form of the record (50–100), 100 for everything else.
-        seedable: False where the entry is quarantined or disputed.
+        seedable: False where the entry is quarantined, disputed or under an alarm.
+        members: how many independent members of the list's owner gave the entry, 255 for more.
+        vetted: False where nobody of the list's owner has looked at the item yet.
     """
 
     record: RecordId
@@ -49,6 +53,8 @@ class Match:
     distance: int
     quality: int
     seedable: bool = True
+    members: int = 1
+    vetted: bool = True
 
     @property
     def evidence(self) -> Evidence:
@@ -94,12 +100,12 @@ class Candidate:
     round: int
 
 
-def is_confirmed(match: Match, policy: Policy) -> bool:
-    """Whether a match alone confirms its record (rule 2).
+def suffices(match: Match, policy: Policy) -> bool:
+    """Whether the evidence of a match is strong enough to confirm; who gives it is for `confirmed_matches` to ask.
 
-    Never for an address, never on a disputed entry, never by what decodes of a truncated file.
+    Never an address, never a doubtful entry or one that nobody vetted, never what decodes of a truncated file.
     """
-    if not match.seedable or match.evidence is Evidence.URL or match.variant is Variant.PARTIAL:
+    if not (match.seedable and match.vetted) or match.evidence is Evidence.URL or match.variant is Variant.PARTIAL:
         return False
     if match.evidence is Evidence.EXACT:
         return True
@@ -107,6 +113,65 @@ def is_confirmed(match: Match, policy: Policy) -> bool:
         radius = policy.match.confirm_photodna
         return radius is not None and match.distance <= squared(radius)
     return match.distance <= policy.match.confirm_distance and match.quality >= policy.match.confirm_quality
+
+
+def confirmed_matches(matches: Iterable[Match], trust: Trust) -> tuple[Match, ...]:
+    """The matches that confirm their records (rule 2), in their order.
+
+    Their evidence suffices, somebody answers for the list, no alarm holds it, and so many independent owners (or
+    members of one owner) as the policy wants say the same harm of the record, each by evidence that suffices.
+
+    Args:
+        matches: all matches of a case, since one owner's opinion may need another's.
+        trust: the policy, and how far each list is trusted.
+    """
+    strong = [match for match in matches if suffices(match, trust.policy) and _speaks(match, trust)]
+    wanted = trust.policy.match.confirm_owners
+    if wanted > 1:
+        agree = owners(strong, trust)
+        strong = [match for match in strong if agree[match.record, trust.category(match.list_name)] >= wanted]
+    return tuple(strong)
+
+
+def _speaks(match: Match, trust: Trust) -> bool:
+    return trust.answered(match.list_name) and match.list_name not in trust.held
+
+
+def set_apart(match: Match, trust: Trust) -> bool:
+    """Whether a match is looked at apart: its entry is doubtful, or an alarm holds its list."""
+    return not match.seedable or match.list_name in trust.held
+
+
+def counted_matches(matches: Iterable[Match], trust: Trust) -> tuple[Match, ...]:
+    """The matches that somebody answers for and that are not set apart, in their order."""
+    return tuple(match for match in matches if match.seedable and _speaks(match, trust))
+
+
+def owners(matches: Iterable[Match], trust: Trust) -> Mapping[tuple[RecordId, Category], int]:
+    """How many independent owners say the same harm of a record, or members of one owner if these are more.
+
+    Owners and members are not added up: a member of one owner may keep a list of its own.
+    """
+    named: dict[tuple[RecordId, Category], set[str]] = {}
+    members: dict[tuple[RecordId, Category], int] = {}
+    for match in matches:
+        about = (match.record, trust.category(match.list_name))
+        named.setdefault(about, set()).add(trust.owner(match.list_name))
+        members[about] = max(members.get(about, 0), match.members)
+    return {about: max(len(names), members[about]) for about, names in named.items()}
+
+
+def reportable(matches: Iterable[Match], trust: Trust) -> tuple[Match, ...]:
+    """The matches that a report of child abuse may be about, in their order, whatever selects among them.
+
+    Only of lists about child abuse that somebody answers for, and nothing that is set apart: other harms have other
+    people to be told, and what is in doubt accuses nobody.
+    """
+    return tuple(
+        match
+        for match in counted_matches(matches, trust)
+        if trust.category(match.list_name).may_be_reported_as_child_abuse
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +184,9 @@ class Seeds:
     records: tuple[RecordId, ...]
 
     @classmethod
-    def confirmed(cls, matches: Iterable[Match], verdicts: Iterable[Verdict], policy: Policy) -> "Seeds":
-        """Seeds from matches that confirm and from verdicts `known`, sorted and without doubles."""
-        records = {match.record for match in matches if is_confirmed(match, policy)}
+    def confirmed(cls, matches: Iterable[Match], verdicts: Iterable[Verdict], trust: Trust) -> "Seeds":
+        """Seeds from all matches that confirm and from verdicts `known`, sorted and without doubles."""
+        records = {match.record for match in confirmed_matches(matches, trust)}
         records |= {verdict.record for verdict in verdicts if verdict.decision is Decision.KNOWN}
         return cls(tuple(sorted(records)))
 

@@ -34,6 +34,11 @@ class Category(StrEnum):
     """No harm at all: lawful pictures that no other list may hold. Never held against a dataset."""
     OTHER = "other"
 
+    @property
+    def may_be_reported_as_child_abuse(self) -> bool:
+        """Whether what matches may be told to a hotline for child abuse: this harm alone, and no other beside it."""
+        return self is Category.CHILD_ABUSE
+
 
 class EntryFlag(IntFlag):
     """What is thought of an entry here. The first two keep it from confirming anything, and so from seeding."""
@@ -50,8 +55,6 @@ class EntryFlag(IntFlag):
     nothing."""
 
 
-NEVER_ALONE = EntryFlag.QUARANTINED | EntryFlag.DISPUTED | EntryFlag.UNVETTED
-"""What keeps an entry from confirming anything."""
 DOUBTFUL = EntryFlag.QUARANTINED | EntryFlag.DISPUTED
 """What there is reason to believe is wrong."""
 

@@ -3,6 +3,7 @@
 The scan part has a digest of its own: changing a radius must not make anybody read pictures again.
 """
 
+from datetime import date
 from fractions import Fraction
 from math import floor
 from typing import Literal, Self
@@ -10,6 +11,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vetset.model.canonical import document_digest
+from vetset.model.hashlist import UNKNOWN
 from vetset.model.signal import FRAME_VARIANTS, LIST_KINDS, NOT_OF_A_PICTURE, USUAL_KINDS, Form, Kind, Reason, Variant
 
 
@@ -70,11 +72,13 @@ class MatchPolicy(_Section):
     """When a signal agrees with an entry, and when that confirms the record."""
 
     pdq_radius: int = Field(default=31, ge=0, le=31)
-    """Greatest Hamming distance (of 256 bits) that is a match."""
+    """Greatest Hamming distance (of 256 bits) that is a match; where a list's owner wants less, that counts."""
     confirm_distance: int = Field(default=20, ge=0, le=31)
     """Greatest Hamming distance at which a perceptual match confirms, and so may seed neighbours."""
     confirm_quality: int = Field(default=70, ge=0, le=100)
     """Least PDQ quality of the record at which a perceptual match confirms."""
+    confirm_owners: int = Field(default=1, ge=1, le=255)
+    """Independent owners, or members of one owner, who must say the same harm of a record before a match confirms."""
     photodna_radius: float | None = Field(default=None, ge=0, le=3060)
     """Greatest Euclidean distance of PhotoDNA values (of 144 components, 0 to 255) that is a match: what their licence
     states. Nobody publishes one, so there is none unless it is named, and without it no PhotoDNA value is compared."""
@@ -136,6 +140,8 @@ class RemovePolicy(_Section):
     """Also candidates with verdict `near` or `match_unclassified`."""
     undecided_candidates: bool = False
     """Also candidates that no verifier has decided about."""
+    doubtful: bool = False
+    """Also what is set apart: entries that are quarantined, disputed or under an alarm, and lists under an alarm."""
     copies: bool = True
     """Also every record that stores the same bytes as one of the above."""
     undecided: tuple[Reason, ...] = ()
@@ -148,6 +154,43 @@ class RemovePolicy(_Section):
         if len(set(reasons)) != len(reasons) or not set(reasons) <= set(known):
             raise ValueError(f"name each reason once, out of {', '.join(known)}")
         return tuple(reason for reason in known if reason in reasons)
+
+
+class ListsPolicy(_Section):
+    """What is wanted of lists."""
+
+    oldest_days: int = Field(default=0, ge=0, le=36_500)
+    """A list of an older state is told of as such when it is held against the records; 0: no rule."""
+
+    def too_old(self, as_of: str, day: str) -> bool | None:
+        """Whether a list of that state was too old on that day; None where one of the two is not known.
+
+        Args:
+            as_of: ISO date of the owner's state, or `unknown`.
+            day: ISO date on which the list was held, or empty.
+        """
+        if not self.oldest_days:
+            return False
+        if as_of == UNKNOWN or not day:
+            return None
+        return (date.fromisoformat(day) - date.fromisoformat(as_of)).days > self.oldest_days
+
+
+class AlarmPolicy(_Section):
+    """From when on a list or an entry looks as if it were not what its owner meant."""
+
+    unlike: int = Field(default=10, ge=1)
+    """Most groups of records, farther from each other than the radius, that one PDQ value may match."""
+    unlike_pairs: float = Field(default=0.2, ge=0, le=1)
+    """Share of pairs of these records that may be so far apart: edits of one picture stay near each other."""
+    contents: int = Field(default=50, ge=1)
+    """Most different contents under one address."""
+    hit_rate: float = Field(default=1e-3, gt=0, le=1)
+    """Greatest share of the records that one list may match, if it matches `hits` of them."""
+    hits: int = Field(default=1_000, ge=1)
+    """Fewer matched records than this say nothing of a whole list."""
+    jump: float = Field(default=10, ge=1)
+    """How many times as many records as before a newer version of a list may match, if these are `hits`."""
 
 
 class SealPolicy(_Section):
@@ -167,6 +210,8 @@ class Policy(_Section):
     match: MatchPolicy = MatchPolicy()
     expand: ExpandPolicy = ExpandPolicy()
     remove: RemovePolicy = RemovePolicy()
+    lists: ListsPolicy = ListsPolicy()
+    alarm: AlarmPolicy = AlarmPolicy()
     seal: SealPolicy = SealPolicy()
 
     @model_validator(mode="after")

@@ -44,3 +44,8 @@ def any_near(  # noqa: PLR0917  a kernel takes its arrays one by one
     for i in range(size):
         near |= np.uint64(popcount(first[i] ^ a) + popcount(second[i] ^ b) <= radius)
     return near != 0
+
+
+def distances(codes: NDArray[np.uint8], code: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Hamming distances int64 (n,) of codes uint8 (n, width) from one code uint8 (width,), outside compiled loops."""
+    return np.asarray(np.bitwise_count(codes ^ code).sum(axis=1), np.int64)

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from vetset.case.findings import Findings, Recheck, lists_now
+from vetset.case.findings import Findings, Recheck, held_on, lists_now
 from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
-from vetset.case.manifest import Manifest
+from vetset.case.manifest import ListUse, Manifest
 from vetset.model.coverage import Tally
 from vetset.model.errors import CountError, SignatureError
 from vetset.seal.envelope import seal, unseal
@@ -24,14 +24,26 @@ from vetset.seal.statement import PAYLOAD_TYPE, Statement, parse_statement, stat
 PREDICATE_TYPE = "urn:vetset:predicate:audit:v1"
 
 
-def claim(tally: Tally, as_of: str) -> str:
-    """What may be said of one list and kind. Never that a dataset is clean."""
+def claim(tally: Tally, used: ListUse) -> str:
+    """What may be said of one list and kind. Never that a dataset is clean.
+
+    Of a list that nobody answers for, or whose terms let no numbers be told, only what was held against what.
+    """
+    if not _told(used):
+        why = "its terms let no number of matches be told" if used.answered_for else "nobody answers for it"
+        return f"list {used.name} as of {used.as_of} was held against {tally.records} records by {tally.kind}; {why}"
+    as_of = used.as_of
     undecided = sum(tally.undecided.values())
     decided = tally.records - undecided
     over = f"over {decided} of {tally.records} records by {tally.kind}; {undecided} undecided"
     if tally.matched:
         return f"{tally.matched} records match list {tally.list_name} as of {as_of} {over}"
     return f"no match against list {tally.list_name} as of {as_of} {over}"
+
+
+def _told(used: ListUse) -> bool:
+    """Whether an attestation may tell numbers of this list."""
+    return used.answered_for and used.share_counts
 
 
 def claims(findings: Findings, manifest: Manifest) -> list[str]:
@@ -51,16 +63,17 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
     for tally in findings.tallies:
         if not tally.balanced:
             raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
-    as_of = {used.name: used.as_of for used in lists_now(findings, manifest)}
-    return [claim(tally, as_of[tally.list_name]) for tally in findings.tallies]
+    lists = {used.name: used for used in lists_now(findings, manifest)}
+    return [claim(tally, lists[tally.list_name]) for tally in findings.tallies]
 
 
 def _result(opened: OpenedCase, manifest: Manifest) -> dict[str, Any]:
+    told = {used.name for used in lists_now(opened.findings, manifest) if _told(used)}
     return {
         "claims": claims(opened.findings, manifest),
         "parts": opened.parts,
         "findings": opened.findings.digest,
-        "tallies": [asdict(tally) for tally in opened.findings.tallies],
+        "tallies": [asdict(tally) for tally in opened.findings.tallies if tally.list_name in told],
     }
 
 
@@ -78,7 +91,7 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
     Raises:
         CountError: nothing may be claimed about this audit.
     """
-    request = manifest.request
+    request, lists = manifest.request, lists_now(opened.findings, manifest)
     floor = seal_floor(request.policy.seal, manifest.records)
     result = seal(packed(_result(opened, manifest), floor), [entry.recipient for entry in request.recipients])
     predicate = {
@@ -88,7 +101,10 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "records": manifest.records,
         "policy": request.policy.digest,
         "scan_policy": request.policy.scan.digest,
-        "lists": [asdict(used) for used in lists_now(opened.findings, manifest)],
+        "audited_on": manifest.audited_on,
+        "purpose": request.purpose,
+        "lists": [asdict(used) for used in lists],
+        "age_of_lists": manifest.lists_json(lists, held_on(opened.findings, manifest)),
         "mapping": dict(request.mapping),
         "kinds": list(request.policy.scan.kinds),
         "format": request.format,

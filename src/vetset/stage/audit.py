@@ -18,9 +18,10 @@ from vetset.engine.outcome import Engine
 from vetset.model.coverage import Drift, total_drift
 from vetset.model.dataset import Format, Shard, shard_names
 from vetset.model.errors import CountError, VetsetError
-from vetset.model.finding import Candidate, Match, Seeds, is_confirmed
+from vetset.model.finding import Candidate, Match, Seeds, confirmed_matches
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
+from vetset.model.trust import Trust
 from vetset.stage.calibrate import calibrate
 from vetset.stage.expand import expand
 from vetset.stage.matched import match_store
@@ -119,14 +120,14 @@ def _drift(table: RecordTable) -> dict[Kind, Drift]:
 
 
 def _first_round(
-    job: Job, table: RecordTable, space: Space | None, matches: Sequence[Match], digest: str
+    space: Space | None, table: RecordTable, matches: Sequence[Match], trust: Trust, digest: str
 ) -> tuple[tuple[Round, ...], tuple[Candidate, ...]]:
     if space is None:
         return (), ()
-    policy = job.request.policy
+    policy = trust.policy
     calibration = calibrate(space, table, policy, digest)
-    seeds = Seeds.confirmed(matches, (), policy)
-    settled = {match.record for match in matches if is_confirmed(match, policy)}
+    seeds = Seeds.confirmed(matches, (), trust)
+    settled = {match.record for match in confirmed_matches(matches, trust)}
     told, candidates = expand(seeds, space, table, policy, calibration=calibration, number=1, settled=settled)
     return (told,), candidates
 
@@ -152,14 +153,28 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     found = read({match.record for match in matched.matches})
     if job.embeddings is not None or job.request.embedder:
         # Whatever becomes of the search for neighbours, what the lists found is sealed by now.
-        ledger.write_first(FindingsPart(matched.matches, matched.tallies, (), (), found, "incomplete"))
+        ledger.write_first(
+            FindingsPart(matched.matches, matched.tallies, (), (), found, "incomplete", matched.alarms, matched.hits)
+        )
         write_manifest(job.out, manifest)
     space = space_of(job.request, job.embeddings, store, table)
-    rounds, candidates = _first_round(job, table, space, matched.matches, manifest.dataset_digest)
+    trust = Trust.of(job.request.policy, (hash_list.info for hash_list in job.lists), matched.alarms)
+    rounds, candidates = _first_round(space, table, matched.matches, trust, manifest.dataset_digest)
     if space is not None:
         manifest = replace(manifest, coverage={**matched.coverage, Kind.EMBEDDING: space.coverage})
     found += read({candidate.record for candidate in candidates} - {match.record for match in matched.matches})
-    ledger.write_first(FindingsPart(matched.matches, matched.tallies, candidates, rounds, tuple(sorted(found)), status))
+    ledger.write_first(
+        FindingsPart(
+            matched.matches,
+            matched.tallies,
+            candidates,
+            rounds,
+            tuple(sorted(found)),
+            status,
+            matched.alarms,
+            matched.hits,
+        )
+    )
     manifest = replace(manifest, state="sealed")
     write_manifest(job.out, manifest)
     return AuditResult(manifest, 0, manifest.problems)

@@ -16,8 +16,9 @@ from vetset.case.findings import Findings
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import RecordId
 from vetset.model.finding import Seeds
-from vetset.model.policy import MatchPolicy, Policy
+from vetset.model.policy import MatchPolicy
 from vetset.model.signal import Kind
+from vetset.model.trust import Trust
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.stage.items import Items, confirmed_items, near, usable_codes
@@ -53,14 +54,14 @@ def copies(records: Collection[RecordId], table: RecordTable) -> dict[RecordId, 
     return dict(zip(names, originals, strict=True))
 
 
-def basis(findings: Findings, policy: Policy) -> str:
+def basis(findings: Findings, trust: Trust) -> str:
     """Hex SHA-256 of what occurrences are counted for: the confirmed records, and the candidates near them."""
-    confirmed = Seeds.confirmed(findings.matches, findings.verdicts, policy).records
+    confirmed = Seeds.confirmed(findings.matches, findings.verdicts, trust).records
     near_them = [[item.record.shard, item.record.row, item.seed.shard, item.seed.row] for item in findings.candidates]
     return document_digest([[[record.shard, record.row] for record in confirmed], near_them])
 
 
-def occurrences(findings: Findings, table: RecordTable, policy: Policy) -> CopiesPart:
+def occurrences(findings: Findings, table: RecordTable, trust: Trust) -> CopiesPart:
     """How often every confirmed item occurs, in one pass over the store. Nothing is found by it, only counted.
 
     In memory are the signals of confirmed records, and of all others a batch at a time.
@@ -68,8 +69,8 @@ def occurrences(findings: Findings, table: RecordTable, policy: Policy) -> Copie
     Raises:
         CountError: a part of the store is damaged or missing, so that nothing can be counted.
     """
-    items = confirmed_items(findings, table, policy)
-    search, total = _Search(items, policy.match), _Total(items)
+    items = confirmed_items(findings, table, trust)
+    search, total = _Search(items, trust.policy.match), _Total(items)
     embedded = _embedded(findings, items, table)
     first = 0
     for index, shard in enumerate(table.shards):
@@ -83,7 +84,15 @@ def occurrences(findings: Findings, table: RecordTable, policy: Policy) -> Copie
         total.with_bytes += with_bytes
         total.with_pdq += with_pdq
         first += shard.records
-    return CopiesPart(total.items(), total.records, first, total.with_bytes, total.with_pdq, basis(findings, policy))
+    return CopiesPart(
+        total.items(),
+        total.records,
+        first,
+        total.with_bytes,
+        total.with_pdq,
+        basis(findings, trust),
+        total.by_harm,
+    )
 
 
 def _embedded(findings: Findings, items: Items, table: RecordTable) -> _Pairs:
@@ -136,17 +145,23 @@ class _Total:
         of: the items.
         counts: int64 (3, items): other records by each evidence.
         records: distinct records that show an item.
+        by_harm: the same for the items of each harm.
     """
 
     of: Items
     counts: NDArray[np.int64] = field(init=False)
     records: int = field(init=False)
+    by_harm: dict[str, int] = field(init=False)
     with_bytes: int = 0
     with_pdq: int = 0
+    _of_harm: dict[str, NDArray[np.bool_]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((3, self.of.count), np.int64)
         self.records = len(self.of.numbers)
+        names = sorted(frozenset[str]().union(*self.of.harms))
+        self._of_harm = {name: np.array([name in harms for harms in self.of.harms], np.bool_) for name in names}
+        self.by_harm = {name: int(np.count_nonzero(shown[self.of.item])) for name, shown in self._of_harm.items()}
 
     def add(self, evidence: Sequence[_Pairs], confirmed: NDArray[np.int64]) -> None:
         """Count one shard; of a pair that several kinds of evidence have, the first counts.
@@ -163,10 +178,17 @@ class _Total:
             np.add(counts, np.bincount(fresh % width, minlength=self.of.count), out=counts)
             seen = np.concatenate([seen, fresh])
         self.records += len(np.unique(seen // width))
+        for name, shown in self._of_harm.items():
+            self.by_harm[name] += len(np.unique(seen[shown[seen % width]] // width))
 
     def items(self) -> tuple[ItemCopies, ...]:
         """Most frequent first."""
         confirmed = np.bincount(self.of.item, minlength=self.of.count)
-        told = [ItemCopies(*row) for row in np.vstack([confirmed, self.counts]).T.tolist()]
+        told = [
+            ItemCopies(own, by_bytes, by_pdq, by_embedding, tuple(sorted(harms)))
+            for own, (by_bytes, by_pdq, by_embedding), harms in zip(
+                confirmed.tolist(), self.counts.T.tolist(), self.of.harms, strict=True
+            )
+        ]
         order = attrgetter("occurrences", "confirmed", "by_bytes", "by_pdq")
         return tuple(sorted(told, key=order, reverse=True))

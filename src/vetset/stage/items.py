@@ -4,7 +4,7 @@ They store the same bytes, or a list knows them by the same entry, or their PDQ 
 so on from one to the next.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from vetset.case.findings import Findings
 from vetset.model.dataset import RecordId
-from vetset.model.finding import Evidence, Seeds, is_confirmed
+from vetset.model.finding import Evidence, Match, Seeds, confirmed_matches
+from vetset.model.hashlist import UNKNOWN
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Variant
+from vetset.model.trust import Trust
 from vetset.model.verdict import Decision
 from vetset.search.hamming import HammingIndex
 from vetset.store.columns import Values
@@ -40,6 +42,7 @@ class Items:
         item_of_digest: int64 (a,).
         codes: uint8 (b, 32), each once: PDQ, of the quality that confirms, of the forms that agreed or the stored one.
         item_of_code: int64 (b,).
+        harms: of each item, see `harms_of`.
     """
 
     numbers: NDArray[np.int64]
@@ -48,6 +51,7 @@ class Items:
     item_of_digest: NDArray[np.int64]
     codes: NDArray[np.uint8]
     item_of_code: NDArray[np.int64]
+    harms: tuple[frozenset[str], ...]
 
     @property
     def count(self) -> int:
@@ -55,27 +59,49 @@ class Items:
         return int(self.item.max(initial=-1)) + 1
 
 
-def confirmed_items(findings: Findings, table: RecordTable, policy: Policy) -> Items:
+def confirmed_items(findings: Findings, table: RecordTable, trust: Trust) -> Items:
     """Every confirmed record, grouped.
 
     Raises:
         CountError: a part of the store is damaged or missing.
     """
-    records = list(Seeds.confirmed(findings.matches, findings.verdicts, policy).records)
+    records = list(Seeds.confirmed(findings.matches, findings.verdicts, trust).records)
+    confirmed = confirmed_matches(findings.matches, trust)
     numbers = table.numbers(records)
     order = np.argsort(numbers)
     numbers = numbers[order]
     place = {records[index]: here for here, index in enumerate(order.tolist())}
     digests, digest_of = _digests(numbers, table)
-    codes, code_of = _codes(place, _forms(findings, policy), table, policy)
+    codes, code_of = _codes(place, _forms(findings, confirmed), table, trust.policy)
     label = np.arange(len(numbers))
-    label = _linked(label, _by_entry(findings, place, policy))
+    label = _linked(label, _by_entry(findings, confirmed, place))
     digests, label, digest_owner = _each_once(digests, digest_of, label)
     codes, label, code_owner = _each_once(codes, code_of, label)
-    for query, entry in near(HammingIndex(codes), codes, policy.match.confirm_distance):
+    for query, entry in near(HammingIndex(codes), codes, trust.policy.match.confirm_distance):
         label = _linked(label, (code_owner[query], code_owner[entry]))
     item = np.unique(label, return_inverse=True)[1].astype(np.int64)
-    return Items(numbers, item, digests, item[digest_owner], codes, item[code_owner])
+    harms: list[set[str]] = [set() for _ in range(int(item.max(initial=-1)) + 1)]
+    for record, found in harms_of(findings, trust).items():
+        harms[item[place[record]]] |= found
+    return Items(numbers, item, digests, item[digest_owner], codes, item[code_owner], tuple(map(frozenset, harms)))
+
+
+def harms_of(findings: Findings, trust: Trust) -> Mapping[RecordId, frozenset[str]]:
+    """Which harm every confirmed record is of: the categories of the lists that confirm it.
+
+    What a verdict confirms is of the harm of the item that led there, or `unknown` where that was withdrawn.
+    """
+    found: dict[RecordId, set[str]] = {}
+    for match in confirmed_matches(findings.matches, trust):
+        found.setdefault(match.record, set()).add(trust.category(match.list_name).value)
+    seed_of = {candidate.record: candidate.seed for candidate in findings.candidates}
+    for record in Seeds.confirmed((), findings.verdicts, trust).records:
+        seen, led = {record}, record
+        while led not in found and led in seed_of and seed_of[led] not in seen:
+            led = seed_of[led]
+            seen.add(led)
+        found.setdefault(record, set(found.get(led, {UNKNOWN})))
+    return {record: frozenset(harms) for record, harms in found.items()}
 
 
 def near(index: HammingIndex, queries: NDArray[np.uint8], distance: int) -> Iterator[_Links]:
@@ -106,27 +132,25 @@ def usable_codes(part: Part, quality: int) -> Iterator[tuple[int, Mapping[Varian
         )
 
 
-def _forms(findings: Findings, policy: Policy) -> _Forms:
+def _forms(findings: Findings, confirmed: Sequence[Match]) -> _Forms:
     """Which forms of a confirmed record stand for it: those that a list's PDQ agreed with, else the stored one."""
     forms: dict[RecordId, set[Variant]] = {}
-    for match in findings.matches:
-        if is_confirmed(match, policy):
-            perceptual = match.evidence is Evidence.PERCEPTUAL
-            forms.setdefault(match.record, set()).add(match.variant if perceptual else Variant.STORED)
+    for match in confirmed:
+        perceptual = match.evidence is Evidence.PERCEPTUAL
+        forms.setdefault(match.record, set()).add(match.variant if perceptual else Variant.STORED)
     for verdict in findings.verdicts:
         if verdict.decision is Decision.KNOWN:
             forms.setdefault(verdict.record, set()).add(Variant.STORED)
     return {record: frozenset(chosen) for record, chosen in forms.items()}
 
 
-def _by_entry(findings: Findings, place: Mapping[RecordId, int], policy: Policy) -> _Links:
+def _by_entry(findings: Findings, confirmed: Sequence[Match], place: Mapping[RecordId, int]) -> _Links:
     """Records and the first record that the same entry of the same list confirmed."""
     first: dict[Hashable, int] = {}
     links: list[tuple[int, int]] = []
-    for match in findings.matches:
-        if is_confirmed(match, policy):
-            here = place[match.record]
-            links.append((here, first.setdefault((match.list_name, match.kind, match.entry), here)))
+    for match in confirmed:
+        here = place[match.record]
+        links.append((here, first.setdefault((match.list_name, match.kind, match.entry), here)))
     for verdict in findings.verdicts:
         if verdict.decision is Decision.KNOWN and verdict.tracking:
             here = place[verdict.record]

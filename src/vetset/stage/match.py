@@ -19,7 +19,7 @@ from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.errors import PolicyError
 from vetset.model.finding import Match
-from vetset.model.hashlist import DOUBTFUL, Entries, HashList
+from vetset.model.hashlist import DOUBTFUL, Entries, EntryFlag, HashList, ListInfo
 from vetset.model.policy import Policy, squared
 from vetset.model.signal import REASON_OF_CODE, Kind, Reason, Variant
 from vetset.search.distance import DistanceIndex
@@ -36,6 +36,16 @@ GROUP_SHARDS = 256
 """Shards whose parts are looked at together, at most."""
 _DECIDING = frozenset(Variant) - {Variant.PARTIAL}
 """Variants whose signal makes a record decided: what decodes of a truncated file may match, and settles nothing."""
+
+
+def radius_of(kind: Kind, info: ListInfo, policy: Policy) -> int:
+    """Greatest distance that is a match with this list, as `Match.distance` has it.
+
+    For PDQ what the policy allows, or less if the list's owner wants less.
+    """
+    if kind is Kind.PHOTODNA:
+        return squared(policy.match.photodna_radius or 0)  # without one nothing is compared, see `require_radius`
+    return policy.match.pdq_radius if info.pdq_radius is None else min(policy.match.pdq_radius, info.pdq_radius)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +133,17 @@ def require_radius(lists: Sequence[HashList], policy: Policy) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ShardMatches:
-    """What one shard and all lists have in common."""
+    """What one shard and all lists have in common.
+
+    Attributes:
+        matches: sorted.
+        rows: for each match, the row of its entry among the list's entries of that kind.
+        tallies: for each list and kind.
+        coverage: for each kind.
+    """
 
     matches: tuple[Match, ...]
+    rows: tuple[int, ...]
     tallies: tuple[Tally, ...]
     coverage: tuple[Coverage, ...]
 
@@ -244,7 +262,7 @@ class ListMatcher:
     def __init__(self, lists: Sequence[HashList], policy: Policy) -> None:
         require_radius(lists, policy)
         self._matchers = [
-            (hash_list.info.name, Matcher(entries, _radius(entries.kind, policy)))
+            (hash_list.info.name, Matcher(entries, radius_of(entries.kind, hash_list.info, policy)))
             for hash_list in lists
             for _, entries in sorted(hash_list.entries.items())
         ]
@@ -268,14 +286,16 @@ class ListMatcher:
         Raises:
             CountError: one of the parts is damaged.
         """
-        matches: list[list[Match]] = [[] for _ in group]
+        matches: list[list[tuple[Match, int]]] = [[] for _ in group]
         counts: dict[tuple[int, int], _Counts] = {}
         for kind in sorted({matcher.entries.kind for _, matcher in self._matchers}):
             for slab in _slabs(group, kind):
                 self._join(slab, kind, group, matches, counts)
+        found = [sorted(pairs) for pairs in matches]
         return [
             ShardMatches(
-                tuple(sorted(matches[shard])),
+                tuple(match for match, _ in found[shard]),
+                tuple(row for _, row in found[shard]),
                 tuple(self._tallies(shard, given, counts)),
                 tuple(given.part.coverage(kind) for kind in given.part.kinds),
             )
@@ -287,7 +307,7 @@ class ListMatcher:
         slab: _Slab,
         kind: Kind,
         group: Sequence[Given],
-        matches: list[list[Match]],
+        matches: list[list[tuple[Match, int]]],
         counts: dict[tuple[int, int], _Counts],
     ) -> None:
         """Join one slab with every list that has entries of its kind; matches and counts go to their shards."""
@@ -316,17 +336,10 @@ class ListMatcher:
                 yield counts.get((number, shard), _Counts()).tally(name, kind, given.records)
 
 
-def _radius(kind: Kind, policy: Policy) -> int:
-    """Greatest distance of a match, as `Match.distance` has it."""
-    if kind is Kind.PHOTODNA:
-        return squared(policy.match.photodna_radius or 0)  # without one nothing is compared, see `require_radius`
-    return policy.match.pdq_radius
-
-
 def _by_shard(
     slab: _Slab, joined: Joined, group: Sequence[Given], name: str, entries: Entries
-) -> Iterator[tuple[int, list[Match]]]:
-    """The matches of one join, shard by shard."""
+) -> Iterator[tuple[int, list[tuple[Match, int]]]]:
+    """The matches of one join with the rows of their entries, shard by shard."""
     places = np.searchsorted(slab.starts, joined.row, side="right") - 1
     for place in np.unique(places).tolist():
         shard = slab.shards[place]
@@ -336,12 +349,12 @@ def _by_shard(
         yield shard, list(_matches(name, entries, mine, group[shard]))
 
 
-def _matches(name: str, entries: Entries, joined: Joined, given: Given) -> Iterator[Match]:
+def _matches(name: str, entries: Entries, joined: Joined, given: Given) -> Iterator[tuple[Match, int]]:
     rows = joined.row.tolist()
     keys = given.part.keys_at(rows)
     quality = given.part.quality_at(joined.variant, rows) if entries.kind is Kind.PDQ else {}
     for row, entry, distance in zip(rows, joined.entry.tolist(), joined.distance.tolist(), strict=True):
-        yield Match(
+        match = Match(
             record=RecordId(given.name, row, keys[row]),
             list_name=name,
             entry=bytes(entries.ids[entry]).decode("ascii"),
@@ -350,4 +363,7 @@ def _matches(name: str, entries: Entries, joined: Joined, given: Given) -> Itera
             distance=distance,
             quality=quality.get(row, 100),
             seedable=not int(entries.flags[entry]) & DOUBTFUL,
+            vetted=not int(entries.flags[entry]) & EntryFlag.UNVETTED,
+            members=int(entries.members[entry]),
         )
+        yield match, entry

@@ -1,9 +1,10 @@
 """The whole store × all lists: each shard's counts are checked, a damaged one costs itself, only sums are kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from vetset.model.alarm import Alarm
 from vetset.model.coverage import Coverage, Tally, total_coverage, total_tally
 from vetset.model.dataset import ShardDigest
 from vetset.model.errors import CountError
@@ -11,6 +12,7 @@ from vetset.model.finding import Match
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Reason
+from vetset.stage.alarms import Agreed, raised
 from vetset.stage.match import GROUP_SHARDS, SLAB_RECORDS, Given, ListMatcher, ShardMatches
 from vetset.store.records import RecordTable, StoredShard
 
@@ -22,6 +24,8 @@ class Matched:
     Attributes:
         imbalances: why a sum does not add up, if one does not.
         unread: shards whose part of the store is damaged.
+        alarms: what looks poisoned; entries under an alarm are no longer seedable in `matches`.
+        hits: see `vetset.stage.alarms.Raised`.
     """
 
     matches: tuple[Match, ...]
@@ -29,13 +33,15 @@ class Matched:
     coverage: dict[Kind, Coverage]
     imbalances: tuple[str, ...]
     unread: tuple[ShardDigest, ...]
+    alarms: tuple[Alarm, ...] = ()
+    hits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Total:
     """Sums over the shards so far."""
 
-    matches: list[Match] = field(default_factory=list)
+    matches: list[Agreed] = field(default_factory=list)
     tallies: dict[tuple[str, Kind], Tally] = field(default_factory=dict)
     coverage: dict[Kind, Coverage] = field(default_factory=dict)
     imbalances: list[str] = field(default_factory=list)
@@ -43,7 +49,7 @@ class _Total:
 
     def add(self, shard: StoredShard, found: ShardMatches) -> None:
         """Count one shard."""
-        self.matches += found.matches
+        self.matches += zip(found.matches, found.rows, strict=True)
         self.tallies = total_tally([*self.tallies.values(), *found.tallies])
         # the reader's count comes from the manifest, not from the part that is being checked
         coverage = [replace(item, records=shard.records) for item in found.coverage]
@@ -63,12 +69,20 @@ def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -
                 total.add(shard, _undecidable(lists, policy, shard.records))
             else:
                 total.add(shard, found)
+    agreed = sorted(total.matches)
+    seen = raised(agreed, table, lists, policy)
+    matches = [
+        replace(match, seedable=False) if (match.list_name, match.kind, row) in seen.apart else match
+        for match, row in agreed
+    ]
     return Matched(
-        tuple(sorted(total.matches)),
+        tuple(sorted(matches) if seen.apart else matches),
         tuple(total.tallies.values()),
         total.coverage,
         tuple(total.imbalances),
         tuple(total.unread),
+        seen.alarms,
+        seen.hits,
     )
 
 
@@ -104,6 +118,7 @@ def _undecidable(lists: Sequence[HashList], policy: Policy, records: int) -> Sha
     undecided = {Reason.DAMAGED_SHARD: records} if records else {}
     kinds = [kind for kind in Kind if kind in policy.scan.kinds]
     return ShardMatches(
+        (),
         (),
         tuple(
             Tally(hash_list.info.name, kind, records, 0, 0, undecided)

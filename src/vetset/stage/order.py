@@ -12,15 +12,16 @@ import secrets
 
 from pydantic import TypeAdapter, ValidationError
 
-from vetset.case.findings import Findings, lists_now
+from vetset.case.findings import Findings, lists_now, trust_of
 from vetset.case.manifest import Manifest
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId
 from vetset.model.errors import SignatureError
-from vetset.model.finding import is_confirmed
+from vetset.model.finding import confirmed_matches, counted_matches, set_apart
 from vetset.model.policy import Policy
 from vetset.model.removal import RemovalOrder
 from vetset.model.signal import Kind
+from vetset.model.trust import Trust
 from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
@@ -42,15 +43,19 @@ def token(salt: bytes, record: RecordId) -> str:
     return hmac.new(salt, message, hashlib.sha256).hexdigest()[:32]
 
 
-def to_remove(findings: Findings, table: RecordTable, policy: Policy) -> set[RecordId]:
+def to_remove(findings: Findings, table: RecordTable, trust: Trust) -> set[RecordId]:
     """Every record that the policy removes for what was found.
 
     One verifier's `known` stands, whatever others say. A candidate whose seed was withdrawn is removed for what a
-    verifier said of it, but not for lying near.
+    verifier said of it, but not for lying near. Nothing is ever removed for a list that nobody answers for.
     """
-    rules = policy.remove
-    lapsed = findings.lapsed(policy)
-    records = {match.record for match in findings.matches if rules.unconfirmed_matches or is_confirmed(match, policy)}
+    rules = trust.policy.remove
+    lapsed = findings.lapsed(trust)
+    matches = counted_matches if rules.unconfirmed_matches else confirmed_matches
+    records = {match.record for match in matches(findings.matches, trust)}
+    if rules.doubtful:
+        answered = (match for match in findings.matches if trust.answered(match.list_name))
+        records |= {match.record for match in answered if set_apart(match, trust)}
     verdicts = findings.verdict_of()
     softer = {Decision.NEAR, Decision.MATCH_UNCLASSIFIED}
     for candidate in findings.candidates:
@@ -109,7 +114,7 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
     salt = secrets.token_bytes(SALT_BYTES)
     request = manifest.request
     unseen = undecidable(table, request.policy)
-    tokens = {token(salt, record) for record in to_remove(findings, table, request.policy) | unseen}
+    tokens = {token(salt, record) for record in to_remove(findings, table, trust_of(findings, manifest)) | unseen}
     return RemovalOrder(
         dataset=manifest.dataset_digest,
         salt=salt.hex(),
@@ -119,7 +124,9 @@ def removal_order(findings: Findings, table: RecordTable, manifest: Manifest) ->
         embeddings=request.embeddings,
         embedding_columns=(request.policy.expand.key_column, request.policy.expand.vector_column),
         lists=tuple(
-            f"{used.name} as of {used.as_of}, version {used.version}" for used in lists_now(findings, manifest)
+            f"{used.name} as of {used.as_of}, version {used.version}"
+            for used in lists_now(findings, manifest)
+            if used.answered_for
         ),
     )
 

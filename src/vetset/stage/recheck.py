@@ -7,6 +7,7 @@ and without findings.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from vetset.case.findings import RecheckPart, Status
@@ -94,7 +95,7 @@ def dataset_if_there(request: Request) -> tuple[Place | None, list[Shard]]:
         return None, []
 
 
-def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Store) -> RecheckResult:
+def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Store, today: date) -> RecheckResult:
     """Match, seal, and only then tell it in `run.json`: a run that is killed between can be repeated.
 
     Args:
@@ -102,6 +103,7 @@ def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Sto
         manifest: its `run.json`.
         lists: the lists, opened.
         store: where the parts lie.
+        today: the day in UTC, which tells how old the lists are.
     """
     request = manifest.request
     table = record_table(store, manifest)
@@ -112,9 +114,20 @@ def recheck(out: Path, manifest: Manifest, lists: Sequence[HashList], store: Sto
     status: Status = "incomplete" if manifest.failed else "unbalanced" if matched.imbalances else "complete"
     held, coverage = list_uses(lists), tuple(matched.coverage.values())
     ledger_of(out, manifest).append(
-        RecheckPart(held, matched.matches, matched.tallies, coverage, matched.unread, found, status)
+        RecheckPart(
+            held,
+            matched.matches,
+            matched.tallies,
+            coverage,
+            matched.unread,
+            found,
+            status,
+            matched.alarms,
+            matched.hits,
+            today.isoformat(),
+        )
     )
-    note = RecheckNote(held, matched.coverage, matched.imbalances)
+    note = RecheckNote(held, matched.coverage, matched.imbalances, today.isoformat())
     manifest = replace(manifest, rechecks=(*manifest.rechecks, note))
     write_manifest(out, manifest)
     return RecheckResult(manifest, held, manifest.problems)

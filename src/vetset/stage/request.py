@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _holds_nothing(out: Path) -> bool:
     return out.is_dir() and all(path.match(unfinished) for path in out.iterdir())
 
 
-def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
+def begun(out: Path, request: Request, today: date, unclaimed: int = 0) -> Manifest:
     """The manifest of this request in its output folder: written now, or found there.
 
     A request that is still running may be given other embeddings, since wrong ones are what stops it.
@@ -84,13 +85,14 @@ def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
     Args:
         out: the output folder.
         request: what is asked for.
+        today: the day in UTC, which tells how old the lists are.
         unclaimed: files of the dataset that belong to no shard.
 
     Raises:
         UsageError: the folder holds another audit.
         OutputError: the folder holds something else.
     """
-    fresh = Manifest(request, version("vetset"), unclaimed=unclaimed)
+    fresh = Manifest(request, version("vetset"), unclaimed=unclaimed, audited_on=today.isoformat())
     if _holds_nothing(out):
         clear_partials(private_folder(out))
     elif not manifest_path(out).is_file():
@@ -115,7 +117,7 @@ def begun(out: Path, request: Request, unclaimed: int = 0) -> Manifest:
             )
         if found.state == "sealed":
             return found
-        fresh = replace(fresh, vetset=found.vetset)
+        fresh = replace(fresh, vetset=found.vetset, audited_on=found.audited_on)
         clear_partials(out)
     write_manifest(out, fresh)
     return fresh

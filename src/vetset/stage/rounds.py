@@ -12,8 +12,8 @@ from vetset.case.findings import Findings, Provenance, RoundPart, RoundsPart
 from vetset.case.ledger import Ledger
 from vetset.case.rounds import Rules, Stop, StopRule
 from vetset.model.dataset import RecordId
-from vetset.model.finding import Seeds, is_confirmed
-from vetset.model.policy import Policy
+from vetset.model.finding import Seeds, confirmed_matches
+from vetset.model.trust import Trust
 from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey
 from vetset.stage.expand import expand
@@ -29,26 +29,26 @@ class Search:
     Attributes:
         space: the vectors.
         table: the records.
-        policy: thresholds and k.
+        trust: thresholds and k, and how far each list is trusted.
         provenance: reads again where records came from.
     """
 
     space: Space
     table: RecordTable
-    policy: Policy
+    trust: Trust
     provenance: Callable[[Collection[RecordId]], tuple[Provenance, ...]]
 
     def around(self, findings: Findings) -> RoundPart:
         """One round around everything confirmed that no round started from."""
-        seeds = unsearched(findings, self.policy)
-        lapsed = findings.lapsed(self.policy)
+        seeds = unsearched(findings, self.trust)
+        lapsed = findings.lapsed(self.trust)
         settled = {candidate.record for candidate in findings.candidates} - lapsed
-        settled |= {match.record for match in findings.matches if is_confirmed(match, self.policy)}
+        settled |= {match.record for match in confirmed_matches(findings.matches, self.trust)}
         told, candidates = expand(
             seeds,
             self.space,
             self.table,
-            self.policy,
+            self.trust.policy,
             calibration=findings.rounds[0].calibration,
             number=len(findings.rounds) + 1,
             settled=settled,
@@ -56,19 +56,19 @@ class Search:
         return RoundPart(told, candidates, self.provenance([candidate.record for candidate in candidates]))
 
 
-def unsearched(findings: Findings, policy: Policy) -> Seeds:
+def unsearched(findings: Findings, trust: Trust) -> Seeds:
     """Confirmed records that no round has started from.
 
     Where a seed was withdrawn, what it brought may lie near another one that was searched before; so while candidates
     are lapsed, only rounds since the last withdrawal count.
     """
     first = 0
-    if findings.lapsed(policy):
+    if findings.lapsed(trust):
         first = max(
             (change.rounds_before for change in findings.rechecks if change.withdrawn or change.flagged), default=0
         )
     used = [record for told in findings.rounds[first:] for record in told.seeds]
-    return Seeds.confirmed(findings.matches, findings.verdicts, policy).without(used)
+    return Seeds.confirmed(findings.matches, findings.verdicts, trust).without(used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +83,24 @@ class Around:
     """The next step is a round."""
 
 
-def next_step(findings: Findings, rules: Rules, policy: Policy) -> Ask | Around | Stop:
+def next_step(findings: Findings, rules: Rules, trust: Trust) -> Ask | Around | Stop:
     """What to do now: ask while there are questions and budget, else search, unless a rule says that it is enough."""
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == rules.verifier}
-    waiting = open_questions(findings, rules.verifier, policy)
+    waiting = open_questions(findings, rules.verifier, trust)
     left = len(waiting) if rules.budget is None else max(0, rules.budget - len(answered))
     if waiting and left:
         score = scores(findings, rules.first_by) if rules.first_by else {}
         return Ask(tuple(best_first(waiting, score)[:left]))
-    seeds = unsearched(findings, policy).records
+    seeds = unsearched(findings, trust).records
     if waiting or (seeds and rules.budget is not None and not left):
-        return _stopped("budget", findings, rules, policy)
+        return _stopped("budget", findings, rules, trust)
     if not seeds:
-        return _stopped("dry", findings, rules, policy)
+        return _stopped("dry", findings, rules, trust)
     share = last_yield(findings, rules.verifier)
     if share is not None and rules.least_yield is not None and share < rules.least_yield:
-        return _stopped("yield", findings, rules, policy)
+        return _stopped("yield", findings, rules, trust)
     if rules.most_rounds is not None and len(findings.rounds) >= rules.most_rounds:
-        return _stopped("rounds", findings, rules, policy)
+        return _stopped("rounds", findings, rules, trust)
     return Around()
 
 
@@ -115,9 +115,9 @@ def last_yield(findings: Findings, verifier: str) -> float | None:
     return asked.count(Decision.KNOWN) / len(asked) if asked else None
 
 
-def _stopped(rule: StopRule, findings: Findings, rules: Rules, policy: Policy) -> Stop:
+def _stopped(rule: StopRule, findings: Findings, rules: Rules, trust: Trust) -> Stop:
     mine = {verdict.record: verdict.decision for verdict in findings.verdicts if verdict.verifier == rules.verifier}
-    stand = {candidate.record for candidate in standing(findings, policy)}
+    stand = {candidate.record for candidate in standing(findings, trust)}
     return Stop(
         rules=rules,
         rule=rule,
@@ -144,7 +144,7 @@ def drive(ledger: Ledger, key: PrivateKey, rules: Rules, asker: ListAsker, searc
     """
     while True:
         case = ledger.open(key)
-        step = next_step(case.findings, rules, search.policy)
+        step = next_step(case.findings, rules, search.trust)
         if isinstance(step, Stop):
             ledger.carry_on(case, RoundsPart(rules, stop=step))
             return step

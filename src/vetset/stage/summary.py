@@ -1,23 +1,26 @@
-"""What a custodian sees of an opened case: counts, coverage, rounds. Never an address, a key or a record's digest.
+"""What a custodian sees of an opened case: counts, coverage, alarms, rounds. Never an address, a key or a digest.
 
-Per-list counts and the de-duplicated union stand side by side, since lists overlap; categories of harm are counted
-apart, since a match of one says nothing about another.
+Per-list counts and de-duplicated unions stand side by side, since lists overlap. There is a union for each harm and
+none over all of them, since a match of one says nothing about another.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vetset.case.findings import Findings, lists_now
+from vetset.case.copies import ItemCopies
+from vetset.case.findings import Findings, alarms_now, held_on, lists_now, trust_of
 from vetset.case.manifest import Manifest
 from vetset.case.nearness import Crowding
 from vetset.case.rounds import Stop
-from vetset.model.dataset import UNIDENTIFIED
-from vetset.model.finding import Evidence, Match, is_confirmed
-from vetset.model.policy import Policy
+from vetset.model.dataset import UNIDENTIFIED, RecordId
+from vetset.model.finding import Evidence, Match, Seeds, confirmed_matches, counted_matches, owners, set_apart
+from vetset.model.hashlist import UNKNOWN
+from vetset.model.trust import Trust
 from vetset.model.verdict import Decision
 from vetset.stage.copies import basis
+from vetset.stage.items import harms_of
 
 _ORDER = (Decision.KNOWN, Decision.NEAR, Decision.MATCH_UNCLASSIFIED, Decision.NOT_KNOWN, Decision.UNDECIDED)
 
@@ -28,7 +31,8 @@ def _records(matches: Iterable[Match]) -> int:
 
 def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
     told = []
-    for used in lists_now(findings, manifest):
+    used_now = lists_now(findings, manifest)
+    for used, about in zip(used_now, manifest.lists_json(used_now, held_on(findings, manifest)), strict=True):
         matches = [match for match in findings.matches if match.list_name == used.name]
         kinds = {
             tally.kind.value: {
@@ -42,11 +46,11 @@ def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
         }
         told.append(
             {
-                "name": used.name,
+                **about,
                 "owner": used.owner,
                 "category": used.category,
-                "as_of": used.as_of,
-                "version": used.version,
+                "answered_for": used.answered_for,
+                "share_counts": used.share_counts,
                 "matched_records": _records(matches),
                 "kinds": kinds,
             }
@@ -54,24 +58,63 @@ def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
     return told
 
 
-def _union(findings: Findings, manifest: Manifest) -> dict[str, Any]:
-    category = {used.name: used.category for used in lists_now(findings, manifest)}
+def _unions(findings: Findings, trust: Trust) -> dict[str, dict[str, Any]]:
+    """Without doubles, what the lists about each harm say together; without lists that nobody answers for."""
+    answered = [match for match in findings.matches if trust.answered(match.list_name)]
+    by_harm: dict[str, list[Match]] = {
+        trust.category(name).value: [] for name in sorted(trust.lists) if trust.answered(name)
+    }
+    for match in answered:
+        by_harm[trust.category(match.list_name).value].append(match)
     content = {entry.record: entry.content for entry in findings.provenance}
-    matched = {match.record for match in findings.matches}
-    policy = manifest.request.policy
+    confirmed = confirmed_matches(findings.matches, trust)
+    known = set(Seeds.confirmed((), findings.verdicts, trust).records)
     return {
-        "records": len(matched),
-        "distinct_items": len({content[record] for record in matched if record in content}),
-        "confirmed": _records(match for match in findings.matches if is_confirmed(match, policy)),
-        "by_category": {
-            name: _records(match for match in findings.matches if category[match.list_name] == name)
-            for name in sorted(set(category.values()))
-        },
+        harm: _union(matches, [match for match in confirmed if trust.category(match.list_name) == harm], trust)
+        | {
+            "distinct_items": len({content[match.record] for match in matches if match.record in content}),
+            "held_back": len(_held_back(matches, trust) - known),
+        }
+        for harm, matches in sorted(by_harm.items())
+    }
+
+
+def _union(matches: Sequence[Match], confirmed: Sequence[Match], trust: Trust) -> dict[str, Any]:
+    agree = Counter(owners(counted_matches(matches, trust), trust).values())
+    return {
+        "records": _records(matches),
+        "confirmed": _records(confirmed),
+        "by_owners": {str(count): agree[count] for count in sorted(agree)},
         "by_evidence": {
-            evidence.value: _records(match for match in findings.matches if match.evidence is evidence)
+            evidence.value: _records(match for match in matches if match.evidence is evidence)
             for evidence in (Evidence.EXACT, Evidence.URL, Evidence.PERCEPTUAL)
         },
     }
+
+
+def _held_back(matches: Sequence[Match], trust: Trust) -> set[RecordId]:
+    """Records that only match what is set apart, and that no order contains for it unless the policy says so."""
+    counted = {match.record for match in counted_matches(matches, trust)}
+    return {match.record for match in matches if set_apart(match, trust)} - counted
+
+
+def _alarms(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
+    """What looks poisoned, with the list's version and state, and the entry's id."""
+    lists = {used.name: used for used in lists_now(findings, manifest)}
+    return [
+        {
+            "sign": alarm.sign.value,
+            "list": alarm.list_name,
+            "as_of": lists[alarm.list_name].as_of,
+            "version": lists[alarm.list_name].version,
+            "kind": None if alarm.kind is None else alarm.kind.value,
+            "entry": alarm.entry,
+            "records": alarm.records,
+            "seen": alarm.seen,
+            "limit": alarm.limit,
+        }
+        for alarm in alarms_now(findings, manifest.request.policy)
+    ]
 
 
 def _strongest(findings: Findings) -> dict[Any, Decision]:
@@ -101,10 +144,17 @@ def _crowding(told: Crowding | None) -> dict[str, int] | None:
     }
 
 
-def _rounds(findings: Findings, policy: Policy) -> list[dict[str, Any]]:
+def _by_harm(records: Iterable[RecordId], harms: Mapping[RecordId, frozenset[str]]) -> dict[str, int]:
+    """How many of some records are of each harm; one that is of two counts in both. Nothing if they are none."""
+    counted = Counter(harm for record in records for harm in harms.get(record, frozenset({UNKNOWN})))
+    return dict(sorted(counted.items()))
+
+
+def _rounds(findings: Findings, trust: Trust) -> list[dict[str, Any]]:
     strongest = _strongest(findings)
     content = {entry.record: entry.content for entry in findings.provenance if entry.content != UNIDENTIFIED}
-    seen: set[Any] = {content.get(match.record) for match in findings.matches if is_confirmed(match, policy)}
+    seen: set[Any] = {content.get(match.record) for match in confirmed_matches(findings.matches, trust)}
+    harms = harms_of(findings, trust)
     told = []
     for entry in findings.rounds:
         brought = [candidate for candidate in findings.candidates if candidate.round == entry.number]
@@ -129,7 +179,7 @@ def _rounds(findings: Findings, policy: Policy) -> list[dict[str, Any]]:
                     decision.value: decisions[decision.value] for decision in _ORDER if decisions[decision.value]
                 },
                 "without_verdict": len(brought) - sum(decisions.values()),
-                "confirmed": len(known),
+                "confirmed": _by_harm(known, harms),
                 "of_these_duplicates": len(known) - len(items),
             }
         )
@@ -156,30 +206,42 @@ def _stop_json(stop: Stop) -> dict[str, Any]:
     return {**told.pop("rules"), **told}
 
 
-def _copies(findings: Findings, policy: Policy) -> dict[str, Any] | None:
+def _copies(findings: Findings, trust: Trust) -> dict[str, Any] | None:
     """How often items occur: in all, how many how often, and one by one under numbers that mean nothing else."""
     counted = findings.copies
     if counted is None:
         return None
-    sizes = Counter(1 << (item.occurrences - 1).bit_length() for item in counted.items)
+    records = dict.fromkeys((trust.category(name).value for name in trust.lists if trust.answered(name)), 0)
+    # parts of before have items without a harm
+    unstated = {UNKNOWN: counted.records} if any(not item.harms for item in counted.items) else {}
+    records |= {**counted.records_by_harm, **unstated}
     return {
-        "items": len(counted.items),
-        "occurrences": sum(item.occurrences for item in counted.items),
-        "records": counted.records,
-        "largest": max((item.occurrences for item in counted.items), default=0),
-        "by_evidence": {
-            name: sum(getattr(item, name) for item in counted.items)
-            for name in ("confirmed", "by_bytes", "by_pdq", "by_embedding")
+        "by_category": {
+            harm: {"records": shown, **_items([item for item in counted.items if harm in (item.harms or (UNKNOWN,))])}
+            for harm, shown in sorted(records.items())
         },
-        "items_by_occurrences": {_range_text(most): sizes[most] for most in sorted(sizes)},
         "of_records": counted.dataset_records,
         "with_bytes": counted.with_bytes,
         "with_pdq": counted.with_pdq,
-        "of_now": counted.confirmed == basis(findings, policy),
+        "of_now": counted.confirmed == basis(findings, trust),
         "each": [
             {"item": number, "occurrences": item.occurrences, **asdict(item)}
             for number, item in enumerate(counted.items, start=1)
         ],
+    }
+
+
+def _items(items: Sequence[ItemCopies]) -> dict[str, Any]:
+    sizes = Counter(1 << (item.occurrences - 1).bit_length() for item in items)
+    return {
+        "items": len(items),
+        "occurrences": sum(item.occurrences for item in items),
+        "largest": max((item.occurrences for item in items), default=0),
+        "by_evidence": {
+            name: sum(getattr(item, name) for item in items)
+            for name in ("confirmed", "by_bytes", "by_pdq", "by_embedding")
+        },
+        "items_by_occurrences": {_range_text(most): sizes[most] for most in sorted(sizes)},
     }
 
 
@@ -192,7 +254,7 @@ def _range_text(most: int) -> str:
 def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
     """The JSON document of `vetset open`."""
     strongest = Counter(decision.value for decision in _strongest(findings).values())
-    policy = manifest.request.policy
+    trust = trust_of(findings, manifest)
     return {
         "status": findings.status,
         "records": manifest.records,
@@ -201,18 +263,21 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
         "coverage": manifest.coverage_json(),
         "drift": manifest.drift_json(),
         "lists": _lists(findings, manifest),
-        "union": _union(findings, manifest),
+        "purpose": manifest.request.purpose,
+        "audited_on": manifest.audited_on,
+        "alarms": _alarms(findings, manifest),
+        "union": _unions(findings, trust),
         "candidates": {
             "records": len(findings.candidates),
             "verdicts": {decision.value: strongest[decision.value] for decision in _ORDER if strongest[decision.value]},
             "without_verdict": len(findings.candidates)
             - len({candidate.record for candidate in findings.candidates} & set(findings.verdict_of())),
-            "lapsed": len(findings.lapsed(policy)),
+            "lapsed": len(findings.lapsed(trust)),
         },
-        "rounds": _rounds(findings, policy),
+        "rounds": _rounds(findings, trust),
         "until_dry": [_stop_json(stop) for stop in findings.stops],
         "rechecks": _rechecks(findings),
-        "copies": _copies(findings, policy),
+        "copies": _copies(findings, trust),
         "changed_since_scan": sum(not entry.checked for entry in findings.provenance),
         "findings_digest": findings.digest,
     }

@@ -10,22 +10,23 @@ from vetset.model.finding import Candidate, Match
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
+from vetset.model.trust import Trust
 from vetset.stage.match import ListMatcher
 from vetset.store.records import RecordTable
 from vetset.verifier.local_list import ListVerifier
 from vetset.verifier.protocol import Question, asked
 
 
-def standing(findings: Findings, policy: Policy) -> list[Candidate]:
+def standing(findings: Findings, trust: Trust) -> list[Candidate]:
     """Candidates that there is a reason to ask about, sorted: not those whose seed was withdrawn."""
-    lapsed = findings.lapsed(policy)
+    lapsed = findings.lapsed(trust)
     return sorted(candidate for candidate in findings.candidates if candidate.record not in lapsed)
 
 
-def open_questions(findings: Findings, verifier: str, policy: Policy) -> list[Candidate]:
+def open_questions(findings: Findings, verifier: str, trust: Trust) -> list[Candidate]:
     """Candidates that stand and that this verifier has not been asked about, sorted."""
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier}
-    return [candidate for candidate in standing(findings, policy) if candidate.record not in answered]
+    return [candidate for candidate in standing(findings, trust) if candidate.record not in answered]
 
 
 def scores(findings: Findings, column: str) -> Mapping[RecordId, float]:
@@ -68,7 +69,7 @@ class ListAsker:
         self._table = table
         self._list = hash_list
         self._policy = policy
-        self._verifier = ListVerifier(f"list:{hash_list.info.name}", policy)
+        self._verifier = ListVerifier(f"list:{hash_list.info.name}", Trust.of(policy, [hash_list.info]))
         self._matcher: ListMatcher | None = None
 
     @property
@@ -118,11 +119,11 @@ class ListAsker:
         ]
 
 
-def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList, policy: Policy) -> VerdictsPart:
+def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList, trust: Trust) -> VerdictsPart:
     """Ask a local list about every candidate it was not asked about yet.
 
     Raises:
         CountError: the store does not fit, or a candidate was left without verdict.
     """
-    asker = ListAsker(table, hash_list, policy)
-    return asker.ask([candidate.record for candidate in open_questions(findings, asker.name, policy)])
+    asker = ListAsker(table, hash_list, trust.policy)
+    return asker.ask([candidate.record for candidate in open_questions(findings, asker.name, trust)])

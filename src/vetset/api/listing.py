@@ -1,0 +1,287 @@
+"""lists: bringing owners' lists into the vault, keeping them up to date, deciding about their entries."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vetset.api.given import Key, Pub, private_key, public_key, read_file, today, written
+from vetset.hashlist.bank import Bank, quarantine, release
+from vetset.hashlist.formats import opinions
+from vetset.hashlist.overlap import as_json, overlap
+from vetset.hashlist.vault import Vault, default_home
+from vetset.model.canonical import canonical_json
+from vetset.model.errors import ListError, SignatureError, UsageError
+from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
+from vetset.model.signal import LIST_KINDS, Kind
+from vetset.seal.signature import check, sign
+from vetset.stage.benign import benign
+from vetset.stage.intake import Delivery, Intake, decide, intake
+
+PAYLOAD_TYPE = "application/vnd.vetset.list.v1+json"
+
+
+def add_list(
+    file: Path | str,
+    *,
+    name: str,
+    owner: str = UNKNOWN,
+    category: Category | str,
+    licence: str,
+    as_of: str = UNKNOWN,
+    purpose: str = UNKNOWN,
+    expires: str = UNKNOWN,
+    kind: Kind | str | None = None,
+    list_format: str | None = None,
+    ignore: Sequence[str] = (),
+    share_counts: bool = True,
+    pdq_radius: int | None = None,
+    signature: Path | str | None = None,
+    signer: Pub | None = None,
+    replace: bool = False,
+) -> Intake:
+    """Import an owner's whole list; from here on it lies encrypted under `$VETSET_HOME`.
+
+    Args:
+        file: what the owner gave; docs/lists.md has the formats.
+        name: what to call it here.
+        owner: whose opinion it is. Of a list whose owner is not known, and that nobody signed, only counts are told.
+        category: which harm it is about.
+        licence: under what terms it may be used.
+        as_of: date of the owner's state.
+        purpose: what it may be used for: words with commas between.
+        expires: the last day of use.
+        kind: what bare values are.
+        list_format: the format, where it cannot be told.
+        ignore: columns of a table that hold no values and are not needed.
+        share_counts: whether the licence lets numbers of matches be told beside its name.
+        pdq_radius: greatest distance for its PDQ values, where its owner wants less than the policy.
+        signature: the owner's signature of the file, as `vetset lists sign` makes it.
+        signer: the owner's public key.
+        replace: whether a list of this name may be superseded.
+
+    Raises:
+        ListError: the file or what is said about it is malformed; nothing was imported.
+        SignatureError: the signature is not of this file or not by this signer.
+    """
+    origin = _origin(Path(file), signature, signer)
+    info = ListInfo(
+        name, owner, _category(category), licence, as_of, purpose, expires, origin, share_counts, pdq_radius
+    )
+    vault = Vault(default_home())
+    # what was decided about entries outlives the list's replacement
+    before = _bank(vault, name) if replace and name in vault.names() else Bank.empty()
+    batches, left_out = _read(Path(file), list_format, kind, ignore)
+    delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
+    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, new=not replace)
+
+
+def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intake:
+    """Make a list of your own pictures that no other list may hold: famous ones, logos, templates.
+
+    Every list that is added or updated afterwards is vetted against it: entries that match are set apart.
+
+    Raises:
+        ListError: a file in the folder is no usable picture.
+    """
+    info = ListInfo(name, "this vault", Category.BENIGN, "own pictures")
+    vault = Vault(default_home())
+    delivery = Delivery(benign(Path(folder)), full=True)
+    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, new=not replace)
+
+
+def update_list(
+    file: Path | str,
+    *,
+    name: str,
+    as_of: str,
+    expires: str | None = None,
+    licence: str | None = None,
+    whole: bool = False,
+    kind: Kind | str | None = None,
+    list_format: str | None = None,
+    ignore: Sequence[str] = (),
+    signature: Path | str | None = None,
+    signer: Pub | None = None,
+    accept: bool = False,
+    dry_run: bool = False,
+) -> Intake:
+    """Bring what an owner changed into a list that is there, all of it or nothing.
+
+    Args:
+        file: entries that are new, changed, or taken back.
+        name: the list.
+        as_of: date of the owner's state now.
+        expires: the last day of use, if it is another one now.
+        licence: the terms, if they are others now.
+        whole: the file is the owner's whole list: what is not in it was taken back.
+        kind: what bare values are.
+        list_format: the format, where it cannot be told.
+        ignore: columns of a table that are not needed.
+        signature: the owner's signature of the file; needed if the list was signed.
+        signer: the owner's public key.
+        accept: whether the list may become another one: much taken back, or many times as large.
+        dry_run: tell the numbers and change nothing.
+
+    Raises:
+        ListError: there is no such list, it is newer, or something in the file is malformed; nothing was changed.
+        SignatureError: the list was signed, and this is not signed by the same signer.
+    """
+    vault = Vault(default_home())
+    info = vault.load(name).info
+    origin = _origin(Path(file), signature, signer)
+    if info.origin.startswith("signed:") and origin != info.origin:
+        raise SignatureError(
+            "the list is a signed one, and this update is not signed by the same signer",
+            where=name,
+            todo="Give --signature and the --signer that the list was added with.",
+        )
+    if info.as_of != UNKNOWN and as_of < info.as_of:
+        raise ListError("the update is older than the list", expected=f"as of {info.as_of} or later", where=name)
+    told = replace(info, as_of=as_of, expires=expires or info.expires, licence=licence or info.licence)
+    batches, left_out = _read(Path(file), list_format, kind, ignore)
+    delivery = Delivery(batches, full=whole, strict=not whole, when=_moment(as_of), left_out=left_out)
+    before = _bank(vault, name)
+    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, new=False)
+
+
+def lists() -> list[ListInfo]:
+    """What is known of every list in the vault; never a value."""
+    return Vault(default_home()).infos()
+
+
+def quarantine_entries(name: str, entries: Sequence[str], *, reason: str) -> ListInfo:
+    """Set entries apart: they match, and confirm, seed and remove nothing, until they are released.
+
+    Raises:
+        ListError: there is no such list, or no entry of such an id stands in it.
+    """
+    return _decided(name, entries, reason, apart=True)
+
+
+def release_entries(name: str, entries: Sequence[str], *, reason: str) -> ListInfo:
+    """Stand by entries that somebody has looked into: no alarm sets them apart again.
+
+    Raises:
+        ListError: there is no such list, or no entry of such an id stands in it.
+    """
+    return _decided(name, entries, reason, apart=False)
+
+
+def _decided(name: str, entries: Sequence[str], reason: str, *, apart: bool) -> ListInfo:
+    if not reason.strip() or not reason.isprintable():
+        raise UsageError("a decision about entries needs a reason", expected="a few words on one line")
+    vault, day = Vault(default_home()), today()
+    bank = _bank(vault, name)
+    values = [value for entry in entries for value in bank.values_of_entry(entry)]
+    return decide(vault, name, (quarantine if apart else release)(values, reason, day), day)
+
+
+def remove_list(name: str) -> None:
+    """Forget a list and all that is kept beside it, for instance when the right to use it ends.
+
+    Raises:
+        ListError: there is no list of this name.
+    """
+    Vault(default_home()).remove(name)
+
+
+def overlap_lists(names: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    """How lists agree, kind by kind, in numbers.
+
+    Raises:
+        ListError: a list is unknown, or they are about different harms, whose numbers are never put together.
+        UsageError: fewer than two are named.
+    """
+    if len(set(names)) < 2:
+        raise UsageError("there is nothing to compare", expected="two lists or more")
+    vault = Vault(default_home())
+    infos: list[ListInfo] = []
+    columns: dict[Kind, list[tuple[ListInfo, Any]]] = {kind: [] for kind in LIST_KINDS}
+    for name in dict.fromkeys(names):
+        hash_list = vault.load(name)
+        infos.append(hash_list.info)
+        for kind, column in hash_list.entries.items():
+            # the values alone, so that the rest of the list is not held while the others are read
+            columns[kind].append((hash_list.info, column.values.copy()))
+    if len({info.category for info in infos}) > 1:
+        raise ListError("the lists are about different harms", todo="Compare lists of one category.")
+    return {
+        kind.value: as_json(
+            overlap([values for _, values in held], [info.owner for info, _ in held]), [info.name for info, _ in held]
+        )
+        for kind, held in columns.items()
+        if held
+    }
+
+
+def sign_list(file: Path | str, key: Key, out: Path | str) -> Path:
+    """Sign a list as its owner, so that whoever imports it knows whose it is and that it is whole.
+
+    Raises:
+        UsageError: there is no such file.
+        OutputError: the signature cannot be written.
+    """
+    return written(Path(out), sign(PAYLOAD_TYPE, canonical_json(_identity(Path(file))), private_key(key)))
+
+
+def _identity(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            return {"sha256": digest, "bytes": handle.tell()}
+    except OSError as error:
+        raise UsageError("there is no list to read", seen=error.strerror, where=file.name) from error
+
+
+def _origin(file: Path, signature: Path | str | None, signer: Pub | None) -> str:
+    if (signature is None) != (signer is None):
+        raise UsageError("a signature needs a signer, and a signer a signature", todo="Give both, or neither.")
+    if signature is None or signer is None:
+        return STATED
+    key = public_key(signer)
+    signed = json.loads(check(read_file(signature, "signature"), key, PAYLOAD_TYPE))
+    if signed != _identity(file):
+        raise SignatureError("the signature is of another file", where=file.name, todo="Ask the owner for both again.")
+    return f"signed:{key.fingerprint}"
+
+
+def _read(
+    file: Path, list_format: str | None, kind: Kind | str | None, ignore: Sequence[str]
+) -> tuple[Iterator[pa.RecordBatch], Mapping[str, int]]:
+    """Opinions of a file, and counts of what it holds beside them; these are whole when all was read."""
+    left_out: Counter[str] = Counter()
+    return opinions(file, format=list_format, kind=_kind(kind), ignore=ignore, unsupported=left_out), left_out
+
+
+def _bank(vault: Vault, name: str) -> Bank:
+    return Bank.from_bytes(vault.bank(name))
+
+
+def _moment(as_of: str) -> datetime | None:
+    try:
+        return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+    except ValueError:
+        return None  # what is wrong with it is said where the information is checked, before anything is kept
+
+
+def _kind(kind: Kind | str | None) -> Kind | None:
+    try:
+        return None if kind is None else Kind(kind)
+    except ValueError as error:
+        known = ", ".join(LIST_KINDS)
+        raise UsageError("there is no such kind", expected=f"one of {known}", seen=str(kind)) from error
+
+
+def _category(category: Category | str) -> Category:
+    try:
+        return Category(category)
+    except ValueError as error:
+        known = ", ".join(each.value for each in Category)
+        raise UsageError("there is no such category", expected=f"one of {known}", seen=str(category)) from error

@@ -1,0 +1,144 @@
+"""intake: what an owner delivers → what is kept and searched. A delivery is told in numbers before it is used.
+
+Read, brought together with what is known, vetted, and only then written, the bank and the list in one step: whatever is
+wrong with a delivery, what was there before is still there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+import pyarrow as pa
+
+from vetset.hashlist.bank import Bank, Compiled, Decision, quarantine
+from vetset.hashlist.deliveries import Change
+from vetset.hashlist.vault import Vault
+from vetset.model.errors import ListError
+from vetset.model.hashlist import Category, HashList, ListInfo
+from vetset.model.policy import MatchPolicy
+from vetset.stage.vet import lawful
+
+TAKEN_BACK = 0.1
+"""Share of the entries that stand which a delivery may take back without being asked about."""
+GROWTH = 10
+"""How many times as many entries a delivery may make of a list without being asked about."""
+UNASKED = 1_000
+"""So many entries may come or go whatever the shares are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an owner gave.
+
+    Attributes:
+        batches: of `hashlist.opinions.SCHEMA`.
+        full: whether it is the owner's whole list, so that what is absent was taken back.
+        strict: whether taking back what was never known is an error.
+        when: the owner's time of a full one.
+        left_out: what it holds beside and is not kept, counted by words while the batches are read.
+    """
+
+    batches: Iterable[pa.RecordBatch]
+    full: bool
+    strict: bool = False
+    when: datetime | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What became of a delivery.
+
+    Attributes:
+        info: the list as it is now, or as it would be.
+        change: what the delivery did, in entries.
+        lawful: values that were set apart for being of pictures that are known to be benign.
+        left_out: what the delivery holds beside and is not kept, counted by words.
+        kept: whether it was written, or only looked at.
+    """
+
+    info: ListInfo
+    change: Change
+    lawful: int
+    left_out: Mapping[str, int]
+    kept: bool
+
+
+def benign_lists(vault: Vault) -> list[HashList]:
+    """The lists of pictures that must not match."""
+    return [each for each in map(vault.load, vault.names()) if each.info.category is Category.BENIGN]
+
+
+def intake(
+    vault: Vault, info: ListInfo, before: Bank, delivery: Delivery, *, today: date, accept: bool, keep: bool, new: bool
+) -> Intake:
+    """Apply a delivery, vet what comes of it, and keep it.
+
+    Args:
+        vault: where.
+        info: what is said about the list.
+        before: what is known of it.
+        delivery: what came.
+        today: for what is decided.
+        accept: whether a delivery may change the list beyond recognition.
+        keep: whether it is written, or told in numbers only.
+        new: whether no list of this name may be there.
+
+    Raises:
+        ListError: something in the delivery is malformed, or changes more than it may unasked; nothing was changed.
+    """
+    after, change = before.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
+    if not accept:
+        _require_moderate(before, change, info.name)
+    found, after, apart = _vetted(after, info, benign_lists(vault), today)
+    told = replace(info, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
+    if keep:
+        told = vault.add(replace(info, aside=found.aside), found.entries, replace=not new, bank=after.to_bytes())
+    return Intake(told, change, apart, dict(delivery.left_out), keep)
+
+
+def decide(vault: Vault, name: str, decisions: Sequence[Decision], today: date) -> ListInfo:
+    """Set entries apart, or release them, and keep the list with that.
+
+    Raises:
+        ListError: there is no list of this name, or nothing is kept beside it.
+    """
+    info = vault.load(name).info
+    bank = Bank.from_bytes(vault.bank(name)).decided(decisions)
+    found, bank, _ = _vetted(bank, info, benign_lists(vault), today)
+    return vault.add(replace(info, aside=found.aside), found.entries, replace=True, bank=bank.to_bytes())
+
+
+def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date) -> tuple[Compiled, Bank, int]:
+    """What is searched, the bank with what vetting decided, and how many values that set apart."""
+    found = bank.entries()
+    if info.category is Category.BENIGN:
+        return found, bank, 0
+    known = {(each.kind, each.value) for each in bank.decisions}
+    decided: list[Decision] = []
+    for each in lawful(found.entries, benign, radius=MatchPolicy().pdq_radius):
+        if (each.kind, each.value) not in known:
+            decided += quarantine([(each.kind, each.value)], each.reason, today)
+    if decided:
+        bank = bank.decided(decided)
+        found = bank.entries()
+    return found, bank, len(decided)
+
+
+def _require_moderate(before: Bank, change: Change, name: str) -> None:
+    """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
+
+    Raises:
+        ListError: it takes back or adds more than it may unasked.
+    """
+    standing = before.standing
+    most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
+    if standing and (change.withdrawn > most_gone or change.added > most_new):
+        raise ListError(
+            "the delivery changes the list more than it may unasked",
+            expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
+            seen=f"{change.withdrawn} taken back, {change.added} new, {change.changed} changed",
+            where=name,
+            todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
+            "list?); then say --accept.",
+        )

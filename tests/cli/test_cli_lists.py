@@ -1,0 +1,212 @@
+"""Lists on the command line: in, up to date, compared, decided about; numbers and never a value."""
+
+import hashlib
+import json
+
+import pytest
+from PIL import Image
+
+import small
+
+TOLD = ("--category", "benchmark", "--licence", "test")
+
+
+def digest(number):
+    return hashlib.md5(b"%d" % number).hexdigest()
+
+
+def table(path, numbers, header="id,md5"):
+    path.write_text("\n".join([header, *(f"item-{number},{digest(number)}" for number in numbers)]) + "\n")
+    return path
+
+
+@pytest.fixture
+def added(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(10))
+    ended = vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD, "--as-of", "2026-01-01")
+    assert ended.code == 0, ended.err
+    return file
+
+
+def shown(vetset, name="known"):
+    (found,) = [entry for entry in json.loads(vetset("lists", "show", "--json").out) if entry["name"] == name]
+    return found
+
+
+def delta(path, numbers, gone=()):
+    lines = [f"item-{number},{digest(number)}," for number in numbers]
+    path.write_text("\n".join(["id,md5,deleted", *lines, *(f"item-{number},,yes" for number in gone)]) + "\n")
+    return path
+
+
+def test_an_update_is_told_in_numbers_before_it_is_used(vetset, added, tmp_path):
+    before = shown(vetset)
+    file = delta(tmp_path / "delta.csv", [3, 10, 11], gone=[1, 2])
+    looked = vetset("lists", "update", "known", file, "--as-of", "2026-02-01", "--dry-run")
+    assert looked.code == 0, looked.err
+    assert "2 new, 0 changed, 2 taken back, 1 unchanged" in looked.out
+    assert "nothing was changed" in looked.out
+    assert shown(vetset) == before
+    done = vetset("lists", "update", "known", file, "--as-of", "2026-02-01", "--json")
+    told = json.loads(done.out)
+    assert told["change"] == {"added": 2, "changed": 0, "withdrawn": 2, "unchanged": 1, "stale": 0, "unknown": 0}
+    after = shown(vetset)
+    assert (after["entries"], after["aside"], after["as_of"]) == ({"md5": 10}, {"withdrawn": 2}, "2026-02-01")
+    assert after["version"] != before["version"]
+    assert digest(3) not in looked.out + done.out + looked.err + done.err
+
+
+def test_taking_back_what_was_never_there_changes_nothing(vetset, added, tmp_path):
+    before = shown(vetset)
+    file = delta(tmp_path / "delta.csv", [10], gone=[77])
+    ended = vetset("lists", "update", "known", file, "--as-of", "2026-02-01")
+    assert ended.code == 12
+    assert "item-77" in ended.err
+    assert "Nothing was applied" in ended.err
+    assert shown(vetset) == before
+
+
+def test_a_whole_list_takes_back_what_it_does_not_hold(vetset, added, tmp_path):
+    file = table(tmp_path / "whole.csv", range(5, 12))
+    told = json.loads(vetset("lists", "update", "known", file, "--whole", "--as-of", "2026-02-01", "--json").out)
+    assert told["change"]["withdrawn"] == 5
+    assert shown(vetset)["entries"] == {"md5": 7}
+
+
+def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(3000))
+    assert vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD).code == 0
+    cut = table(tmp_path / "cut.csv", range(1900))
+    asked = vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-02-01")
+    assert asked.code == 12
+    assert "1100 taken back" in asked.err
+    assert "--accept" in asked.err
+    assert shown(vetset)["entries"] == {"md5": 3000}
+    assert vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-02-01", "--accept").code == 0
+    assert shown(vetset)["entries"] == {"md5": 1900}
+
+
+def test_an_older_update_is_refused(vetset, added):
+    ended = vetset("lists", "update", "known", added, "--whole", "--as-of", "2025-12-31")
+    assert ended.code == 12
+    assert "older" in ended.err
+
+
+def test_entries_are_set_apart_and_released(vetset, added):
+    ended = vetset("lists", "quarantine", "known", "item-3", "item-4", "--reason", "an alarm")
+    assert ended.code == 0, ended.err
+    assert "2 quarantined" in ended.out
+    assert shown(vetset)["aside"] == {"quarantined": 2}
+    released = vetset("lists", "release", "known", "item-3", "--reason", "looked at by two of us")
+    assert released.code == 0, released.err
+    assert shown(vetset)["aside"] == {"quarantined": 1}
+    assert vetset("lists", "quarantine", "known", "item-99", "--reason", "x").code == 12
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", " ").code == 2
+
+
+def test_decisions_outlive_a_replacement(vetset, added, tmp_path):
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", "an alarm").code == 0
+    file = table(tmp_path / "new.csv", range(2, 6))
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--replace")
+    assert vetset("lists", "add", file, *told).code == 0
+    assert shown(vetset)["aside"]["quarantined"] == 1
+
+
+def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    image = small.images()[0]
+    (pictures / "famous.png").write_bytes(image)
+    ended = vetset("lists", "benign", pictures, "--name", "famous")
+    assert ended.code == 0, ended.err
+    again = tmp_path / "again.jpg"
+    Image.open(pictures / "famous.png").convert("RGB").save(again, quality=80)
+    file = tmp_path / "list.txt"
+    values = [
+        f"md5 {hashlib.md5(image).hexdigest()}",
+        f"sha1 {hashlib.sha1(b'').hexdigest()}",
+        f"pdq {small.pdq(again.read_bytes()).hex()}",
+        f"md5 {digest(1)}",
+    ]
+    file.write_text("\n".join(values) + "\n")
+    ended = vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD)
+    assert ended.code == 0, ended.err
+    assert shown(vetset)["aside"] == {"quarantined": 3}
+    assert all(value.split()[1] not in ended.out for value in values)
+
+
+def test_a_benign_list_is_never_held_against_a_dataset(vetset, ready, roots):
+    assert (
+        vetset("lists", "add", ready / "known.txt", "--name", "fine", "--category", "benign", "--licence", "x").code
+        == 0
+    )
+    ended = vetset(
+        "audit", roots / "webdataset", "--list", "fine", "--seal-to", ready / "keys" / "custodian.pub", "--out",
+        ready / "audit",
+    )  # fmt: skip
+    assert ended.code == 12
+    assert "must not match" in ended.err
+
+
+def test_a_folder_without_pictures_is_no_benign_list(vetset, tmp_path):
+    assert vetset("lists", "benign", tmp_path / "nowhere", "--name", "famous").code == 12
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "note.txt").write_text("no picture")
+    ended = vetset("lists", "benign", tmp_path / "text", "--name", "famous")
+    assert ended.code == 12
+    assert "note.txt" in ended.err
+
+
+def test_a_signed_list_stays_signed(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(4))
+    for name in ("owner", "other"):
+        assert vetset("keygen", name, "--out", tmp_path / "keys").code == 0
+        out = tmp_path / f"{name}.sig"
+        assert vetset("lists", "sign", file, "--key", tmp_path / "keys" / f"{name}.key", "--out", out).code == 0
+    pub, sig = tmp_path / "keys" / "owner.pub", tmp_path / "owner.sig"
+    wrong = vetset(
+        "lists", "add", file, "--name", "known", *TOLD, "--signature", tmp_path / "other.sig", "--signer", pub
+    )
+    assert wrong.code == 21
+    ended = vetset("lists", "add", file, "--name", "known", *TOLD, "--signature", sig, "--signer", pub)
+    assert ended.code == 0, ended.err
+    assert shown(vetset)["origin"].startswith("signed:")
+    assert shown(vetset)["answered_for"]
+    other = table(tmp_path / "more.csv", range(5))
+    unsigned = vetset("lists", "update", "known", other, "--whole", "--as-of", "2026-02-01")
+    assert unsigned.code == 21
+    stale = vetset(
+        "lists", "update", "known", other, "--whole", "--as-of", "2026-02-01", "--signature", sig, "--signer", pub
+    )
+    assert stale.code == 21
+    assert "another file" in stale.err
+    assert vetset("lists", "add", file, "--name", "two", *TOLD, "--signer", pub).code == 2
+
+
+def test_nobody_answers_for_a_list_without_owner_and_signature(vetset, tmp_path):
+    ended = vetset("lists", "add", table(tmp_path / "list.csv", range(4)), "--name", "stray", *TOLD)
+    assert ended.code == 0, ended.err
+    assert "nobody answers for it" in ended.out
+    assert not shown(vetset, "stray")["answered_for"]
+
+
+def test_lists_are_compared_in_numbers(vetset, added, tmp_path):
+    file = table(tmp_path / "second.csv", range(5, 20))
+    assert vetset("lists", "add", file, "--name", "second", "--owner", "other", *TOLD).code == 0
+    told = json.loads(vetset("lists", "overlap", "known", "second", "--json").out)
+    assert told == {
+        "md5": {"distinct": 20, "by_owners": {"1": 15, "2": 5}, "of_one_owner_alone": {"known": 5, "second": 10}}
+    }
+    assert "15 by 1, 5 by 2" in vetset("lists", "overlap", "known", "second").out
+    assert vetset("lists", "overlap", "known").code == 2
+    harm = ("--category", "terrorism", "--licence", "test", "--owner", "x")
+    assert vetset("lists", "add", file, "--name", "third", *harm).code == 0
+    ended = vetset("lists", "overlap", "known", "third")
+    assert ended.code == 12
+    assert "different harms" in ended.err
+
+
+def test_a_list_is_forgotten(vetset, added):
+    assert vetset("lists", "remove", "known").code == 0
+    assert json.loads(vetset("lists", "show", "--json").out) == []
+    assert vetset("lists", "remove", "known").code == 12
