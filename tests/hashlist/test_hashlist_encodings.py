@@ -34,14 +34,23 @@ def test_what_was_written_is_read_with_and_without_padding(kind, encoding, data)
     if encoding is not Encoding.BASE64:
         texts = [text.lower() if data.draw(st.booleans()) else text for text in texts]
     assert read(texts, kind, encoding) == ([True] * len(values), values, [False] * len(values))
-    assert all(encoding_of(text, kind) is encoding for text in texts)
+    assert all(encoding_of(text, kind) in (encoding, None) for text in texts)
 
 
 @pytest.mark.parametrize("kind", LIST_KINDS)
 def test_the_length_tells_the_encoding(kind):
-    for text in (written(bytes(kind.width), encoding, padded) for encoding in Encoding for padded in (True, False)):
+    value = bytes(range(250, 256)) * (kind.width // 4)
+    texts = (written(value[: kind.width], encoding, padded) for encoding in Encoding for padded in (True, False))
+    for text in texts:
         fits = [encoding for encoding in Encoding if read([text], kind, encoding)[0] == [True]]
         assert fits == [encoding_of(text, kind)] or (kind.width == 16 and text.endswith("======"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(kind=KINDS, encoding=ENCODINGS, data=st.data())
+def test_what_was_cut_off_is_no_value(kind, encoding, data):
+    text = written(data.draw(st.binary(min_size=kind.width, max_size=kind.width)), encoding, padded=False)
+    assert [encoding_of(text[:end], kind) for end in range(len(text))] == [None] * len(text)
 
 
 def test_a_padded_md5_is_no_hexadecimal():

@@ -125,44 +125,29 @@ class Rows:
     def _part(self, kind: Kind, column: pa.StringArray, mask: NDArray[np.bool_], faults: Faults) -> Part:
         rows = np.flatnonzero(mask)
         cells = column if len(rows) == len(column) else column.filter(pa.array(mask))
-        encodings = self._encodings_of(kind, cells[0].as_py())
-        fitted = [(encoding, *fitting(cells, kind, encoding)) for encoding in encodings]
-        known = np.logical_or.reduce([fits for _, _, fits in fitted])
-        if not known.all():
-            faults.add(rows[~known], self._wrong_length(kind, encodings, cells.filter(pa.array(~known))))
-        values = np.zeros((len(rows), kind.width), np.uint8)
-        for encoding, bare, fits in fitted:
-            if not fits.any():
-                continue
-            found, wrong = decoded(bare if fits.all() else bare.filter(pa.array(fits)), kind, encoding)
-            if fits.all():
-                values = found
-            else:
-                values[fits] = found
-            if wrong.any():
-                faults.add(rows[fits][wrong], f"{kind.value} with other characters than {encoding.characters}")
-        return Part(kind, rows, values) if known.all() else Part(kind, rows[known], values[known])
-
-    def _encodings_of(self, kind: Kind, first: str) -> tuple[Encoding, ...]:
-        """What values of a kind may be written in; the first digest of a kind settles it for the others."""
-        if kind not in self._encodings:
-            if kind is Kind.PHOTODNA:
-                return Encoding.HEX, Encoding.BASE64
-            encoding = encoding_of(first, kind)
-            if encoding is None:
-                return (Encoding.HEX,)  # of which it has not the length either
+        encoding = self._encodings.get(kind) or encoding_of(cells[0].as_py(), kind)
+        if encoding is None:
+            encoding = Encoding.HEX  # of which it has not the length either
+        else:
             self._encodings[kind] = encoding
-        return (self._encodings[kind],)
+        bare, fits = fitting(cells, kind, encoding)
+        if not fits.all():
+            faults.add(rows[~fits], self._wrong_length(kind, encoding, cells.filter(pa.array(~fits))))
+            rows, bare = rows[fits], bare.filter(pa.array(fits))
+        values, wrong = decoded(bare, kind, encoding)
+        if wrong.any():
+            faults.add(rows[wrong], f"{kind.value} with other characters than {encoding.characters}")
+        return Part(kind, rows, values)
 
-    def _wrong_length(self, kind: Kind, encodings: tuple[Encoding, ...], cells: pa.StringArray) -> Callable[[int], str]:
+    def _wrong_length(self, kind: Kind, encoding: Encoding, cells: pa.StringArray) -> Callable[[int], str]:
         def told(number: int) -> str:
             text = cells[number].as_py()
             other = encoding_of(text, kind)
             what = f"{kind.value} with {len(text.encode('utf-8'))} characters"
-            if other in {None, *encodings} or not self._header.names:
+            if other in {None, encoding}:
                 return what
-            known = " or ".join(encodings)
-            return f"{what}: {other}, where {known} is read (name the column `{kind.value}_{other}` if all of it is)"
+            name = f" (name the column `{kind.value}_{other}` if all of it is)" if self._header.names else ""
+            return f"{what}: {other}, where {encoding} is read{name}"
 
         return told
 

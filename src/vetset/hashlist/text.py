@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from vetset.hashlist.cells import Cells, each_line, filled, plain_cells
 from vetset.hashlist.columns import gathered
-from vetset.hashlist.encodings import Encoding
 from vetset.hashlist.header import KNOWN_KINDS, Header, Values, is_header, read_header
 from vetset.hashlist.lines import Complaints, split, text_blocks
 from vetset.hashlist.spellings import Column
@@ -185,22 +184,17 @@ class _Table:
         self._rows.finish()
 
 
-_HEXADECIMAL: dict[Kind, Encoding] = {kind: Encoding.HEX for kind in LIST_KINDS if kind is not Kind.PHOTODNA}
-
-
 class _Text:
     """`kind value` a line, or `value` alone where the kind is stated for the whole file."""
 
     def __init__(self, stated: Kind | None, complaints: Complaints, unsupported: Counter[str]) -> None:
         places = {Column.KIND: 0, Column.VALUE: 1}
-        header = Header(" ", 2, (Values(1, None),), _HEXADECIMAL, places, kind=stated)
+        header = Header(" ", 2, (Values(1, None),), {}, places, kind=stated)
         self._stated = "" if stated is None else stated.value
         self._complaints = complaints
         self._rows = Rows(header, complaints, unsupported, apart=False)
         bare = "" if stated is None else " (or the value alone)"
-        complaints.expected = (
-            f"`kind value` on every line{bare}, in hexadecimal digits: {DIGITS}, or photodna in base64"
-        )
+        complaints.expected = f"`kind value` on every line{bare}, in hexadecimal digits ({DIGITS}), base32 or base64"
 
     def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
         cells = self._plain(first, block) or each_line(block, first, 2, self._cells_of, self._complaints)
