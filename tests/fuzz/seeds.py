@@ -221,6 +221,18 @@ def csvs():
     yield "kind-value", f'kind;value;id\nmd5;"{MD5}";"a ""b"""\npdq;{SHA256};#2\n'.encode()
     yield "photodna", f"id,photodna\none,{CODED}\ntwo,{PHOTODNA[::-1].hex()}\n".encode()
     yield "value", f"value\tid\n{MD5}\tx\n".encode()
+    yield "base32", f"id,sha1_base32\na,{'A2' * 16}\n".encode()
+
+
+def tables_of_owners():
+    yield from texts()
+    yield from csvs()
+    header = "id,md5,sha1,category,age,source,updated,grid,viral,sets,UK,deleted"
+    rows = f'a,{MD5},,A1,7-10,h,2026-01-02,yes,,"US|CA",1,\nb,,,,,,2026-01-02T03:04:05Z,,,,,1\n'
+    yield "remarks", f"{header}\n{rows}".encode()
+    yield "quoted", f'"id","md5"\n"a","{MD5}"\n"b, c","{MD5[::-1]}"\n'.encode()
+    yield "counted", f"kind,value\ntmk,x\nmd5,{MD5}\n".encode()
+    yield "apart", f"id,md5\na,{MD5}\nb,{MD5}\na,{MD5}\n".encode()
 
 
 def answers():
@@ -458,7 +470,8 @@ def signals():
 
 SEEDS = {
     "tar_walk": tars, "tar_samples": tars, "parquet_table": tables, "table_beside": tables, "json_fields": documents,
-    "folder_sidecars": folders, "npy_header": arrays, "list_text": texts, "list_table": csvs, "list_packing": packings,
+    "folder_sidecars": folders, "npy_header": arrays, "list_text": texts, "list_table": csvs,
+    "list_ways": tables_of_owners, "list_packing": packings,
     "key_files": keys, "envelope": envelopes, "padding": paddings, "dsse": dsses, "statement": statements,
     "removal_order": orders, "manifest": manifests, "sealed_part": parts, "store_note": notes, "picture": pictures,
     "graph_description": descriptions, "graph_file": graphs, "policy_file": policies, "strict_document": documents,

@@ -221,16 +221,24 @@ def test_decisions_go_by_value_and_outlive_other_deliveries():
         bank.values_of_entry("line:9")
 
 
-def test_a_pdq_value_that_no_usable_picture_has_is_set_apart_until_it_is_released():
+def test_a_pdq_value_that_hardly_any_picture_has_confirms_nothing_until_it_is_released():
     odd = bytes(31) + b"\1"
     rows = OpinionRows("a test")
     rows.add("odd", [(Kind.PDQ, odd)])
     rows.add("even", [(Kind.PDQ, value(Kind.PDQ, 1))])
     bank, _ = Bank.empty().apply([rows.batch()], full=True)
-    flags = dict(zip(bank.entries().entries[Kind.PDQ].ids, bank.entries().entries[Kind.PDQ].flags, strict=True))
-    assert flags == {b"odd": EntryFlag.QUARANTINED, b"even": EntryFlag.NONE}
+    compiled = bank.entries()
+    flags = dict(zip(compiled.entries[Kind.PDQ].ids, compiled.entries[Kind.PDQ].flags, strict=True))
+    assert flags == {b"odd": EntryFlag.UNVETTED, b"even": EntryFlag.NONE}
+    assert compiled.aside == {"implausible": 1}
     released = bank.decided(release([(Kind.PDQ, odd)], "right", date(2026, 1, 1)))
-    assert EntryFlag.QUARANTINED not in released.entries().entries[Kind.PDQ].flags
+    assert sorted(released.entries().entries[Kind.PDQ].flags) == [EntryFlag.NONE, EntryFlag.RELEASED]
+
+
+def test_a_delta_without_ids_is_refused():
+    bank, _ = Bank.empty().apply([batch(entry("line:1", (Kind.MD5, 1)))], full=True)
+    with pytest.raises(ListError, match="no ids of their own"):
+        bank.apply([batch(entry("line:1", (Kind.MD5, 2)))], full=False, strict=True)
 
 
 def test_a_checkpoint_stays_with_its_bank():

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from importer_contract import rows_of
 
 from vetset.hashlist import lines as lines_module
 from vetset.hashlist import table, text
+from vetset.hashlist.formats import opinions
+from vetset.hashlist.spellings import SETS, SPELLINGS
 from vetset.hashlist.text import parse_list
 from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
@@ -221,5 +224,19 @@ def test_the_examples_of_the_documentation_are_read(parsed, number, counts):
     assert {kind: len(column) for kind, column in parsed(EXAMPLES[number]).items()} == counts
 
 
+def test_the_example_of_a_table_with_remarks_is_read(tmp_path):
+    (tmp_path / "list.csv").write_text(EXAMPLES[3])
+    found = rows_of(opinions(tmp_path / "list.csv"))
+    assert [(row["entry"], row["category"], row["sets"], row["withdrawn"]) for row in found] == [
+        ("case-19", "A; age 7-10", "CA,UK", False), ("case-20", "", "", True),
+    ]  # fmt: skip
+    assert found[0]["value"] == bytes(range(20))
+
+
 def test_every_example_of_the_documentation_was_looked_at():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
+
+
+def test_every_name_of_a_column_is_documented():
+    rows = re.findall(r"^\| .*? \| (.*?) \|", DOCUMENTATION, re.MULTILINE)
+    assert [row for row in map(", ".join, (*SPELLINGS.values(), *SETS.values())) if row not in rows] == []

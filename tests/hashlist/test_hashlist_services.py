@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.compute as pc
 import pytest
 from json_entries import SECRET, digits, stopncii
+
 from json_servers import (
     BEGINNING,
     FUNCTION_KEY,
@@ -19,7 +20,6 @@ from json_servers import (
     TechAgainstService,
     serving,
 )
-
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.position import SLACK, Position
 from vetset.hashlist.spool import Spool

@@ -168,10 +168,10 @@ def test_ten_entries_are_named_and_nothing_follows_them(tmp_path):
 
 
 def test_in_a_bank_they_confirm_nothing_until_a_platform_blocked_one():
-    entries = [stopncii(1), stopncii(2, CSPFeedbacks=said("Blocked"))]
+    half = ["f" * 32 + "0" * 32, "0" * 32 + "f" * 32]  # of a picture's PDQ, half of the bits are set
+    entries = [stopncii(1, hashValue=half[0]), stopncii(2, hashValue=half[1], CSPFeedbacks=said("Blocked"))]
     delivery = stopncii_rows(enumerate(entries, 1), SECRET, Counter(), "x")
     bank, _ = Bank.empty().apply(delivery, full=True)
     found = bank.entries().entries[Kind.PDQ]
-    flags = dict(zip(found.ids.tolist(), found.flags.tolist(), strict=True))
-    assert flags[name(1).encode()] & EntryFlag.UNVETTED
-    assert not flags[name(2).encode()] & EntryFlag.UNVETTED
+    flags = dict(zip([bytes(row).hex() for row in found.values], found.flags.tolist(), strict=True))
+    assert flags == {half[0]: EntryFlag.UNVETTED, half[1]: EntryFlag.NONE}

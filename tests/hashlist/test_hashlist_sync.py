@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.compute as pc
 import pyrage
 import pytest
-from ncmec_server import USER, Database, Service, serving
 
+from ncmec_server import USER, Database, Service, serving
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.deliveries import Change
 from vetset.hashlist.ncmec.environments import Environment, environment

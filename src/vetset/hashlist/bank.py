@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vetset.hashlist.columns import leading_words, narrow, ordering
 from vetset.hashlist.deliveries import Change, merged, taken
-from vetset.hashlist.opinions import SCHEMA, Note, texts_of, values_of
+from vetset.hashlist.opinions import LINE, SCHEMA, Note, texts_of, values_of
 from vetset.hashlist.plausible import implausible_pdq
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries, EntryFlag
@@ -145,13 +145,20 @@ class Bank:
         Args:
             delivery: batches of `opinions.SCHEMA`.
             full: whether what it does not hold was taken back.
-            strict: whether taking back what was never known is an error.
+            strict: whether taking back what was never known is an error, and entries must have ids of their owner's.
             when: as of when absent entries count as taken back, of a full delivery.
 
         Raises:
-            ListError: strict, and an entry is taken back that was never known.
+            ListError: strict, and an entry is taken back that was never known, or has only a line number for an id.
         """
         news = pa.Table.from_batches(list(delivery), SCHEMA)
+        if strict and pc.any(pc.starts_with(news["entry"], LINE)).as_py():
+            raise ListError(
+                "entries of the delivery have no ids of their own",
+                expected="a column of the owner's ids, by which a change is one of what is known",
+                seen="line numbers, which are others in every file",
+                todo="Nothing was applied. Ask the owner for ids, or for the whole list (--whole).",
+            )
         rows, change = merged(self._rows, news, full=full, strict=strict, when=when)
         return Bank(rows, self._decisions, self.checkpoint, self.source), change
 
@@ -177,7 +184,7 @@ class Bank:
     def _distinct(self, kind: Kind, rows: pa.Table, aside: dict[str, int]) -> Entries:
         values = values_of(rows["value"], kind.width)
         first, group = _groups(values)
-        ordered, count = values[first], len(first)
+        ordered, count = values.take(first, axis=0), len(first)
         members = _members(rows, group, count)
         support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
         disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
@@ -185,11 +192,13 @@ class Bank:
         vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         if kind is Kind.PDQ:
-            flags |= np.where(implausible_pdq(ordered), np.uint8(EntryFlag.QUARANTINED), np.uint8(0))
+            odd = implausible_pdq(ordered)
+            aside["implausible"] = int(np.count_nonzero(odd))
+            flags |= np.where(odd, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         self._decide(kind, ordered, flags)
         for reason, flag in (("disputed", EntryFlag.DISPUTED), ("quarantined", EntryFlag.QUARANTINED)):
             aside[reason] = aside.get(reason, 0) + int(np.count_nonzero(flags & flag))
-        names = narrow(texts_of(rows["entry"])[first])
+        names = narrow(texts_of(rows["entry"]).take(first))
         return Entries(kind, ordered, names, flags, np.minimum(members, 255).astype(np.uint8))
 
     def _decide(self, kind: Kind, ordered: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:

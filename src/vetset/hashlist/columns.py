@@ -44,7 +44,8 @@ def _entries(kind: Kind, parts: list[tuple[NDArray[np.uint8], NDArray[np.bytes_]
     first = first_of_each(values)
     rows = len(first)
     flags, members = np.full(rows, EntryFlag.NONE, np.uint8), np.ones(rows, np.uint8)
-    return Entries(kind, values[first], narrow(ids[first]), flags, members)
+    # `take` is five times as fast as an index here
+    return Entries(kind, values.take(first, axis=0), narrow(ids.take(first)), flags, members)
 
 
 def leading_words(values: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -100,7 +101,7 @@ def _ordered(values: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.bo
     keys >>= bits
     fresh = np.ones(count, np.bool_)
     tied = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-    unlike = differ(values[order[tied]], values[order[tied - 1]])
+    unlike = differ(values.take(order[tied], axis=0), values.take(order[tied - 1], axis=0))
     fresh[tied] = unlike
     if unlike.any():
         _sort_within(values, keys, order, fresh, np.unique(keys[tied[unlike]]))
@@ -119,13 +120,16 @@ def _sort_within(
     sizes = ends - starts
     places = np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
     rows = order[places]
-    rows = rows[np.lexsort(sort_keys(values[rows]))]  # stable, and groups stay in their order
+    rows = rows[np.lexsort(sort_keys(values.take(rows, axis=0)))]  # stable, and groups stay in their order
     order[places] = rows
-    ordered = values[rows]
+    ordered = values.take(rows, axis=0)
     fresh[places[1:]] = differ(ordered[1:], ordered[:-1])
 
 
 def narrow(ids: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
     """The same ids in the least width that holds them, so that equal lists have equal bytes."""
+    held = ids.dtype.itemsize
+    if len(ids) and np.ascontiguousarray(ids).view(np.uint8)[held - 1 :: held].any():
+        return ids  # one of them needs all of it; of many millions, measuring each takes a while
     width = int(np.char.str_len(ids).max(initial=1))
     return ids.astype(f"S{width}")

@@ -1,11 +1,16 @@
 """Values as text: hexadecimal in either case, base32 and base64 (RFC 4648, each with its padding or without).
 
-A column is of one encoding. Given the kind, the number of characters tells which: a SHA-1 is 40, 32 or 27 characters
-long. The one length that two of them share, 32 for an MD5, is base32 only where it ends in padding. So nothing is
-guessed: a value that is not as long as those before it is refused.
+The values of a kind in a file are of one encoding. Given the kind, the number of characters tells which: a SHA-1 is 40,
+32 or 27 characters long. The one length that two of them share, 32 for an MD5, is base32 only where it ends in padding.
+So nothing is guessed: a value that is not as long as those before it is refused.
+
+What is left of a value in a file that was cut off may be as long as one in another encoding: 27 of the 40 digits of a
+SHA-1. So a text that could be the beginning of a longer form is none of the shorter one, where nothing else says what
+it is. Of random values in base64, one in four million reads so.
 """
 
 import binascii
+import re
 from enum import StrEnum
 
 import numpy as np
@@ -50,12 +55,23 @@ class Encoding(StrEnum):
 
 
 def encoding_of(text: str, kind: Kind) -> Encoding | None:
-    """The one encoding in which a value of this kind is as long as this text; None if there is none."""
+    """The encoding in which a value of this kind is as long as this text, and that it is not cut off from another.
+
+    None if there is none.
+    """
     whole, bare = len(text), len(text.rstrip("="))
     for encoding in Encoding:
-        if bare == encoding.length(kind) and whole in {bare, encoding.padded(kind)}:
+        if whole == encoding.padded(kind) > encoding.length(kind) == bare:
+            return encoding
+    for encoding in Encoding:
+        if whole == encoding.length(kind) and not _may_be_cut(text, encoding):
             return encoding
     return None
+
+
+def _may_be_cut(text: str, encoding: Encoding) -> bool:
+    """Whether all characters are of an encoding that takes more of them."""
+    return any(longer.bits < encoding.bits and _WRITTEN[longer].fullmatch(text) for longer in Encoding)
 
 
 def fitting(cells: pa.StringArray, kind: Kind, encoding: Encoding) -> tuple[pa.StringArray, NDArray[np.bool_]]:
@@ -120,3 +136,9 @@ _DIGITS = {
     Encoding.BASE64: _table(_BASE64),
 }
 """What every byte stands for, in each of the encodings."""
+_WRITTEN = {
+    Encoding.HEX: re.compile("[0-9A-Fa-f]*"),
+    Encoding.BASE32: re.compile("[A-Z2-7]*|[a-z2-7]*"),
+    Encoding.BASE64: re.compile("[A-Za-z0-9+/]*"),
+}
+"""What is written in each of the encodings, in one case."""

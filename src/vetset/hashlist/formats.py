@@ -81,6 +81,11 @@ def _rows(path: Path, given: Given, *, table: bool | None) -> Iterator[pa.Record
     return list_rows(path, kind=given.kind, ignore=given.ignore, table=table, unsupported=given.unsupported)
 
 
+def _text(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
+    # whoever calls a `.csv` text means it; else the first line may be the header of a table
+    return _rows(path, given, table=False if path.suffix.lower() in TABLE_SUFFIXES else None)
+
+
 _KEPT = frozenset({"standing", "withdrawn"})
 """Of what NCMEC's reader counts, what is in the opinions."""
 
@@ -124,7 +129,7 @@ def _signals(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
 
 FORMATS: tuple[Format, ...] = (
     Format("table", _is_table, lambda path, given: _rows(path, given, table=True), frozenset({"kind", "ignore"})),
-    Format("text", _is_text, lambda path, given: _rows(path, given, table=None), frozenset({"kind", "ignore"})),
+    Format("text", _is_text, _text, frozenset({"kind", "ignore"})),
     Format("ncmec", _is_ncmec, _ncmec, strict=False),
     Format(
         "stopncii",
@@ -177,13 +182,10 @@ def opinions(
     """
     chosen = format_of(path, format)
     given = Given(kind, tuple(ignore), Counter() if unsupported is None else unsupported, secret)
-    for name, told in (("kind", kind), ("ignore", ignore)):
+    problems = {"kind": "cannot be told a kind", "ignore": "has no columns to pass over"}
+    for (name, problem), told in zip(problems.items(), (kind, ignore), strict=True):
         if told and name not in chosen.takes:
-            raise ListError(
-                f"lists of the format {chosen.name} cannot be told a {name}",
-                expected="a format that takes it" if name == "kind" else "a table",
-                where=path.name,
-            )
+            raise ListError(f"a list of the format {chosen.name} {problem}", where=path.name)
     return with_plausible_pdq(chosen.read(path, given), path.name)
 
 

@@ -6,7 +6,7 @@ other column is refused unless the caller named it, because a column that was pa
 one with the values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vetset.hashlist.encodings import Encoding
@@ -28,12 +28,10 @@ class Values:
     Attributes:
         place: which column, from 0.
         word: what they are: the word of a kind, or of a fingerprint that is only counted; None where each row tells.
-        encoding: how they are written; None where the name does not tell.
     """
 
     place: int
     word: str | None
-    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +44,18 @@ class Header:
         values: columns of values.
         places: place of every other column that is known.
         sets: place and set of columns that say whether an item is in it.
+        encodings: how values of a kind are written, where that is settled.
         kind: what the values of the whole file must be, if that was stated.
-        quotes: whether cells may stand in double quotes.
         names: the cells of the line, made plain; not shown.
     """
 
     delimiter: str
     width: int
     values: tuple[Values, ...]
+    encodings: Mapping[Kind, Encoding]
     places: dict[Column, int] = field(default_factory=dict)
     sets: tuple[tuple[int, str], ...] = ()
     kind: Kind | None = None
-    quotes: bool = True
     names: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -111,7 +109,9 @@ def read_header(line: str, where: str, *, kind: Kind | None, ignore: Sequence[st
     _check_known(names, passed, where, bare=bare)
     taken = [(place, name) for place, name in enumerate(names) if name not in passed]
     columns = [(COLUMN_OF_NAME[name], place) for place, name in taken if name in COLUMN_OF_NAME]
-    values = [Values(place, *VALUES_OF_NAME[name]) for place, name in taken if name in VALUES_OF_NAME]
+    written = [(place, *VALUES_OF_NAME[name]) for place, name in taken if name in VALUES_OF_NAME]
+    values = [Values(place, word) for place, word, _ in written]
+    encodings = {kind_of(word): encoding for _, word, encoding in written if encoding}
     sets = [(place, SET_OF_NAME[name]) for place, name in taken if name in SET_OF_NAME]
     told = [_once(column) for column, _ in columns] + [each.word for each in values] + [one for _, one in sets]
     if len(set(told)) != len(told):
@@ -120,7 +120,11 @@ def read_header(line: str, where: str, *, kind: Kind | None, ignore: Sequence[st
     _check_values(places, values, kind, where)
     if Column.VALUE in places:
         values = [Values(places[Column.VALUE], None if Column.KIND in places else kind.value if kind else None)]
-    return Header(delimiter, len(names), tuple(values), places, tuple(sets), kind, names=tuple(names))
+    return Header(delimiter, len(names), tuple(values), _of_kinds(encodings), places, tuple(sets), kind, tuple(names))
+
+
+def _of_kinds(encodings: Mapping[Kind | None, Encoding]) -> dict[Kind, Encoding]:
+    return {kind: encoding for kind, encoding in encodings.items() if kind is not None}
 
 
 def _once(column: Column) -> Column:

@@ -35,6 +35,8 @@ from vetset.model.signal import LIST_KINDS, Kind
 MAX_ID_LENGTH = 64
 MAX_WORD_LENGTH = 200
 """Characters of a member, category or set at most."""
+LINE = "line:"
+"""What an id begins with that is no owner's: the number of a line follows."""
 BATCH_ROWS = 1 << 16
 """Rows that an importer collects before it yields them, about."""
 

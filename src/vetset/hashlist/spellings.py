@@ -77,6 +77,7 @@ NOTES: Mapping[Column, Note] = {
 """The remark that a column of yes and no is about."""
 
 _OTHER_NAMES = {"pdna": "photodna", "photo dna": "photodna"}
+_NOT_MATCHED = ("netclean", "videntifier", "vpdq", "tmk", "tmk_pdqf", "ssvh_pdna", "ssvh_safer_hash")
 _SUFFIXES = {
     "": None,
     "hex": Encoding.HEX,
@@ -100,14 +101,14 @@ def plain(name: str) -> str:
 _DROPPED = str.maketrans("", "", " -_.\t")
 COLUMN_OF_NAME = {plain(name): column for column, names in SPELLINGS.items() for name in names}
 SET_OF_NAME = {plain(name): one for one, names in SETS.items() for name in names}
-WORD_OF_NAME = {plain(word): word for word in _KINDS} | {plain(name): word for name, word in _OTHER_NAMES.items()}
-"""Words for what values are, by their names; not all of them are kinds that are matched."""
+WORD_OF_NAME = {plain(word): word for word in (*_KINDS, *_NOT_MATCHED)} | {
+    plain(name): word for name, word in _OTHER_NAMES.items()
+}
+"""Words for what values are, by their names; those that are no kinds are counted, and not matched."""
 VALUES_OF_NAME = {
     name + suffix: (word, encoding) for name, word in WORD_OF_NAME.items() for suffix, encoding in _SUFFIXES.items()
 }
 """What the values of a column are and how they are written, where its name tells, by its name."""
-UNSUPPORTED = frozenset(WORD_OF_NAME.values()) - frozenset(_KINDS)
-"""Words for fingerprints that are counted, and not matched."""
 
 
 def kind_of(word: str) -> Kind | None:

@@ -4,20 +4,20 @@ Lines are told by their numbers where something is wrong with them, never by wha
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vetset.hashlist.assembly import Part, assembled
 from vetset.hashlist.cells import Cells, Faults, each_line, filled, plain_cells, row_cells
 from vetset.hashlist.columns import differ
 from vetset.hashlist.encodings import Encoding, decoded, encoding_of, fitting
 from vetset.hashlist.header import Header
 from vetset.hashlist.lines import Complaints
-from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, SCHEMA, checked
+from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, checked
 from vetset.hashlist.remarks import Remarks, remarks
 from vetset.hashlist.runs import Runs
 from vetset.hashlist.spellings import WORD_OF_NAME, Column, kind_of, plain
@@ -29,14 +29,6 @@ _ID = rf"^[\x20-\x7e]{{0,{MAX_ID_LENGTH}}}$"
 # Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own or
 # one of another kind that the owner uses as a name.
 _DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[A-Z2-7]{32})$"
-
-
-class _Part(NamedTuple):
-    """Values of one kind: the rows that they stand in, ascending, and uint8 (n, kind.width)."""
-
-    kind: Kind
-    rows: NDArray[np.intp]
-    values: NDArray[np.uint8]
 
 
 class Rows:
@@ -54,11 +46,7 @@ class Rows:
         self._complaints = complaints
         self._unsupported = unsupported
         self._runs = Runs() if apart and Column.ID in header.places else None
-        self._encodings = {
-            kind: each.encoding
-            for each in header.values
-            if each.word and each.encoding and (kind := kind_of(each.word))
-        }
+        self._encodings = dict(header.encodings)
 
     def take(self, cells: Cells) -> Iterator[pa.RecordBatch]:
         """The opinions in the rows of a block, in batches of `opinions.SCHEMA`."""
@@ -76,7 +64,7 @@ class Rows:
             faults.tell(self._complaints)
         if self._complaints.found or not len(cells.lines):
             return
-        batch = checked(_batch(ids, parts, said, fresh & said.withdrawn), self._complaints.where)
+        batch = checked(assembled(ids, parts, said, fresh & said.withdrawn), self._complaints.where)
         for start in range(0, len(batch), BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
 
@@ -91,10 +79,10 @@ class Rows:
             if self._header.names and tuple(map(plain, texts)) == self._header.names:
                 faults.instead(place, "the header once more")
 
-    def _parts(self, cells: Cells, said: Remarks, faults: Faults) -> tuple[list[_Part], NDArray[np.bool_]]:
+    def _parts(self, cells: Cells, said: Remarks, faults: Faults) -> tuple[list[Part], NDArray[np.bool_]]:
         """The values that stand, and which rows have any, of whatever sort."""
         given = np.zeros(len(cells.lines), np.bool_)
-        parts: list[_Part] = []
+        parts: list[Part] = []
         for each in self._header.values:
             column = cells.columns[each.place]
             if each.word is None:
@@ -134,7 +122,7 @@ class Rows:
             found[word] = mask & ~empty
         return found
 
-    def _part(self, kind: Kind, column: pa.StringArray, mask: NDArray[np.bool_], faults: Faults) -> _Part:
+    def _part(self, kind: Kind, column: pa.StringArray, mask: NDArray[np.bool_], faults: Faults) -> Part:
         rows = np.flatnonzero(mask)
         cells = column if len(rows) == len(column) else column.filter(pa.array(mask))
         encoding = self._encodings.get(kind) or encoding_of(cells[0].as_py(), kind)
@@ -144,12 +132,24 @@ class Rows:
             self._encodings[kind] = encoding
         bare, fits = fitting(cells, kind, encoding)
         if not fits.all():
-            _complain_of_lengths(kind, encoding, cells.filter(pa.array(~fits)), rows[~fits], faults)
+            faults.add(rows[~fits], self._wrong_length(kind, encoding, cells.filter(pa.array(~fits))))
             rows, bare = rows[fits], bare.filter(pa.array(fits))
         values, wrong = decoded(bare, kind, encoding)
         if wrong.any():
             faults.add(rows[wrong], f"{kind.value} with other characters than {encoding.characters}")
-        return _Part(kind, rows, values)
+        return Part(kind, rows, values)
+
+    def _wrong_length(self, kind: Kind, encoding: Encoding, cells: pa.StringArray) -> Callable[[int], str]:
+        def told(number: int) -> str:
+            text = cells[number].as_py()
+            other = encoding_of(text, kind)
+            what = f"{kind.value} with {len(text.encode('utf-8'))} characters"
+            if other in {None, encoding}:
+                return what
+            name = f" (name the column `{kind.value}_{other}` if all of it is)" if self._header.names else ""
+            return f"{what}: {other}, where {encoding} is read{name}"
+
+        return told
 
     def _ids(self, cells: Cells, said: Remarks, faults: Faults) -> pa.StringArray:
         """The ids of rows: the owner's, else `line:N`."""
@@ -179,20 +179,6 @@ def table_cells(header: Header, first: int, block: bytes, complaints: Complaints
     )
 
 
-def _complain_of_lengths(
-    kind: Kind, encoding: Encoding, cells: pa.StringArray, rows: NDArray[np.intp], faults: Faults
-) -> None:
-    def what(number: int) -> str:
-        text = cells[number].as_py()
-        other = encoding_of(text, kind)
-        told = f"{kind.value} with {len(text.encode('utf-8'))} characters"
-        if other in {None, encoding}:
-            return told
-        return f"{told}: {other}, where the column began in {encoding} (name it `{kind.value}_{other}` if it is all so)"
-
-    faults.add(rows, what)
-
-
 def _check_ids(ids: pa.StringArray, faults: Faults) -> None:
     lengths = pc.binary_length(ids).to_numpy()
     data = np.frombuffer(ids.buffers()[2] or b"", np.uint8)
@@ -210,12 +196,12 @@ def _line_ids(lines: NDArray[np.int64]) -> pa.StringArray:
     return pc.binary_join_element_wise("line:", pa.array(lines).cast(pa.string()), "")
 
 
-def _standing(part: _Part, withdrawn: NDArray[np.bool_]) -> _Part:
+def _standing(part: Part, withdrawn: NDArray[np.bool_]) -> Part:
     kept = ~withdrawn[part.rows]
-    return _Part(part.kind, part.rows[kept], part.values[kept])
+    return Part(part.kind, part.rows[kept], part.values[kept])
 
 
-def _check_equal(parts: list[_Part], faults: Faults) -> None:
+def _check_equal(parts: list[Part], faults: Faults) -> None:
     """A SHA-256 that is the PDQ hash of its row is one of them, and in the wrong column."""
     by_kind = {part.kind: part for part in parts}
     sha, pdq = by_kind.get(Kind.SHA256), by_kind.get(Kind.PDQ)
@@ -224,57 +210,3 @@ def _check_equal(parts: list[_Part], faults: Faults) -> None:
     both, mine, theirs = np.intersect1d(sha.rows, pdq.rows, assume_unique=True, return_indices=True)
     unlike = differ(sha.values[mine], pdq.values[theirs])
     faults.add(both[~unlike], "sha256 and pdq are the same value")
-
-
-def _batch(ids: pa.StringArray, parts: list[_Part], said: Remarks, gone: NDArray[np.bool_]) -> pa.RecordBatch:
-    """Rows of values and of what was withdrawn, in the order of the rows of cells, and of kinds within one."""
-    withdrawn = np.flatnonzero(gone)
-    count = gone.astype(np.int64)
-    for part in parts:
-        count[part.rows] += 1
-    places = [np.zeros(0, np.int64)]
-    taken = np.cumsum(count) - count
-    for part in parts:
-        places.append(taken[part.rows])
-        taken[part.rows] += 1
-    places.append(taken[withdrawn])
-    place = np.concatenate(places)
-    order = np.empty(len(place), np.int64)
-    order[place] = np.arange(len(place))
-    sources = np.concatenate([np.zeros(0, np.int64), *(part.rows for part in parts), withdrawn])[order]
-    sizes = [*(len(part.rows) for part in parts), len(withdrawn)]
-    codes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order]
-    standing = codes < len(parts)
-    values = pa.concat_arrays([*(_binary(part.values) for part in parts), pa.nulls(len(withdrawn), pa.binary())])
-    is_pdq = np.isin(codes, [code for code, part in enumerate(parts) if part.kind is Kind.PDQ])
-    rows = None if np.array_equal(sources, np.arange(len(ids))) else pa.array(sources)
-    zero = pa.array(np.zeros(len(place), np.uint16))
-    words = pa.array([part.kind.value for part in parts], pa.string())
-    return pa.record_batch(
-        {
-            "entry": _taken(ids, rows),
-            "kind": pa.DictionaryArray.from_arrays(pa.array(codes, mask=~standing), words),
-            "value": values.take(pa.array(order)),
-            "member": _taken(said.member, rows),
-            "category": _taken(said.category, rows),
-            "updated": _taken(said.updated, rows),
-            "notes": pa.array(said.notes[sources]),
-            "sets": _taken(said.sets, rows),
-            "quality": pc.if_else(pa.array(is_pdq), _taken(said.quality, rows), pa.scalar(None, pa.uint8())),
-            "agree": zero,
-            "dispute": zero,
-            "withdrawn": pa.array(~standing),
-        },
-        schema=SCHEMA,
-    )
-
-
-def _taken(column: pa.Array, rows: pa.Array | None) -> pa.Array:
-    return column if rows is None else column.take(rows)
-
-
-def _binary(values: NDArray[np.uint8]) -> pa.BinaryArray:
-    count, width = values.shape
-    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
-    data = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(data)])

@@ -162,17 +162,23 @@ class _Table:
         self._header = header
         self._complaints = complaints
         self._rows = Rows(header, complaints, unsupported, apart=not bare)
-        self._may_be_cut = not bare and header.width - 1 not in {each.place for each in header.values}
+        self._bare = bare
         complaints.expected = (
             f"{header.width} cells in a row, values in hexadecimal digits ({DIGITS}), base32 or base64, ids of at most "
             "64 printable ASCII characters that are no digests, other cells as docs/lists.md says"
         )
 
     def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
-        if self._may_be_cut and not block.endswith(b"\n"):
+        if not self._bare and not block.endswith(b"\n") and self._may_be_cut(block.rpartition(b"\n")[2]):
             last = first + block.count(b"\n")
             self._complaints.add(last, "the last line has no end, so that its last cell may have been cut off")
         return self._rows.take(table_cells(self._header, first, block, self._complaints))
+
+    def _may_be_cut(self, line: bytes) -> bool:
+        """Whether nothing would be amiss if a line were the beginning of another: a value has a length."""
+        cell = line.rpartition(self._header.delimiter.encode("ascii"))[2].strip(b' \t"')
+        is_value = self._header.width - 1 in {each.place for each in self._header.values}
+        return bool(line.strip()) and not (cell and is_value)
 
     def finish(self) -> None:
         self._rows.finish()
@@ -183,12 +189,12 @@ class _Text:
 
     def __init__(self, stated: Kind | None, complaints: Complaints, unsupported: Counter[str]) -> None:
         places = {Column.KIND: 0, Column.VALUE: 1}
-        header = Header(" ", 2, (Values(1, None),), places, kind=stated)
+        header = Header(" ", 2, (Values(1, None),), {}, places, kind=stated)
         self._stated = "" if stated is None else stated.value
         self._complaints = complaints
         self._rows = Rows(header, complaints, unsupported, apart=False)
         bare = "" if stated is None else " (or the value alone)"
-        complaints.expected = f"`kind value` on every line{bare}, in hexadecimal digits: {DIGITS}"
+        complaints.expected = f"`kind value` on every line{bare}, in hexadecimal digits ({DIGITS}), base32 or base64"
 
     def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
         cells = self._plain(first, block) or each_line(block, first, 2, self._cells_of, self._complaints)
@@ -198,12 +204,13 @@ class _Text:
         self._rows.finish()
 
     def _plain(self, first: int, block: bytes) -> Cells | None:
-        if b"#" in block:
+        spaces = [sign for sign in (" ", "\t", "\v", "\f") if sign.encode("ascii") in block]
+        if b"#" in block or len(spaces) > 1 or spaces in (["\v"], ["\f"]):
             return None
-        if self._stated and b" " not in block and b"\t" not in block:
+        if self._stated and not spaces:
             found = plain_cells(block, first, " ", 1, quotes=False)
             return found and Cells([pa.repeat(self._stated, len(found.lines)), *found.columns], found.lines)
-        found = plain_cells(block, first, "\t" if b"\t" in block else " ", 2, quotes=False)
+        found = plain_cells(block, first, spaces[0] if spaces else " ", 2, quotes=False)
         # a kind without a value, or the reverse, is another number of words
         whole = found is not None and all(filled(column).all() for column in found.columns)
         return found if whole else None

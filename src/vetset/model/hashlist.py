@@ -78,7 +78,7 @@ class ListInfo:
         version: digest of the content keyed with a secret of the vault, so that it confirms no guess.
         entries: number of distinct entries by kind.
         aside: how many of its opinions are held back, by reason: not matched (`withdrawn`, `grid`, `low_quality`), or
-            matched without confirming anything (`disputed`, `quarantined`).
+            matched without confirming anything (`disputed`, `quarantined`, `implausible` for a PDQ value).
     """
 
     name: str
