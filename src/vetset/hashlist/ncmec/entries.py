@@ -13,7 +13,6 @@ which facebook/threatexchange tests its client. What is not told there is read s
 * An entry that has no value which vetset matches is yielded as withdrawn: it may have had one before.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -310,7 +309,7 @@ class EntriesReader:
             moment = None
         if moment is None or moment.tzinfo is None:
             self._markup.refuse("a time is not usable", "an ISO 8601 time with its zone, as in 2026-01-31T12:00:00Z")
-        return math.floor(moment.timestamp())
+        return int(moment.replace(microsecond=0).timestamp())  # a float would round fractions up, far from 1970
 
 
 class _Fingerprints(dict[str, Node]):
