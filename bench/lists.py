@@ -20,7 +20,7 @@ import pyrage
 from bench.figures import Row, Table, Topic, main, rate
 from numpy.typing import NDArray
 
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
 from vetset.search.exact import DigestIndex

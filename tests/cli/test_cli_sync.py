@@ -6,7 +6,7 @@ import pytest
 
 import json_servers
 import ncmec_server
-from vetset.hashlist import transport
+from vetset.hashlist.sync import transport
 
 
 class Ncmec:

@@ -21,7 +21,7 @@ from vetset.demo.lists import write_lists
 from vetset.demo.run import found_by, run_demo
 from vetset.demo.story import grouped, story
 from vetset.engine.local import LocalEngine
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import OutputError
 from vetset.model.policy import Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import Kind

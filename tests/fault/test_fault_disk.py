@@ -11,7 +11,7 @@ from vetset.api.custody import attest, open_audit, order
 from vetset.api.listing import add_list
 from vetset.api.setup import keygen
 from vetset.case.manifest import read_manifest
-from vetset.hashlist.vault import HOME_VARIABLE, Vault, default_home
+from vetset.hashlist.vault.vault import HOME_VARIABLE, Vault, default_home
 from vetset.model.errors import OutputError
 from vetset.storage.commit import PARTIAL
 from vetset.store.store import Store

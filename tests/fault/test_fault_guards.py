@@ -17,7 +17,7 @@ from vetset.api.revision import check, clean
 from vetset.api.setup import keygen
 from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.engine.local import LocalEngine
-from vetset.hashlist.vault import HOME_VARIABLE
+from vetset.hashlist.vault.vault import HOME_VARIABLE
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.errors import AlignmentError, CountError, DatasetError, SealError, SignatureError
 from vetset.model.signal import Reason

@@ -18,7 +18,7 @@ from vetset.api.listing import add_list
 from vetset.api.setup import keygen
 from vetset.case.manifest import read_manifest
 from vetset.engine.local import LocalEngine
-from vetset.hashlist.vault import HOME_VARIABLE
+from vetset.hashlist.vault.vault import HOME_VARIABLE
 from vetset.model.errors import OutputError
 from vetset.storage.commit import PARTIAL
 from vetset.store.store import Store

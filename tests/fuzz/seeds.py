@@ -18,8 +18,8 @@ from PIL import Image
 
 from vetset.case.findings import PART, FindingsPart
 from vetset.case.ledger import packed
-from vetset.hashlist.packing import pack
-from vetset.hashlist.text import parse_list
+from vetset.hashlist.files.text import parse_list
+from vetset.hashlist.vault.packing import pack
 from vetset.model.canonical import canonical_json
 from vetset.seal.envelope import seal
 from vetset.seal.padding import pad

@@ -1,6 +1,6 @@
 import pytest
 
-from vetset.hashlist.text import parse_list
+from vetset.hashlist.files.text import parse_list
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError, OutputError, SealError
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
@@ -253,7 +253,7 @@ ADDING = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vetset.hashlist import documents
-from vetset.hashlist.documents import Malformed
+from vetset.hashlist.files import documents
+from vetset.hashlist.files.documents import Malformed
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 

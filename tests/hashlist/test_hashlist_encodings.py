@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.hashlist.encodings import Encoding, decoded, encoding_of, fitting
+from vetset.hashlist.files.encodings import Encoding, decoded, encoding_of, fitting
 from vetset.model.signal import LIST_KINDS, Kind
 
 WRITE = {Encoding.HEX: base64.b16encode, Encoding.BASE32: base64.b32encode, Encoding.BASE64: base64.b64encode}

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import rows_of
 
-from vetset.hashlist import lines as lines_module
-from vetset.hashlist import table, text
+from vetset.hashlist.files import lines as lines_module
+from vetset.hashlist.files import table, text
+from vetset.hashlist.files.spellings import SETS, SPELLINGS
+from vetset.hashlist.files.text import parse_list
 from vetset.hashlist.formats import opinions
-from vetset.hashlist.spellings import SETS, SPELLINGS
-from vetset.hashlist.text import parse_list
 from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
 from vetset.model.signal import LIST_KINDS, Kind

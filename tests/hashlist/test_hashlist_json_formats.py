@@ -10,7 +10,7 @@ import vetset
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.entry_names import SECRET_BYTES, entry_name
 from vetset.hashlist.formats import opinions
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import ImporterContract, rows_of
 
-from vetset.hashlist.ncmec.entries import NAMESPACE, EntriesReader, entries
-from vetset.hashlist.ncmec.environments import ENVIRONMENTS, environment
-from vetset.hashlist.ncmec.fingerprints import KIND_OF_TYPE, entry_id, raw
 from vetset.hashlist.opinions import Note
+from vetset.hashlist.owners.ncmec.entries import NAMESPACE, EntriesReader, entries
+from vetset.hashlist.owners.ncmec.environments import ENVIRONMENTS, environment
+from vetset.hashlist.owners.ncmec.fingerprints import KIND_OF_TYPE, entry_id, raw
 from vetset.model.errors import ListError, UsageError
 from vetset.model.hashlist import Category
 from vetset.model.signal import Kind

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from vetset.hashlist.packing import pack, unpack
+from vetset.hashlist.vault.packing import pack, unpack
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Category, ListInfo
 from vetset.model.signal import Kind

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.hashlist import lines as lines_module
-from vetset.hashlist.text import parse_list
+from vetset.hashlist.files import lines as lines_module
+from vetset.hashlist.files.text import parse_list
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 

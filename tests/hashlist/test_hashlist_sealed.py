@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vetset.hashlist import packing
-from vetset.hashlist.sealed import SealedList
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault import packing
+from vetset.hashlist.vault.sealed import SealedList
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import KeyFileError, ListError, SealError, UsageError
 from vetset.model.hashlist import Category, Entries, Entry, HashList, ListInfo
 from vetset.model.signal import Kind

@@ -21,12 +21,12 @@ from json_servers import (
     serving,
 )
 from vetset.hashlist.bank import Bank
-from vetset.hashlist.position import SLACK, Position
-from vetset.hashlist.spool import Spool
-from vetset.hashlist.stopncii_service import StopNCII, stopncii_headers
-from vetset.hashlist.sync import synced
-from vetset.hashlist.techagainst_service import TechAgainstTerrorism
-from vetset.hashlist.transport import Client, Limits
+from vetset.hashlist.owners.stopncii_service import StopNCII, stopncii_headers
+from vetset.hashlist.owners.techagainst_service import TechAgainstTerrorism
+from vetset.hashlist.sync.position import SLACK, Position
+from vetset.hashlist.sync.ranges import synced
+from vetset.hashlist.sync.spool import Spool
+from vetset.hashlist.sync.transport import Client, Limits
 from vetset.model.errors import KeyFileError, ListError, ServiceError
 from vetset.model.hashlist import Category
 

@@ -13,7 +13,7 @@ from json_entries import SECONDS, SECRET, digits, lines, listed, row, stopncii
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.entry_names import entry_name
 from vetset.hashlist.opinions import Note
-from vetset.hashlist.stopncii import read_stopncii, stopncii_rows
+from vetset.hashlist.owners.stopncii import read_stopncii, stopncii_rows
 from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
 from vetset.model.signal import Kind

@@ -10,12 +10,12 @@ import pytest
 from ncmec_server import USER, Database, Service, serving
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.deliveries import Change
-from vetset.hashlist.ncmec.environments import Environment, environment
-from vetset.hashlist.ncmec.service import NcmecSource
 from vetset.hashlist.opinions import OpinionRows
-from vetset.hashlist.spool import Spool
-from vetset.hashlist.sync import Page, synced
-from vetset.hashlist.transport import Client, Limits, basic
+from vetset.hashlist.owners.ncmec.environments import Environment, environment
+from vetset.hashlist.owners.ncmec.service import NcmecSource
+from vetset.hashlist.sync.ranges import Page, synced
+from vetset.hashlist.sync.spool import Spool
+from vetset.hashlist.sync.transport import Client, Limits, basic
 from vetset.model.errors import ListError, SealError, ServiceError, UsageError
 from vetset.model.hashlist import Category
 from vetset.model.signal import Kind

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import rows_of
 
-from vetset.hashlist import spellings
-from vetset.hashlist.cells import Cells, Faults
+from vetset.hashlist.files import spellings
+from vetset.hashlist.files.cells import Cells, Faults
+from vetset.hashlist.files.header import read_header
+from vetset.hashlist.files.remarks import remarks
+from vetset.hashlist.files.spellings import COLUMN_OF_NAME, SET_OF_NAME, SETS, SPELLINGS, VALUES_OF_NAME, Column, plain
 from vetset.hashlist.formats import opinions
-from vetset.hashlist.header import read_header
 from vetset.hashlist.opinions import Note
-from vetset.hashlist.remarks import remarks
-from vetset.hashlist.spellings import COLUMN_OF_NAME, SET_OF_NAME, SETS, SPELLINGS, VALUES_OF_NAME, Column, plain
 from vetset.model.errors import ListError
 
 MD5 = [hashlib.md5(bytes([number])).digest() for number in range(6)]
@@ -254,7 +254,7 @@ FAULTS = {
 @pytest.mark.parametrize(("text", "what"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("block", [1, 40, 1 << 20])
 def test_faults_are_named_by_line(rows, monkeypatch, text, what, block):
-    monkeypatch.setattr("vetset.hashlist.lines.BLOCK_BYTES", block)
+    monkeypatch.setattr("vetset.hashlist.files.lines.BLOCK_BYTES", block)
     with pytest.raises(ListError, match=what) as caught:
         rows(text)
     shown = f"{caught.value} {caught.value!r}"

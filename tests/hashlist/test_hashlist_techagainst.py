@@ -7,8 +7,8 @@ import pytest
 from importer_contract import ImporterContract, rows_of
 from json_entries import SECONDS, digits, lines, listed, row, techagainst
 
-from vetset.hashlist import techagainst as module
-from vetset.hashlist.techagainst import read_techagainst, techagainst_rows
+from vetset.hashlist.owners import techagainst as module
+from vetset.hashlist.owners.techagainst import read_techagainst, techagainst_rows
 
 
 def moment(seed):

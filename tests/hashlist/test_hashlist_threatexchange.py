@@ -12,7 +12,7 @@ from json_entries import SECONDS, SECRET, descriptor, digits, lines, listed, row
 
 from vetset.hashlist.entry_names import entry_name
 from vetset.hashlist.opinions import Note
-from vetset.hashlist.threatexchange import read_signals, read_updates, update_rows
+from vetset.hashlist.owners.threatexchange import read_signals, read_updates, update_rows
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 

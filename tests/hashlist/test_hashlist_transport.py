@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ncmec_server import REASONS, USER, Database, Service, serving
-from vetset.hashlist.ncmec.feedback import Vote, reasons, send_feedback
-from vetset.hashlist.transport import Client, Limits, basic, secret
+from vetset.hashlist.owners.ncmec.feedback import Vote, reasons, send_feedback
+from vetset.hashlist.sync.transport import Client, Limits, basic, secret
 from vetset.model.errors import KeyFileError, ListError, MissingExtraError, ServiceError, UsageError
 
 STATUS = "/v2/status"

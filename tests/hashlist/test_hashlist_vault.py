@@ -17,9 +17,9 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vetset.hashlist import packing
-from vetset.hashlist.text import parse_list
-from vetset.hashlist.vault import Vault, default_home, require_usable
+from vetset.hashlist.files.text import parse_list
+from vetset.hashlist.vault import packing
+from vetset.hashlist.vault.vault import Vault, default_home, require_usable
 from vetset.model.errors import KeyFileError, ListError, OutputError, SealError, TrustError, UsageError
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
@@ -464,7 +464,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
 os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
@@ -489,7 +489,7 @@ ADDING = """
 import sys
 from pathlib import Path
 import numpy as np
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.hashlist import Category, Entries, ListInfo
 from vetset.model.signal import Kind
 one = Entries(Kind.MD5, np.zeros((1, 16), np.uint8), np.array([b"one"]), np.zeros(1, np.uint8), np.ones(1, np.uint8))

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import rows_of
 
-from vetset.hashlist import lines as lines_module
-from vetset.hashlist import table, text
-from vetset.hashlist.cells import plain_cells
 from vetset.hashlist.columns import first_of_each, ordering, sort_keys
+from vetset.hashlist.files import lines as lines_module
+from vetset.hashlist.files import table, text
+from vetset.hashlist.files.cells import plain_cells
 from vetset.hashlist.formats import opinions
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind

@@ -391,7 +391,7 @@ BAD_LISTS = {
 
 @pytest.mark.parametrize(("name", "text"), BAD_LISTS.values(), ids=BAD_LISTS.keys())
 def test_a_malformed_list_is_told_without_its_values(tmp_path, name, text):
-    from vetset.hashlist.text import parse_list
+    from vetset.hashlist.files.text import parse_list
     from vetset.model.errors import ListError
 
     (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -33,11 +33,11 @@ def test_the_state_is_another_without():
 SCRIPTS = {
     "by itself": "from vetset.seal.dumps import forbid_core_dumps\nforbid_core_dumps()",
     "again": "from vetset.seal.dumps import forbid_core_dumps\nforbid_core_dumps(); forbid_core_dumps()",
-    "a vault": "from pathlib import Path\nfrom vetset.hashlist.vault import Vault\nVault(Path('nowhere'))",
+    "a vault": "from pathlib import Path\nfrom vetset.hashlist.vault.vault import Vault\nVault(Path('nowhere'))",
     "an import": """
 import os
 from vetset import add_list
-from vetset.hashlist import text
+from vetset.hashlist.files import text
 import vetset.api.setup as setup
 os.environ["VETSET_HOME"] = sys.argv[1] + "/home"
 open(sys.argv[1] + "/list", "w").write("md5 " + "0" * 32)
@@ -49,7 +49,7 @@ setup.parse_list = parse_list
 add_list(sys.argv[1] + "/list", name="a", owner="b", category="other", licence="c")""",
     "a sealed list": """
 import pyrage
-import vetset.hashlist.sealed as sealed
+import vetset.hashlist.vault.sealed as sealed
 def unseal_from(*_):
     print(*state())
     raise SystemError

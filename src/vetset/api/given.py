@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from vetset.case.manifest import Manifest
 from vetset.dataset.formats import detect, discover
-from vetset.hashlist.vault import Vault, default_home, require_usable
+from vetset.hashlist.vault.vault import Vault, default_home, require_usable
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError, ListError, OutputError, PolicyError, SealError, UsageError
 from vetset.model.hashlist import Category, HashList, ListInfo

@@ -15,7 +15,7 @@ from vetset.api.given import Key, Pub, private_key, public_key, read_file, today
 from vetset.hashlist.bank import Bank, quarantine, release
 from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
-from vetset.hashlist.vault import Vault, default_home
+from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
 from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo

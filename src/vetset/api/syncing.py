@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from vetset.api.given import today
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.services import opened, owner_of
-from vetset.hashlist.sync import Source, synced
-from vetset.hashlist.vault import Vault, default_home
+from vetset.hashlist.sync.ranges import Source, synced
+from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.errors import UsageError
 from vetset.model.hashlist import UNKNOWN, ListInfo
 from vetset.stage.intake import Applied, Intake, taken_in

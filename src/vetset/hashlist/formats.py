@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vetset.hashlist.lines import beginning
-from vetset.hashlist.ncmec.entries import entries
-from vetset.hashlist.ncmec.told import Told
+from vetset.hashlist.files.lines import beginning
+from vetset.hashlist.files.text import TABLE_SUFFIXES, list_rows
+from vetset.hashlist.owners.ncmec.entries import entries
+from vetset.hashlist.owners.ncmec.told import Told
+from vetset.hashlist.owners.stopncii import read_stopncii
+from vetset.hashlist.owners.techagainst import read_techagainst
+from vetset.hashlist.owners.threatexchange import read_signals, read_updates
 from vetset.hashlist.plausible import with_plausible_pdq
-from vetset.hashlist.stopncii import read_stopncii
-from vetset.hashlist.techagainst import read_techagainst
-from vetset.hashlist.text import TABLE_SUFFIXES, list_rows
-from vetset.hashlist.threatexchange import read_signals, read_updates
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 

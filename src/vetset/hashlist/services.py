@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vetset.hashlist.ncmec.environments import environment
-from vetset.hashlist.ncmec.service import NcmecSource
-from vetset.hashlist.stopncii_service import BASE as STOPNCII
-from vetset.hashlist.stopncii_service import StopNCII, stopncii_headers
-from vetset.hashlist.sync import Source
-from vetset.hashlist.techagainst_service import BASE as TECH_AGAINST
-from vetset.hashlist.techagainst_service import TechAgainstTerrorism
-from vetset.hashlist.transport import Client, basic, secret
+from vetset.hashlist.owners.ncmec.environments import environment
+from vetset.hashlist.owners.ncmec.service import NcmecSource
+from vetset.hashlist.owners.stopncii_service import BASE as STOPNCII
+from vetset.hashlist.owners.stopncii_service import StopNCII, stopncii_headers
+from vetset.hashlist.owners.techagainst_service import BASE as TECH_AGAINST
+from vetset.hashlist.owners.techagainst_service import TechAgainstTerrorism
+from vetset.hashlist.sync.ranges import Source
+from vetset.hashlist.sync.transport import Client, basic, secret
 from vetset.model.errors import UsageError
 
 OWNERS = {"ncmec": "NCMEC", "stopncii": "StopNCII.org", "techagainst": "Tech Against Terrorism"}

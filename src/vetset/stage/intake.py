@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vetset.hashlist.bank import Bank, Compiled, Decision, quarantine
 from vetset.hashlist.deliveries import Change
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Category, HashList, ListInfo
 from vetset.model.policy import MatchPolicy

@@ -3,7 +3,7 @@
 import json
 
 from fuzz_targets.scratch import emptied, written
-from vetset.hashlist.vault import Vault
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import KeyFileError
 from vetset.seal.envelope import seal, unseal
 from vetset.seal.keys import load_private, load_public

@@ -2,8 +2,8 @@
 
 import json
 
-from vetset.hashlist.info import checked_info
-from vetset.hashlist.packing import _version, check_entries, pack, unpack
+from vetset.hashlist.vault.info import checked_info
+from vetset.hashlist.vault.packing import _version, check_entries, pack, unpack
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SealError
 from vetset.model.hashlist import Category, ListInfo

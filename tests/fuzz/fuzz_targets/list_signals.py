@@ -1,7 +1,7 @@
 """A file of ThreatExchange's signals: what is accepted comes back from being written down again."""
 
 from fuzz_targets.json_lists import rows
-from vetset.hashlist.threatexchange import read_signals
+from vetset.hashlist.owners.threatexchange import read_signals
 
 SECRET = bytes(32)
 

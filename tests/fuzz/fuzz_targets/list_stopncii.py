@@ -1,7 +1,7 @@
 """Entries of StopNCII."""
 
 from fuzz_targets.json_lists import the_same_in_another_layout
-from vetset.hashlist.stopncii import read_stopncii
+from vetset.hashlist.owners.stopncii import read_stopncii
 
 
 def target(data: bytes) -> None:

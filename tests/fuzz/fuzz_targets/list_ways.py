@@ -6,7 +6,7 @@ from unittest import mock
 import pyarrow as pa
 
 from fuzz_targets.scratch import written
-from vetset.hashlist import table, text
+from vetset.hashlist.files import table, text
 from vetset.hashlist.formats import opinions
 from vetset.hashlist.opinions import SCHEMA
 from vetset.model.errors import ListError

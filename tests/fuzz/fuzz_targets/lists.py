@@ -3,8 +3,8 @@
 import re
 
 from fuzz_targets.scratch import written
-from vetset.hashlist.packing import check_entries, pack, unpack
-from vetset.hashlist.text import parse_list
+from vetset.hashlist.files.text import parse_list
+from vetset.hashlist.vault.packing import check_entries, pack, unpack
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Category, ListInfo
 from vetset.model.signal import Kind

@@ -3,8 +3,8 @@
 import re
 from xml.etree import ElementTree as ET
 
-from vetset.hashlist.ncmec.entries import NAMESPACE, EntriesReader
 from vetset.hashlist.opinions import checked
+from vetset.hashlist.owners.ncmec.entries import NAMESPACE, EntriesReader
 from vetset.model.errors import ListError
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{32}")

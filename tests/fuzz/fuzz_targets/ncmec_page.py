@@ -3,10 +3,10 @@
 import json
 from contextlib import suppress
 
-from vetset.hashlist.ncmec.environments import environment
-from vetset.hashlist.ncmec.feedback import reasons
-from vetset.hashlist.ncmec.service import NcmecSource
-from vetset.hashlist.transport import Answer
+from vetset.hashlist.owners.ncmec.environments import environment
+from vetset.hashlist.owners.ncmec.feedback import reasons
+from vetset.hashlist.owners.ncmec.service import NcmecSource
+from vetset.hashlist.sync.transport import Answer
 from vetset.model.errors import ListError, ServiceError
 
 POSITION = json.dumps({

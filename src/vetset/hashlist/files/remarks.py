@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vetset.hashlist import spellings
-from vetset.hashlist.cells import Cells, Faults
-from vetset.hashlist.header import Header
+from vetset.hashlist.files import spellings
+from vetset.hashlist.files.cells import Cells, Faults
+from vetset.hashlist.files.header import Header
+from vetset.hashlist.files.spellings import NOTES, Column
 from vetset.hashlist.opinions import MAX_WORD_LENGTH, SCHEMA
-from vetset.hashlist.spellings import NOTES, Column
 
 _T = TypeVar("_T")
 _MOMENT = SCHEMA.field("updated").type

@@ -16,12 +16,12 @@ from collections import Counter
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from vetset.hashlist import documents
-from vetset.hashlist.documents import Malformed
-from vetset.hashlist.position import Position, latest_of, page_of
-from vetset.hashlist.sync import Page
-from vetset.hashlist.techagainst import RESULTS, techagainst_rows
-from vetset.hashlist.transport import Client
+from vetset.hashlist.files import documents
+from vetset.hashlist.files.documents import Malformed
+from vetset.hashlist.owners.techagainst import RESULTS, techagainst_rows
+from vetset.hashlist.sync.position import Position, latest_of, page_of
+from vetset.hashlist.sync.ranges import Page
+from vetset.hashlist.sync.transport import Client
 from vetset.model.errors import KeyFileError, ServiceError
 from vetset.model.hashlist import Category
 

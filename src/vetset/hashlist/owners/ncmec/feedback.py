@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from vetset.hashlist.markup import Anything, Markup, Node
-from vetset.hashlist.ncmec.entries import NAMESPACE
-from vetset.hashlist.ncmec.fingerprints import TYPES
-from vetset.hashlist.transport import Client
+from vetset.hashlist.files.markup import Anything, Markup, Node
+from vetset.hashlist.owners.ncmec.entries import NAMESPACE
+from vetset.hashlist.owners.ncmec.fingerprints import TYPES
+from vetset.hashlist.sync.transport import Client
 from vetset.model.errors import ServiceError, UsageError
 
 MAX_VOTES = 10_000

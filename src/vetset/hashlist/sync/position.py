@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vetset.hashlist.documents import MALFORMED
+from vetset.hashlist.files.documents import MALFORMED
 from vetset.hashlist.opinions import SCHEMA
-from vetset.hashlist.sync import Page
+from vetset.hashlist.sync.ranges import Page
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError
 from vetset.seal.document import parse_object

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vetset.hashlist.files.remarks import Remarks
 from vetset.hashlist.opinions import SCHEMA
-from vetset.hashlist.remarks import Remarks
 from vetset.model.signal import Kind
 
 

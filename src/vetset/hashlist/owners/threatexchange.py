@@ -27,10 +27,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from vetset.hashlist import documents
-from vetset.hashlist.documents import Malformed
 from vetset.hashlist.entry_names import entry_name
-from vetset.hashlist.lines import Complaints, blocks
+from vetset.hashlist.files import documents
+from vetset.hashlist.files.documents import Malformed
+from vetset.hashlist.files.lines import Complaints, blocks
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note, OpinionRows, utc
 from vetset.model.errors import ListError
 from vetset.model.signal import BYTE_KINDS, Kind

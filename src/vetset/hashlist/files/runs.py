@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.hashlist.cells import Faults
-from vetset.hashlist.lines import MAX_COMPLAINTS, Complaints
+from vetset.hashlist.files.cells import Faults
+from vetset.hashlist.files.lines import MAX_COMPLAINTS, Complaints
+from vetset.hashlist.files.remarks import Remarks
 from vetset.hashlist.opinions import texts_of
-from vetset.hashlist.remarks import Remarks
 
 _T = TypeVar("_T", bound=np.generic)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from vetset.hashlist.encodings import Encoding
+from vetset.hashlist.files.encodings import Encoding
 from vetset.hashlist.opinions import MAX_WORD_LENGTH, Note, utc
 from vetset.model.signal import LIST_KINDS, Kind
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vetset.hashlist.assembly import Part, assembled
-from vetset.hashlist.cells import Cells, Faults, each_line, filled, plain_cells, row_cells
 from vetset.hashlist.columns import differ
-from vetset.hashlist.encodings import Encoding, decoded, encoding_of, fitting
-from vetset.hashlist.header import Header
-from vetset.hashlist.lines import Complaints
+from vetset.hashlist.files.assembly import Part, assembled
+from vetset.hashlist.files.cells import Cells, Faults, each_line, filled, plain_cells, row_cells
+from vetset.hashlist.files.encodings import Encoding, decoded, encoding_of, fitting
+from vetset.hashlist.files.header import Header
+from vetset.hashlist.files.lines import Complaints
+from vetset.hashlist.files.remarks import Remarks, remarks
+from vetset.hashlist.files.runs import Runs
+from vetset.hashlist.files.spellings import WORD_OF_NAME, Column, kind_of, plain
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, checked
-from vetset.hashlist.remarks import Remarks, remarks
-from vetset.hashlist.runs import Runs
-from vetset.hashlist.spellings import WORD_OF_NAME, Column, kind_of, plain
 from vetset.model.signal import LIST_KINDS, Kind
 
 DIGITS = ", ".join(f"{kind.value} {Encoding.HEX.length(kind)}" for kind in LIST_KINDS)

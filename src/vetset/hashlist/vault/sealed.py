@@ -3,8 +3,8 @@
 import io
 from dataclasses import dataclass, field
 
-from vetset.hashlist import packing
-from vetset.hashlist.info import checked_info
+from vetset.hashlist.vault import packing
+from vetset.hashlist.vault.info import checked_info
 from vetset.model.errors import ListError, SealError
 from vetset.model.hashlist import HashList
 from vetset.seal.dumps import forbid_core_dumps

@@ -2,7 +2,7 @@
 
     lists/NAME.<16 hex digits>.bank
 
-The digits are the first of the bank's digest (`vetset.hashlist.packing.bank_digest`), all of which the list states in
+The digits are the first of the bank's digest (`packing.bank_digest`), all of which the list states in
 its own sealed header. So a list and its bank change together, by the rename of the list: a bank is written first, under
 a name of its own, and one that no list states is a leftover.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from vetset.hashlist.packing import bank_digest
+from vetset.hashlist.vault.packing import bank_digest
 from vetset.model.errors import OutputError, SealError
 from vetset.seal.envelope import seal_into, unseal_from
 from vetset.storage.commit import commit, temporary_file

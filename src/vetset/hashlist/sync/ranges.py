@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.deliveries import Change
-from vetset.hashlist.spool import Head, Spool
+from vetset.hashlist.sync.spool import Head, Spool
 from vetset.model.errors import ServiceError
 from vetset.model.hashlist import Category
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from vetset.hashlist import documents
-from vetset.hashlist.documents import Malformed
 from vetset.hashlist.entry_names import entry_name
-from vetset.hashlist.lines import Complaints
+from vetset.hashlist.files import documents
+from vetset.hashlist.files.documents import Malformed
+from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.opinions import Note, OpinionRows
 from vetset.model.signal import Kind
 

@@ -21,12 +21,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from vetset.hashlist import packing
-from vetset.hashlist.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
-from vetset.hashlist.info import checked_info
-from vetset.hashlist.sealed import SealedList
-from vetset.hashlist.spool import Spool
-from vetset.hashlist.vaultkey import VaultKey
+from vetset.hashlist.sync.spool import Spool
+from vetset.hashlist.vault import packing
+from vetset.hashlist.vault.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
+from vetset.hashlist.vault.info import checked_info
+from vetset.hashlist.vault.key import VaultKey
+from vetset.hashlist.vault.sealed import SealedList
 from vetset.model.errors import KeyFileError, ListError, OutputError, SealError, UsageError
 from vetset.model.hashlist import Entries, HashList, ListInfo
 from vetset.model.signal import Kind

@@ -11,11 +11,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote
 
-from vetset.hashlist.ncmec.entries import EntriesReader
-from vetset.hashlist.ncmec.environments import Environment
 from vetset.hashlist.opinions import Note, utc
-from vetset.hashlist.sync import Page
-from vetset.hashlist.transport import Client
+from vetset.hashlist.owners.ncmec.entries import EntriesReader
+from vetset.hashlist.owners.ncmec.environments import Environment
+from vetset.hashlist.sync.ranges import Page
+from vetset.hashlist.sync.transport import Client
 from vetset.model.errors import ListError, ServiceError
 from vetset.model.hashlist import Category
 

@@ -13,12 +13,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from vetset.hashlist.cells import Cells, each_line, filled, plain_cells
 from vetset.hashlist.columns import gathered
-from vetset.hashlist.header import KNOWN_KINDS, Header, Values, is_header, read_header
-from vetset.hashlist.lines import Complaints, split, text_blocks
-from vetset.hashlist.spellings import Column
-from vetset.hashlist.table import DIGITS, Rows, table_cells
+from vetset.hashlist.files.cells import Cells, each_line, filled, plain_cells
+from vetset.hashlist.files.header import KNOWN_KINDS, Header, Values, is_header, read_header
+from vetset.hashlist.files.lines import Complaints, split, text_blocks
+from vetset.hashlist.files.spellings import Column
+from vetset.hashlist.files.table import DIGITS, Rows, table_cells
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries
 from vetset.model.signal import LIST_KINDS, Kind

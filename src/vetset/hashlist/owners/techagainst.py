@@ -14,7 +14,7 @@ have them (docs.terrorismanalytics.org, *Content Hash List*):
     created_on    not kept
 
 GIFCT publishes no format of its own for its database. What a member gets of it through ThreatExchange is read by
-`vetset.hashlist.threatexchange`.
+`vetset.hashlist.owners.threatexchange`.
 """
 
 from collections import Counter
@@ -24,8 +24,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from vetset.hashlist import documents
-from vetset.hashlist.lines import Complaints
+from vetset.hashlist.files import documents
+from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.opinions import OpinionRows
 from vetset.model.signal import BYTE_KINDS, Kind
 

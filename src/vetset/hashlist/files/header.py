@@ -9,8 +9,8 @@ one with the values.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vetset.hashlist.encodings import Encoding
-from vetset.hashlist.spellings import COLUMN_OF_NAME, SET_OF_NAME, VALUES_OF_NAME, Column, kind_of, plain
+from vetset.hashlist.files.encodings import Encoding
+from vetset.hashlist.files.spellings import COLUMN_OF_NAME, SET_OF_NAME, VALUES_OF_NAME, Column, kind_of, plain
 from vetset.model.errors import ListError
 from vetset.model.signal import LIST_KINDS, Kind
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vetset.hashlist.lines import MAX_COMPLAINTS, MAX_LIST_BYTES
-from vetset.hashlist.markup import PIECE, Anything, Closed, Markup, Node
-from vetset.hashlist.ncmec.columns import KINDS, EntryColumns
-from vetset.hashlist.ncmec.fingerprints import KIND_OF_TYPE, TYPES, entry_id, may_be_value, raw, shown, type_of
-from vetset.hashlist.ncmec.told import Told, count
+from vetset.hashlist.files.lines import MAX_COMPLAINTS, MAX_LIST_BYTES
+from vetset.hashlist.files.markup import PIECE, Anything, Closed, Markup, Node
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note
+from vetset.hashlist.owners.ncmec.columns import KINDS, EntryColumns
+from vetset.hashlist.owners.ncmec.fingerprints import KIND_OF_TYPE, TYPES, entry_id, may_be_value, raw, shown, type_of
+from vetset.hashlist.owners.ncmec.told import Told, count
 from vetset.model.errors import ListError
 
 NAMESPACE = "https://hashsharing.ncmec.org/hashsharing/v2"

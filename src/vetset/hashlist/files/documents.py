@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from vetset.hashlist.encodings import Encoding
-from vetset.hashlist.lines import MAX_LIST_BYTES, Complaints
+from vetset.hashlist.files.encodings import Encoding
+from vetset.hashlist.files.lines import MAX_LIST_BYTES, Complaints
 from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, OpinionRows
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind

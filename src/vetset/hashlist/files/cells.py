@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 
-from vetset.hashlist.lines import MAX_COMPLAINTS, Complaints, newlines, split
+from vetset.hashlist.files.lines import MAX_COMPLAINTS, Complaints, newlines, split
 
 _SPACES = (b" ", b"\t", b"\x0b", b"\x0c")
 _BOM = b"\xef\xbb\xbf"
