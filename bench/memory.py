@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bench.audit import samples
 from bench.figures import Row, Table, Topic, main
+from bench.list_import import random_values
 from bench.pictures import pictures
 
 from vetset.dataset.webdataset import pack
+from vetset.model.signal import Kind
 
 _EVERY = 0.05
 _LIMIT = 1.0
@@ -75,9 +77,9 @@ def _write_list(path: Path, entries: int) -> None:
     rng = np.random.default_rng(7)
     with path.open("w", encoding="ascii") as file:
         file.write("kind,value\n")
-        for kind, width in (("pdq", 32), ("md5", 16)):
-            digits = rng.integers(256, size=(entries // 2, width), dtype=np.uint8).tobytes().hex()
-            file.writelines(f"{kind},{digits[i : i + 2 * width]}\n" for i in range(0, len(digits), 2 * width))
+        for kind in (Kind.PDQ, Kind.MD5):
+            digits, step = random_values(rng, kind, entries // 2).tobytes().hex(), 2 * kind.width
+            file.writelines(f"{kind.value},{digits[i : i + step]}\n" for i in range(0, len(digits), step))
 
 
 def _write_tars(folder: Path, count: int) -> None:

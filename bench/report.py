@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-TOPICS = ("hashing", "hamming", "distances", "digests", "lists", "metadata", "neighbours", "audit", "memory")
+TOPICS = (
+    "hashing",
+    "hamming",
+    "distances",
+    "digests",
+    "lists",
+    "list_import",
+    "metadata",
+    "neighbours",
+    "audit",
+    "memory",
+)
 _LEAST_ROUNDS = 3
 
 _HEAD = """\

@@ -37,15 +37,14 @@ SCRIPTS = {
     "an import": """
 import os
 from vetset import add_list
-from vetset.hashlist.files import text
-import vetset.api.setup as setup
+import vetset.api.listing as listing
 os.environ["VETSET_HOME"] = sys.argv[1] + "/home"
 open(sys.argv[1] + "/list", "w").write("md5 " + "0" * 32)
-real = setup.parse_list
-def parse_list(*arguments, **more):
+real = listing.opinions
+def opinions(*arguments, **more):
     print(*state())
     return real(*arguments, **more)
-setup.parse_list = parse_list
+listing.opinions = opinions
 add_list(sys.argv[1] + "/list", name="a", owner="b", category="other", licence="c")""",
     "a sealed list": """
 import pyrage
