@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vetset.api.auditing import audit, match, recheck, scan
     from vetset.api.custody import Opened, attest, copies, expand, expand_until_dry, open_audit, order, verify
+    from vetset.api.feedback import feedback_reasons, send_list_feedback, write_list_feedback
     from vetset.api.given import load_policy
     from vetset.api.listing import (
         add_benign,
@@ -62,6 +63,7 @@ _PLACES = {
     "errors": "vetset.model.errors",
     "expand": "vetset.api.custody",
     "expand_until_dry": "vetset.api.custody",
+    "feedback_reasons": "vetset.api.feedback",
     "fingerprint": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
     "lists": "vetset.api.listing",
@@ -77,10 +79,12 @@ _PLACES = {
     "release_entries": "vetset.api.listing",
     "remove_list": "vetset.api.listing",
     "scan": "vetset.api.auditing",
+    "send_list_feedback": "vetset.api.feedback",
     "sign_list": "vetset.api.listing",
     "sync_list": "vetset.api.syncing",
     "update_list": "vetset.api.listing",
     "verify": "vetset.api.custody",
+    "write_list_feedback": "vetset.api.feedback",
 }
 
 __all__ = [
@@ -106,6 +110,7 @@ __all__ = [
     "errors",
     "expand",
     "expand_until_dry",
+    "feedback_reasons",
     "fingerprint",
     "keygen",
     "lists",
@@ -121,10 +126,12 @@ __all__ = [
     "release_entries",
     "remove_list",
     "scan",
+    "send_list_feedback",
     "sign_list",
     "sync_list",
     "update_list",
     "verify",
+    "write_list_feedback",
 ]
 
 

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 import small
+from vetset.seal.envelope import unseal
+from vetset.seal.keys import load_private
 
 TOLD = ("--category", "benchmark", "--licence", "test")
 
@@ -188,6 +190,22 @@ def test_nobody_answers_for_a_list_without_owner_and_signature(vetset, tmp_path)
     assert ended.code == 0, ended.err
     assert "nobody answers for it" in ended.out
     assert not shown(vetset, "stray")["answered_for"]
+
+
+def test_feedback_goes_to_the_owner_alone(vetset, added, tmp_path):
+    assert vetset("keygen", "owner", "--out", tmp_path / "keys").code == 0
+    out = tmp_path / "feedback.age"
+    told = ("--reason", "a famous painting", "--seal-to", tmp_path / "keys" / "owner.pub", "--out", out)
+    ended = vetset("lists", "feedback", "known", "item-3", "item-4", *told)
+    assert ended.code == 0, ended.err
+    assert b"item-3" not in out.read_bytes()
+    document = json.loads(unseal(out.read_bytes(), load_private(tmp_path / "keys" / "owner.key")))
+    assert (document["list"], document["owner"], document["reason"]) == ("known", "hotline", "a famous painting")
+    assert document["entries"] == [{"id": "item-3", "kinds": ["md5"]}, {"id": "item-4", "kinds": ["md5"]}]
+    assert digest(3) not in json.dumps(document)
+    assert vetset("lists", "feedback", "known", "item-99", *told[:-1], tmp_path / "other").code == 12
+    assert vetset("lists", "feedback", "known", "item-3", "--right").code == 2
+    assert vetset("lists", "feedback", "known", "item-3", "--reason", "x", "--out", tmp_path / "other").code == 2
 
 
 def test_lists_are_compared_in_numbers(vetset, added, tmp_path):

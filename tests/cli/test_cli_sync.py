@@ -167,3 +167,33 @@ def test_an_unknown_service_is_refused(vetset):
     ended = vetset("lists", "sync", "x", "--from", "elsewhere", "--licence", "l")
     assert ended.code == 2
     assert "ncmec:ENVIRONMENT, stopncii or techagainst" in ended.err
+
+
+@pytest.mark.parametrize("served", [Ncmec], indirect=True)
+def test_feedback_is_counted_and_sent_only_when_told_to(vetset, served, sync):
+    assert sync(*first(served)).code == 0
+    item = next(
+        item for item in served.database.items.values() if not (item.video or item.deleted) and item.own[:5] == "image"
+    )
+    entry, address = f"{item.member}-{item.own}", ("--address", served.address)
+    shown_reasons = json.loads(
+        vetset("lists", "feedback", "theirs", "--reasons", "--kind", "pdq", *address, "--json").out
+    )
+    assert shown_reasons == ncmec_server.REASONS
+    guid = next(iter(shown_reasons))
+    looked = vetset("lists", "feedback", "theirs", entry, "--wrong", guid, *address)
+    assert looked.code == 0, looked.err
+    assert looked.out.startswith("would send: ")
+    assert served.service.feedback == {}
+    sent = json.loads(vetset("lists", "feedback", "theirs", entry, "--right", "--send", *address, "--json").out)
+    assert sent["sent"]
+    assert len(served.service.feedback) == sum(sent["votes"].values()) > 0
+    assert vetset("lists", "feedback", "theirs", entry, "--right", "--wrong", guid, *address).code == 2
+
+
+@pytest.mark.parametrize("served", [Stop], indirect=True)
+def test_who_takes_no_feedback_is_told_in_a_file(vetset, served, sync):
+    assert sync(*first(served)).code == 0
+    ended = vetset("lists", "feedback", "theirs", "own:1", "--right")
+    assert ended.code == 2
+    assert "--seal-to" in ended.err

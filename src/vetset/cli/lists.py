@@ -1,107 +1,31 @@
 """vetset lists: import, update, compare and decide; values are never shown."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from vetset.cli.decisions import feedback, quarantine, release
+from vetset.cli.list_text import (
+    Accept,
+    DryRun,
+    FormatOption,
+    Ignored,
+    KindOption,
+    Name,
+    SignatureOption,
+    SignerOption,
+    changed,
+    intake_told,
+    line,
+    told,
+)
 from vetset.cli.options import Json
 from vetset.cli.output import Pages, emit
-
-if TYPE_CHECKING:
-    from vetset.model.hashlist import ListInfo
-    from vetset.stage.intake import Intake
 
 app = typer.Typer(
     help="Bring hash lists in, keep them up to date, see what is there; values are never shown.", no_args_is_help=True
 )
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The list, as it is called here.", show_default=False)]
-Entries = Annotated[list[str], typer.Argument(metavar="ENTRY…", help="Its owner's ids.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words; kept with the list.", show_default=False)]
-KindOption = Annotated[
-    str | None,
-    typer.Option(
-        "--kind",
-        help="What bare values are: md5, sha1, sha256, url_md5, url_sha256, pdq, photodna.",
-        show_default=False,
-    ),
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option("--format", help="The format, where it cannot be told (docs/lists.md).", show_default=False),
-]
-Ignored = Annotated[
-    list[str] | None,
-    typer.Option("--ignore", help="A column that holds no values and is not needed; may be repeated."),
-]
-SignatureOption = Annotated[
-    Path | None,
-    typer.Option("--signature", help="The owner's signature of FILE (`vetset lists sign`).", show_default=False),
-]
-SignerOption = Annotated[
-    Path | None, typer.Option("--signer", help="The owner's public key, NAME.pub.", show_default=False)
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would change, in numbers, and change nothing.")]
-Accept = Annotated[
-    bool, typer.Option("--accept", help="Also if more than a tenth is taken back, or the list grows tenfold.")
-]
-
-
-def _told(info: "ListInfo") -> dict[str, Any]:
-    return {
-        **asdict(info),
-        "category": info.category.value,
-        "entries": {kind.value: count for kind, count in info.entries.items()},
-        "answered_for": info.answered_for,
-    }
-
-
-def _line(info: "ListInfo") -> str:
-    entries = ", ".join(f"{count} {kind.value}" for kind, count in info.entries.items()) or "no entry that is matched"
-    aside = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in info.aside.items())
-    terms = [
-        f"owner {info.owner} ({info.origin.partition(':')[0]})",
-        info.category.value,
-        f"as of {info.as_of}",
-        f"purpose {info.purpose}",
-        f"expires {info.expires}",
-        f"licence {info.licence}",
-        *(["counts are not to be shared"] if not info.share_counts else []),
-        *([f"PDQ within {info.pdq_radius}"] if info.pdq_radius is not None else []),
-        *(["nobody answers for it: private counts only"] if not info.answered_for else []),
-        f"version {info.version[:12]}",
-    ]
-    return f"{info.name}: {entries}{f'; held back: {aside}' if aside else ''}; {', '.join(terms)}"
-
-
-def _changed(intake: "Intake") -> str:
-    change = intake.change
-    parts = [f"{change.added} new", f"{change.changed} changed", f"{change.withdrawn} taken back"]
-    parts += [f"{count} {what}" for what, count in (
-        ("unchanged", change.unchanged), ("older than what is known", change.stale),
-        ("taken back that were not known", change.unknown),
-    ) if count]  # fmt: skip
-    lines = [f"entries: {', '.join(parts)}"]
-    if intake.left_out:
-        kinds = ", ".join(f"{count} {word}" for word, count in sorted(intake.left_out.items()))
-        lines.append(f"not kept, since nothing here matches it: {kinds}")
-    if intake.lawful:
-        lines.append(f"{intake.lawful} values set apart: they are of pictures that are known to be benign")
-    lines.append(_line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
-    return "\n".join(lines)
-
-
-def _intake_told(intake: "Intake") -> dict[str, Any]:
-    change = asdict(intake.change)
-    return {
-        "change": change,
-        "set_apart": intake.lawful,
-        "left_out": dict(intake.left_out),
-        "kept": intake.kept,
-        "list": _told(intake.info),
-    }
 
 
 @app.command("add")
@@ -162,7 +86,7 @@ def add(
         signer=signer,
         replace=replace,
     )
-    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+    emit(intake_told(intake), changed(intake), as_json=as_json)
 
 
 @app.command("update")
@@ -209,7 +133,7 @@ def update(
         accept=accept,
         dry_run=dry_run,
     )
-    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+    emit(intake_told(intake), changed(intake), as_json=as_json)
 
 
 @app.command("sync")
@@ -261,7 +185,7 @@ def sync(
         dry_run=dry_run,
         progress=None if as_json else Pages(),
     )
-    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+    emit(intake_told(intake), changed(intake), as_json=as_json)
 
 
 @app.command("benign")
@@ -275,7 +199,7 @@ def benign(
     from vetset.api.listing import add_benign
 
     intake = add_benign(folder, name=name, replace=replace)
-    emit(_intake_told(intake), _changed(intake), as_json=as_json)
+    emit(intake_told(intake), changed(intake), as_json=as_json)
 
 
 @app.command("show")
@@ -284,8 +208,8 @@ def show(as_json: Json = False) -> None:
     from vetset.api.listing import lists
 
     infos = lists()
-    text = "\n".join(map(_line, infos)) or "no list yet; import one with `vetset lists add`"
-    emit([_told(info) for info in infos], text, as_json=as_json)
+    text = "\n".join(map(line, infos)) or "no list yet; import one with `vetset lists add`"
+    emit([told(info) for info in infos], text, as_json=as_json)
 
 
 @app.command("overlap")
@@ -305,27 +229,6 @@ def overlap(
         only = ", ".join(f"{name} {count}" for name, count in alone.items())
         lines.append(f"{kind}: {numbers['distinct']} values, owners: {agreed}; with no other owner: {only}")
     emit(found, "\n".join(lines) or "no kind of value in them", as_json=as_json)
-
-
-@app.command("quarantine")
-def quarantine(name: Name, entries: Entries, reason: Reason, as_json: Json = False) -> None:
-    """Set entries apart: they still match, and confirm, seed and remove nothing.
-
-    `vetset open` tells which entries an alarm was about. `vetset lists release` is the way back.
-    """
-    from vetset.api.listing import quarantine_entries
-
-    info = quarantine_entries(name, entries, reason=reason)
-    emit(_told(info), _line(info), as_json=as_json)
-
-
-@app.command("release")
-def release(name: Name, entries: Entries, reason: Reason, as_json: Json = False) -> None:
-    """Stand by entries that somebody has looked into: they count in full, and no alarm sets them apart again."""
-    from vetset.api.listing import release_entries
-
-    info = release_entries(name, entries, reason=reason)
-    emit(_told(info), _line(info), as_json=as_json)
 
 
 @app.command("remove")
@@ -349,3 +252,7 @@ def sign(
 
     written = sign_list(file, key, out)
     emit({"signature": str(written)}, f"signature: {written}", as_json=as_json)
+
+
+for _name, _command in (("quarantine", quarantine), ("release", release), ("feedback", feedback)):
+    app.command(_name)(_command)

@@ -45,13 +45,12 @@ def owner_of(service: str) -> str:
 
 
 @contextmanager
-def opened(service: str, home: Path, naming: bytes, address: str = "") -> Iterator[Source]:
-    """A service to sync with, as long as it is needed.
+def client_of(service: str, home: Path, address: str = "") -> Iterator[Client]:
+    """What talks to a service, with its credentials, as long as it is needed.
 
     Args:
         service: `NAME` or `NAME:ENVIRONMENT`.
         home: of the vault; credentials may lie there.
-        naming: what entries are named under whose owner gives them no ids.
         address: where the service is, if not where its owner says: a proxy of yours, a test.
 
     Raises:
@@ -61,17 +60,38 @@ def opened(service: str, home: Path, naming: bytes, address: str = "") -> Iterat
     """
     owner_of(service)
     name, _, place = service.partition(":")
-    word = f"VETSET_{name.upper()}_CREDENTIALS"
     if place and name != "ncmec":
         raise UsageError("this service has no environments", expected=name)
     where = environment(place) if name == "ncmec" else None
-    told = secret(word, home / "credentials" / word)
     base = address or (where.base if where else STOPNCII if name == "stopncii" else TECH_AGAINST)
-    headers = basic(told) if where else stopncii_headers(told) if name == "stopncii" else {}
+    headers = basic(_told(name, home)) if where else stopncii_headers(_told(name, home)) if name == "stopncii" else {}
     with Client(base, headers) as client:
-        if where:
-            yield NcmecSource(where, client)
+        yield client
+
+
+def _told(name: str, home: Path) -> str:
+    word = f"VETSET_{name.upper()}_CREDENTIALS"
+    return secret(word, home / "credentials" / word)
+
+
+@contextmanager
+def opened(service: str, home: Path, naming: bytes, address: str = "") -> Iterator[Source]:
+    """A service to sync with, as long as it is needed.
+
+    Args:
+        service: `NAME` or `NAME:ENVIRONMENT`.
+        home: of the vault; credentials may lie there.
+        naming: what entries are named under whose owner gives them no ids.
+        address: where the service is, if not where its owner says.
+
+    Raises:
+        UsageError, KeyFileError, MissingExtraError: as `client_of`.
+    """
+    name, _, place = service.partition(":")
+    with client_of(service, home, address) as client:
+        if name == "ncmec":
+            yield NcmecSource(environment(place), client)
         elif name == "stopncii":
             yield StopNCII(client, naming)
         else:
-            yield TechAgainstTerrorism(client, told)
+            yield TechAgainstTerrorism(client, _told(name, home))
