@@ -20,7 +20,7 @@ import pytest
 from vetset.hashlist.opinions import BATCH_ROWS, SCHEMA, checked
 from vetset.model.errors import ListError
 
-MANY = 100_000
+MANY = 30_000
 
 
 def rows_of(batches):
