@@ -23,6 +23,7 @@ _K = 100
 _FEW = (1, 16, 64, 256)
 _MANY = (1_024, 4_096)
 _CENTRES = 2_000
+_LARGER = (64, 256, 1_024)
 _CHUNK = 8_192
 _CLUSTERS = (1, 10, 200, 1_000)
 _NEAR = 0.9
@@ -131,6 +132,34 @@ def _pass(topic: Topic, rows: Halves, path: Path, rng: np.random.Generator) -> N
         ("16 seeds: true neighbours found by faiss IndexFlatIP, by BLAS", _share(_search(flat, few, 1), truth)),
         ("16 seeds: true neighbours found by NumPy", _share(_naive(few, path), truth)),
     ]
+
+
+def _larger(topic: Topic, rng: np.random.Generator, *, size: int) -> None:
+    """The same over more rows: what a seed costs whatever the rows are (its best k of the first ones) weighs less."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _embeddings(size, rng)
+        path = Path(folder, "part.npy")
+        np.save(path, rows, allow_pickle=False)
+        flat = _flat(rows)
+        seeds = rows[rng.choice(size, _LARGER[-1], replace=False)].astype(np.float32)
+        del rows
+        for count in _LARGER:
+            asked = seeds[:count]
+            ways: dict[str, Callable[[], object]] = {
+                "vetset.nearest": partial(_ours, asked, path),
+                _TUNED: partial(_search, flat, asked, 1),
+            }
+            once = count == _LARGER[-1]
+            seconds = in_turns(ways, 1 if once else 3, warm=False)
+            topic.tables.append(
+                Table(
+                    f"The {_K} most similar of {size:,} rows, {count:,} seeds",
+                    "As above, over more rows; faiss with its BLAS path forced.",
+                    "million rows/s/core",
+                    "more",
+                    [Row(way, rate(taken, size, 1e6), _PEERS.get(way, ""), once) for way, taken in seconds.items()],
+                )
+            )
 
 
 def _cold(path: Path) -> None:
@@ -254,6 +283,7 @@ def measure(*, quick: bool) -> Topic:
         np.save(path, rows, allow_pickle=False)
         _pass(topic, rows, path, rng)
         passes = _from_disk(topic, rows, path)
+    _larger(topic, rng, size=4 * size)
     _projected(topic, passes, rng, size=size // 2)
     _duplicates(topic, rng, size=20_000)
     return topic
