@@ -28,6 +28,7 @@ def _one(name: str, arguments: list[str]) -> None:
     """This process fuzzes one target; it ends by itself."""
     import atheris
 
+    import vetset.dataset.declared
     import vetset.dataset.hexadecimal  # noqa: F401  imported first: what Numba compiles cannot be instrumented
 
     with atheris.instrument_imports(include=["vetset", "fuzz_targets"]):

@@ -24,6 +24,8 @@ from vetset.storage.remote import Place
 MAX_ARRAYS = 100
 _LOCAL = struct.Struct("<4s5H3I2H")
 _SUFFIX = ".npy"
+_NOT_PLAIN = 0x1 | 0x20 | 0x40
+"""Flags of a member that is encrypted, patched, or strongly encrypted (APPNOTE 4.4.4)."""
 _DAMAGED = (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError, RuntimeError)
 """What `zipfile` raises for archives that are damaged, or made in ways that it does not know."""
 
@@ -71,7 +73,7 @@ def _content(stream: BinaryIO, member: zipfile.ZipInfo, where: str) -> tuple[int
     fields = _LOCAL.unpack(stream.read(_LOCAL.size))
     magic, _, flags, method, *_, name_length, extra_length = fields
     name = stream.read(name_length)
-    plain = magic == b"PK\x03\x04" and not flags & 1 and method == member.compress_type == zipfile.ZIP_STORED
+    plain = magic == b"PK\x03\x04" and not (flags | member.flag_bits) & _NOT_PLAIN and method == member.compress_type == zipfile.ZIP_STORED
     if not plain or member.file_size != member.compress_size or name != member.orig_filename.encode("utf-8"):
         raise refused("an array of an npz file is packed, encrypted or damaged", where, "what np.savez writes")
     begin = member.header_offset + _LOCAL.size + name_length + extra_length

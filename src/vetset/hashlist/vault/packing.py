@@ -197,7 +197,7 @@ def _columns(columns: list[dict[str, Any]], body: memoryview) -> dict[Kind, Entr
 
     for column in columns:
         kind, rows, id_width = Kind(column["kind"]), int(column["rows"]), int(column["id_width"])
-        if kind in found or rows < 1 or not 1 <= id_width <= MAX_ID_LENGTH:
+        if kind in found or not 1 <= rows <= len(body) or not 1 <= id_width <= MAX_ID_LENGTH:
             raise ValueError("columns that no list has")
         values, names = taken(rows, kind.width), taken(rows, id_width)
         found[kind] = Entries(
