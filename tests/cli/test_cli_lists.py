@@ -86,10 +86,56 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     assert shown(vetset)["entries"] == {"md5": 1900}
 
 
-def test_an_older_update_is_refused(vetset, added):
-    ended = vetset("lists", "update", "known", added, "--whole", "--as-of", "2025-12-31")
+@pytest.mark.parametrize("day", ["2025-12-31", "unknown", "31.12.2026", "2026-13-01"])
+@pytest.mark.parametrize("dry", [True, False])
+def test_an_update_of_an_older_day_or_none_is_refused(vetset, added, day, dry):
+    before = shown(vetset)
+    ended = vetset("lists", "update", "known", added, "--whole", "--as-of", day, *["--dry-run"] * dry)
     assert ended.code == 12
-    assert "older" in ended.err
+    assert "older" in ended.err or "has no date" in ended.err or "is not a date" in ended.err
+    assert shown(vetset) == before
+
+
+def test_what_is_said_of_a_list_is_checked_before_its_file_is_read(vetset, tmp_path):
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--expires", "tomorrow")
+    ended = vetset("lists", "add", table(tmp_path / "list.csv", [1], header="id,what"), *told)
+    assert ended.code == 12
+    assert "expires is not a date" in ended.err
+
+
+def test_an_export_that_was_cut_off_is_mended_by_the_next(vetset, tmp_path):
+    def dated(name, numbers):
+        lines = [f"item-{number},{digest(number)},2026-01-01" for number in numbers]
+        (tmp_path / name).write_text("\n".join(["id,md5,updated", *lines]) + "\n")
+        return tmp_path / name
+
+    whole, cut = dated("whole.csv", range(10)), dated("cut.csv", range(6))
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--as-of", "2026-01-02")
+    assert vetset("lists", "add", whole, *told).code == 0
+    assert vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-01-03").code == 0
+    assert shown(vetset)["entries"] == {"md5": 6}
+    ended = vetset("lists", "update", "known", whole, "--whole", "--as-of", "2026-01-04")
+    assert "4 new, 0 changed, 0 taken back, 6 unchanged" in ended.out
+    assert (shown(vetset)["entries"], shown(vetset)["aside"]) == ({"md5": 10}, {})
+
+
+def test_the_same_list_again_changes_nothing_and_says_so(vetset, added):
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", "an alarm").code == 0
+    before = shown(vetset)
+    again = vetset("lists", "add", added, "--name", "known", "--owner", "hotline", *TOLD, "--as-of", "2026-01-01")
+    assert again.code == 0, again.err
+    assert "0 new, 0 changed, 0 taken back, 10 unchanged" in again.out
+    assert shown(vetset) == before
+    other = vetset("lists", "add", added, "--name", "known", "--owner", "another", *TOLD)
+    assert other.code == 12
+    assert "--replace" in other.err
+
+
+def test_a_list_that_has_expired_is_shown_as_such(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", [1])
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--expires", "2020-01-01")
+    assert "expired 2020-01-01" in vetset("lists", "add", file, *told).out
+    assert "expired 2020-01-01" in vetset("lists", "show").out
 
 
 def test_entries_are_set_apart_and_released(vetset, added):

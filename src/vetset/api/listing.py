@@ -15,6 +15,7 @@ from vetset.api.given import Key, Pub, private_key, public_key, read_file, today
 from vetset.hashlist.bank import Bank, quarantine, release
 from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
+from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
@@ -75,8 +76,8 @@ def add_list(
         name, owner, _category(category), licence, as_of, purpose, expires, origin, share_counts, pdq_radius
     )
     vault = Vault(default_home())
-    # what was decided about entries outlives the list's replacement
-    before = _bank(vault, name) if replace and name in vault.names() else Bank.empty()
+    # what was decided about entries outlives the list's replacement; where a sync was does not
+    before = _bank(vault, name).as_files() if name in vault.names() else Bank.empty()
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, new=not replace)
@@ -134,7 +135,14 @@ def update_list(
         SignatureError: the list was signed, and this is not signed by the same signer.
     """
     vault = Vault(default_home())
-    info = vault.load(name).info
+    info, before = vault.load(name).info, _bank(vault, name)
+    if before.source:
+        raise ListError(
+            "the list comes from a service",
+            expected=f"changes that {before.source} gives",
+            where=name,
+            todo="Use `vetset lists sync`, or import the file under another name.",
+        )
     origin = _origin(Path(file), signature, signer)
     if info.origin.startswith("signed:") and origin != info.origin:
         raise SignatureError(
@@ -142,14 +150,24 @@ def update_list(
             where=name,
             todo="Give --signature and the --signer that the list was added with.",
         )
-    if info.as_of != UNKNOWN and as_of < info.as_of:
-        raise ListError("the update is older than the list", expected=f"as of {info.as_of} or later", where=name)
     told = replace(info, as_of=as_of, expires=expires or info.expires, licence=licence or info.licence)
+    _require_newer(info, checked_info(told))
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
     delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
-    before = _bank(vault, name)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, new=False)
+
+
+def _require_newer(known: ListInfo, told: ListInfo) -> None:
+    if told.as_of != UNKNOWN and (known.as_of == UNKNOWN or told.as_of >= known.as_of):
+        return
+    raise ListError(
+        "the update has no date" if told.as_of == UNKNOWN else "the update is older than the list",
+        expected="the date of the owner's state" if known.as_of == UNKNOWN else f"as of {known.as_of} or later",
+        seen=f"as of {told.as_of}",
+        where=known.name,
+        todo="Nothing was changed. If the date of the list is wrong, import the whole list again with --replace.",
+    )
 
 
 def lists() -> list[ListInfo]:
@@ -277,7 +295,7 @@ def _moment(as_of: str) -> datetime | None:
     try:
         return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=UTC)
     except ValueError:
-        return None  # what is wrong with it is said where the information is checked, before anything is kept
+        return None  # what is wrong with it is said where the information is checked, before anything is read
 
 
 def _kind(kind: Kind | str | None) -> Kind | None:

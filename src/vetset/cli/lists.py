@@ -59,6 +59,8 @@ def _told(info: "ListInfo") -> dict[str, Any]:
 
 
 def _line(info: "ListInfo") -> str:
+    from vetset.api.given import today
+
     entries = ", ".join(f"{count} {kind.value}" for kind, count in info.entries.items()) or "no entry that is matched"
     aside = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in info.aside.items())
     terms = [
@@ -66,7 +68,7 @@ def _line(info: "ListInfo") -> str:
         info.category.value,
         f"as of {info.as_of}",
         f"purpose {info.purpose}",
-        f"expires {info.expires}",
+        f"expired {info.expires}, so that it cannot be used" if info.expired(today()) else f"expires {info.expires}",
         f"licence {info.licence}",
         *(["counts are not to be shared"] if not info.share_counts else []),
         *([f"PDQ within {info.pdq_radius}"] if info.pdq_radius is not None else []),
@@ -81,14 +83,14 @@ def _changed(intake: "Intake") -> str:
     parts = [f"{change.added} new", f"{change.changed} changed", f"{change.withdrawn} taken back"]
     parts += [f"{count} {what}" for what, count in (
         ("unchanged", change.unchanged), ("older than what is known", change.stale),
-        ("taken back that were not known", change.unknown),
+        ("taken back that never stood here", change.unknown),
     ) if count]  # fmt: skip
     lines = [f"entries: {', '.join(parts)}"]
     if intake.left_out:
         kinds = ", ".join(f"{count} {word}" for word, count in sorted(intake.left_out.items()))
-        lines.append(f"not kept, since nothing here matches it: {kinds}")
+        lines.append(f"left out, since it is of no kind that vetset matches: {kinds}")
     if intake.lawful:
-        lines.append(f"{intake.lawful} values set apart: they are of pictures that are known to be benign")
+        lines.append(f"values set apart, since they are of pictures that are known to be benign: {intake.lawful}")
     lines.append(_line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
     return "\n".join(lines)
 
@@ -271,7 +273,10 @@ def benign(
     replace: Annotated[bool, typer.Option("--replace", help="Supersede the list of this name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a list of lawful pictures (famous ones, logos, templates) that all other lists are vetted against."""
+    """Make a list of lawful pictures (famous ones, logos, templates) that other lists are vetted against.
+
+    They are when they are added or changed, so that this list comes first.
+    """
     from vetset.api.listing import add_benign
 
     intake = add_benign(folder, name=name, replace=replace)

@@ -113,6 +113,10 @@ class Bank:
         """The same opinions, said to come from this service."""
         return Bank(self._rows, self._decisions, self.checkpoint, source)
 
+    def as_files(self) -> "Bank":
+        """The same opinions and decisions, of a list that comes as files from here on."""
+        return Bank(self._rows, self._decisions)
+
     def decided(self, made: Iterable[Decision]) -> "Bank":
         """The same opinions, and these decisions in place of earlier ones about the same values."""
         decisions = self._decisions | {(each.kind, each.value): each for each in made}

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vetset.hashlist.bank import Bank, Compiled, Decision, quarantine
 from vetset.hashlist.deliveries import Change
+from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Category, HashList, ListInfo
@@ -100,8 +101,10 @@ def intake(
         new: whether no list of this name may be there.
 
     Raises:
-        ListError: something in the delivery is malformed, or changes more than it may unasked; nothing was changed.
+        ListError: something in the delivery or in what is said about it is malformed, or it changes more than it may
+            unasked; nothing was changed.
     """
+    checked_info(info)  # before a file is read that may be large
     after, change = before.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
     return taken_in(
         vault, info, before, Applied(after, change, delivery.left_out), today=today, accept=accept, keep=keep, new=new
@@ -116,10 +119,11 @@ def taken_in(
     Raises:
         ListError: it changes more than it may unasked, or nothing stands; nothing was changed.
     """
+    told = checked_info(info)
     if not accept:
         _require_moderate(before, applied.change, info.name)
     found, after, apart = _vetted(applied.bank, info, benign_lists(vault), today)
-    told = replace(info, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
+    told = replace(told, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
     if keep:
         told = vault.add(replace(info, aside=found.aside), found.entries, replace=not new, bank=after.to_bytes())
     return Intake(told, applied.change, apart, dict(applied.left_out), keep)

@@ -213,9 +213,9 @@ class Vault:
                 if present[0] is not None and not replace:
                     raise ListError(
                         "another list has this name",
-                        expected="a new name, or the same content, information and bank",
+                        expected="a new name, or the same content and the same said about it",
                         where=checked.name,
-                        todo="Choose another name, or say that the list is to be replaced.",
+                        todo="Choose another name, bring changes in with `vetset lists update`, or say --replace.",
                     )
                 with self._new_list(checked.name, pieces, key) as temporary:
                     # Both are written before either gets its name, so that a full disk leaves nothing behind.
