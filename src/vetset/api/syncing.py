@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from vetset.api.given import today
 from vetset.hashlist.bank import Bank
+from vetset.hashlist.formats import KEPT
 from vetset.hashlist.services import opened, owner_of
 from vetset.hashlist.sync.ranges import Source, synced
 from vetset.hashlist.vault.vault import Vault, default_home
@@ -67,7 +68,8 @@ def sync_list(
         origin=f"service:{source.host}",
         as_of=today().isoformat(),
     )
-    applied = Applied(got.bank.from_source(service), got.change, got.told)
+    left_out = {word: number for word, number in got.told.items() if word not in KEPT}
+    applied = Applied(got.bank.from_source(service), got.change, left_out)
     made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, new=new)
     if made.kept:
         spool.clear()

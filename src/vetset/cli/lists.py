@@ -88,7 +88,7 @@ def _changed(intake: "Intake") -> str:
     lines = [f"entries: {', '.join(parts)}"]
     if intake.left_out:
         kinds = ", ".join(f"{count} {word}" for word, count in sorted(intake.left_out.items()))
-        lines.append(f"left out, since it is of no kind that vetset matches: {kinds}")
+        lines.append(f"read and not kept: {kinds}")
     if intake.lawful:
         lines.append(f"values set apart, since they are of pictures that are known to be benign: {intake.lawful}")
     lines.append(_line(intake.info) if intake.kept else "nothing was changed (--dry-run)")

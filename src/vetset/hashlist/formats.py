@@ -86,8 +86,8 @@ def _text(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
     return _rows(path, given, table=False if path.suffix.lower() in TABLE_SUFFIXES else None)
 
 
-_KEPT = frozenset({"standing", "withdrawn"})
-"""Of what NCMEC's reader counts, what is in the opinions."""
+KEPT = frozenset({"standing", "withdrawn"})
+"""Of what readers of services' answers count, what is in the opinions."""
 
 
 def _is_ncmec(_: Path, first: bytes) -> bool:
@@ -105,7 +105,7 @@ def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
             where=path.name,
             todo="Nothing was imported. `vetset lists sync` fetches all pages.",
         )
-    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in _KEPT})
+    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in KEPT})
 
 
 def _json(*fields: bytes) -> Callable[[Path, bytes], bool]:

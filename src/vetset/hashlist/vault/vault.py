@@ -5,6 +5,7 @@
         vault.lock       0600   held while the vault is written to
         lists/NAME.list  0600   a sealed part (see `vetset.seal.envelope`): header, then columns (see `packing`)
         lists/NAME.….bank       0600   a sealed part: what its owner said, opaque here (see `bankfile`)
+        sync/NAME/       0700   sealed pages of a sync that is not done (see `sync.spool`)
 
 What this protects from and what not is told in docs/lists.md: the key lies beside the lists, so it is for backups, lost
 disks, crash leftovers and other users, not for somebody who acts as the same user.
@@ -13,6 +14,7 @@ disks, crash leftovers and other users, not for somebody who acts as the same us
 import fcntl
 import io
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,7 +40,7 @@ from vetset.storage.commit import clear_partials, commit, private_folder, tempor
 HOME_VARIABLE = "VETSET_HOME"
 SUFFIX = ".list"
 _BUFFER = 1 << 20
-_RESTORE = "Restore the vault's folder as a whole from a copy, or import the list again."
+_RESTORE = "Restore the vault's folder as a whole from a copy; or `vetset lists remove` this list, and import it again."
 
 
 def default_home() -> Path:
@@ -250,22 +252,29 @@ class Vault:
         private_folder(self._home)
         with self._locked():
             key = self._key_or_new()
-        folder = private_folder(self._home / "sync") / name
-        return Spool(folder, lambda data: seal(data, [key.recipient]), lambda data: bytes(unseal(data, key.identity)))
+        private_folder(self._home / "sync")
+        return Spool(
+            self._pages(name), lambda data: seal(data, [key.recipient]), lambda data: bytes(unseal(data, key.identity))
+        )
 
     def remove(self, name: str) -> None:
-        """Forget a list and its bank, for instance when the right to use it ends.
+        """Forget a list, its bank and pages of its sync that wait, for instance when the right to use it ends.
 
         Their bytes may stay on the disk, encrypted.
 
         Raises:
-            ListError: there is no list of this name.
+            ListError: there is no list of this name, nor a sync that would make one.
+            UsageError: its sync is under way.
             OutputError: it cannot be removed.
         """
-        self._require(name)
-        with self._locked():
+        begun = bool(NAME_PATTERN.fullmatch(name)) and self._pages(name).is_dir()
+        if not begun:
+            self._require(name)
+        with self.spool(name).alone() if begun else nullcontext(), self._locked():
             try:
                 self._path(name).unlink(missing_ok=True)
+                if begun:
+                    shutil.rmtree(self._pages(name))
             except OSError as error:
                 raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
             self._clear_banks(name, "")
@@ -281,6 +290,9 @@ class Vault:
 
     def _path(self, name: str) -> Path:
         return self._lists / f"{name}{SUFFIX}"
+
+    def _pages(self, name: str) -> Path:
+        return self._home / "sync" / name
 
     def _read(self, name: str, key: VaultKey) -> tuple[HashList, str]:
         """A list, and the digest of its bank or an empty text."""
@@ -303,7 +315,7 @@ class Vault:
             error.todo = _RESTORE
             raise error.at(name) from None
         if found.info.name != name:
-            raise SealError("this file holds the list of another name", where=name, todo="Import the list again.")
+            raise SealError("this file holds the list of another name", where=name, todo=_RESTORE)
         return found, bank
 
     def _stated(self, name: str, key: VaultKey) -> tuple[ListInfo | None, str]:
