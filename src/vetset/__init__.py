@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vetset.api.listing import (
         add_benign,
         add_list,
+        list_decisions,
         lists,
         overlap_lists,
         quarantine_entries,
@@ -64,6 +65,7 @@ _PLACES = {
     "expand_until_dry": "vetset.api.custody",
     "fingerprint": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
+    "list_decisions": "vetset.api.listing",
     "lists": "vetset.api.listing",
     "load_policy": "vetset.api.given",
     "match": "vetset.api.auditing",
@@ -108,6 +110,7 @@ __all__ = [
     "expand_until_dry",
     "fingerprint",
     "keygen",
+    "list_decisions",
     "lists",
     "load_policy",
     "match",

@@ -146,6 +146,10 @@ def test_entries_are_set_apart_and_released(vetset, added):
     released = vetset("lists", "release", "known", "item-3", "--reason", "looked at by two of us")
     assert released.code == 0, released.err
     assert shown(vetset)["aside"] == {"quarantined": 1}
+    told = json.loads(vetset("lists", "decisions", "known", "--json").out)
+    assert {(*each["entries"], each["kind"], each["state"], each["reason"]) for each in told} == {
+        ("item-3", "md5", "released", "looked at by two of us"), ("item-4", "md5", "quarantined", "an alarm"),
+    }  # fmt: skip
     assert vetset("lists", "quarantine", "known", "item-99", "--reason", "x").code == 12
     assert vetset("lists", "quarantine", "known", "item-3", "--reason", " ").code == 2
 
@@ -178,6 +182,11 @@ def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
     ended = vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD)
     assert ended.code == 0, ended.err
     assert shown(vetset)["aside"] == {"quarantined": 3}
+    told = vetset("lists", "decisions", "known")
+    assert [line.partition(" (")[0].rpartition(" ")[2] for line in told.out.splitlines()] == [
+        "line:1", "line:2", "line:3",
+    ]  # fmt: skip
+    assert all(value.split()[1] not in told.out for value in values)
     assert all(value.split()[1] not in ended.out for value in values)
 
 

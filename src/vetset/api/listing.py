@@ -175,6 +175,23 @@ def lists() -> list[ListInfo]:
     return Vault(default_home()).infos()
 
 
+def list_decisions(name: str) -> list[dict[str, Any]]:
+    """What was decided here about entries of a list, by vetting or by somebody; never a value.
+
+    Returns:
+        `entries` (the owner's ids under which the value stands, none if it was taken back), `kind`, `state`
+        (`quarantined` or `released`), `reason` and `on` (ISO date) of each, by date and id.
+
+    Raises:
+        ListError: there is no such list.
+    """
+    found = [
+        {"entries": list(ids), "kind": made.kind.value, "state": made.state, "reason": made.reason, "on": made.on}
+        for made, ids in _bank(Vault(default_home()), name).entries_decided()
+    ]
+    return sorted(found, key=lambda each: (each["on"], each["entries"], each["kind"]))  # not in the order of values
+
+
 def quarantine_entries(name: str, entries: Sequence[str], *, reason: str) -> ListInfo:
     """Set entries apart: they match, and confirm, seed and remove nothing, until they are released.
 

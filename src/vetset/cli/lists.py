@@ -91,6 +91,8 @@ def _changed(intake: "Intake") -> str:
         lines.append(f"read and not kept: {kinds}")
     if intake.lawful:
         lines.append(f"values set apart, since they are of pictures that are known to be benign: {intake.lawful}")
+        if intake.kept:
+            lines.append(f"Which entries: vetset lists decisions {intake.info.name}")
     lines.append(_line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
     return "\n".join(lines)
 
@@ -291,6 +293,20 @@ def show(as_json: Json = False) -> None:
     infos = lists()
     text = "\n".join(map(_line, infos)) or "no list yet; import one with `vetset lists add`"
     emit([_told(info) for info in infos], text, as_json=as_json)
+
+
+@app.command("decisions")
+def decisions(name: Name, as_json: Json = False) -> None:
+    """Show which entries were set apart or released, when and why: by vetting, or by you; never a value."""
+    from vetset.api.listing import list_decisions
+
+    made = list_decisions(name)
+    lines = [
+        f"{each['state']} on {each['on']}: {', '.join(each['entries']) or 'an entry that was taken back'} "
+        f"({each['kind']}): {each['reason']}"
+        for each in made
+    ]
+    emit(made, "\n".join(lines) or "nothing was decided about its entries", as_json=as_json)
 
 
 @app.command("overlap")

@@ -136,6 +136,15 @@ class Bank:
             for kind, value in zip(found["kind"].to_pylist(), found["value"].to_pylist(), strict=True)
         ]
 
+    def entries_decided(self) -> list[tuple[Decision, tuple[str, ...]]]:
+        """Every decision, and the owner's ids of the entries that stand and that it is about, sorted."""
+        values = pa.array([each.value for each in self.decisions], pa.binary())
+        about = self._rows.filter(pc.is_in(self._rows["value"], values)).select(["kind", "value", "entry"])
+        named: dict[tuple[str, bytes], set[str]] = {}
+        for row in about.to_pylist():
+            named.setdefault((row["kind"], row["value"]), set()).add(row["entry"])
+        return [(each, tuple(sorted(named.get((each.kind.value, each.value), ())))) for each in self.decisions]
+
     def apply(
         self,
         delivery: Iterable[pa.RecordBatch],

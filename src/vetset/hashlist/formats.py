@@ -209,6 +209,6 @@ def format_of(path: Path, name: str | None = None) -> Format:
             expected=f"one of: {names}",
             seen="one that fits none of them" if not found else f"one that fits {len(found)} of them",
             where=path.name,
-            todo="Say which it is.",
+            todo="Say which it is (--format).",
         )
     return found[0]
