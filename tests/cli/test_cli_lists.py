@@ -162,6 +162,23 @@ def test_decisions_outlive_a_replacement(vetset, added, tmp_path):
     assert shown(vetset)["aside"]["quarantined"] == 1
 
 
+@pytest.mark.parametrize("category", ["child-abuse", "terrorism"])
+def test_a_list_of_one_harm_is_not_called_another(vetset, tmp_path, category):
+    value = hashlib.sha256(b"made up").hexdigest()
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps([{
+        "signalType": "ImagePDQ", "hashValue": value, "hashStatus": "Active", "lastModtimestamp": 1, "CSPFeedbacks": [],
+        "caseNumbers": {},
+    }]))  # fmt: skip
+    told = ("--name", "known", "--owner", "StopNCII.org", "--licence", "test")
+    ended = vetset("lists", "add", file, *told, "--category", category)
+    assert ended.code == 12
+    assert "intimate-images" in ended.err
+    assert value not in ended.err
+    for fine in ("intimate-images", "benchmark"):
+        assert vetset("lists", "add", file, *told, "--category", fine, "--replace").code == 0
+
+
 def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -75,6 +75,7 @@ def add_list(
     info = ListInfo(
         name, owner, _category(category), licence, as_of, purpose, expires, origin, share_counts, pdq_radius
     )
+    format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
     # what was decided about entries outlives the list's replacement; where a sync was does not
     before = _bank(vault, name).as_files() if name in vault.names() else Bank.empty()
