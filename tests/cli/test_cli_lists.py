@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import small
+from vetset.api import listing
 
 TOLD = ("--category", "benchmark", "--licence", "test")
 
@@ -152,6 +153,29 @@ def test_entries_are_set_apart_and_released(vetset, added):
     }  # fmt: skip
     assert vetset("lists", "quarantine", "known", "item-99", "--reason", "x").code == 12
     assert vetset("lists", "quarantine", "known", "item-3", "--reason", " ").code == 2
+
+
+@pytest.mark.parametrize("how", ["update", "replace"])
+def test_what_was_decided_during_an_update_is_not_lost(vetset, added, tmp_path, monkeypatch, how):
+    file = table(tmp_path / "whole.csv", range(12))
+    read = listing.opinions
+
+    def slow(*given, **told):
+        yield from read(*given, **told)
+        listing.quarantine_entries("known", ["item-3"], reason="seen meanwhile")
+
+    told = ("add", file, "--name", "known", "--owner", "hotline", *TOLD, "--replace")
+    run = (
+        ("lists", *told) if how == "replace" else ("lists", "update", "known", file, "--whole", "--as-of", "2026-02-01")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(listing, "opinions", slow)
+        ended = vetset(*run)
+    assert ended.code == 12
+    assert "meanwhile" in ended.err
+    assert (shown(vetset)["aside"], shown(vetset)["entries"]) == ({"quarantined": 1}, {"md5": 10})
+    assert vetset(*run).code == 0
+    assert (shown(vetset)["aside"], shown(vetset)["entries"]) == ({"quarantined": 1}, {"md5": 12})
 
 
 def test_decisions_outlive_a_replacement(vetset, added, tmp_path):

@@ -78,10 +78,11 @@ def add_list(
     format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
     # what was decided about entries outlives the list's replacement; where a sync was does not
-    before = _bank(vault, name).as_files() if name in vault.names() else Bank.empty()
+    over = vault.state(name)
+    before = _bank(vault, name).as_files() if over else Bank.empty()
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
-    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, new=not replace)
+    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, over=over if replace else None)
 
 
 def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intake:
@@ -95,7 +96,8 @@ def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intak
     info = ListInfo(name, "this vault", Category.BENIGN, "own pictures")
     vault = Vault(default_home())
     delivery = Delivery(benign(Path(folder)), full=True)
-    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, new=not replace)
+    over = vault.state(name) if replace else None
+    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, over=over)
 
 
 def update_list(
@@ -132,11 +134,12 @@ def update_list(
         dry_run: tell the numbers and change nothing.
 
     Raises:
-        ListError: there is no such list, it is newer, or something in the file is malformed; nothing was changed.
+        ListError: there is no such list, it is newer, comes from a service or was changed meanwhile, or something in
+            the file is malformed; nothing was changed.
         SignatureError: the list was signed, and this is not signed by the same signer.
     """
     vault = Vault(default_home())
-    info, before = vault.load(name).info, _bank(vault, name)
+    over, info, before = vault.state(name), vault.load(name).info, _bank(vault, name)
     if before.source:
         raise ListError(
             "the list comes from a service",
@@ -156,7 +159,7 @@ def update_list(
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
     delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
-    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, new=False)
+    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, over=over)
 
 
 def _require_newer(known: ListInfo, told: ListInfo) -> None:

@@ -53,6 +53,7 @@ def sync_list(
     home = default_home()
     vault = Vault(home)
     new = name not in vault.names()
+    over = None if new else vault.state(name)
     before = Bank.empty() if new else Bank.from_bytes(vault.bank(name))
     service = _service(name, service, before.source, licence, new=new)
     spool = vault.spool(name)
@@ -70,7 +71,7 @@ def sync_list(
     )
     left_out = {word: number for word, number in got.told.items() if word not in KEPT}
     applied = Applied(got.bank.from_source(service), got.change, left_out)
-    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, new=new)
+    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, over=over)
     if made.kept:
         spool.clear()
     return made

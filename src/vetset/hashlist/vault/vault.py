@@ -153,6 +153,14 @@ class Vault:
                 error.todo = _RESTORE
                 raise error.at(name) from None
 
+    def state(self, name: str) -> str:
+        """A word for what is kept under a name, which is another one after every change; empty where nothing is.
+
+        Raises:
+            KeyFileError, SealError: as `load`.
+        """
+        return _word(self._stated(name, self._key())) if name in self.names() else ""
+
     def sealed(self, name: str, recipient: PublicKey | str) -> SealedList:
         """A list for another process or node: sealed to whoever is to open it there, so that it can be pickled.
 
@@ -177,6 +185,7 @@ class Vault:
         entries: Mapping[Kind, Entries],
         *,
         replace: bool = False,
+        over: str | None = None,
         bank: Bank | None = None,
     ) -> ListInfo:
         """Keep a list, and the bank beside it. The same again under the same name changes nothing.
@@ -187,6 +196,7 @@ class Vault:
             info: what is known about it; `version` and `entries` are computed here.
             entries: its entries by kind, as `parse_list` returns them.
             replace: whether a list of this name, or its bank, may be superseded.
+            over: the `state` that may be superseded, and no other: what this list was made of.
             bank: bytes to keep with it, whole or in pieces that make no use of this vault; None for no bank.
 
         Returns:
@@ -194,7 +204,8 @@ class Vault:
             over the bank) and the number of entries filled in.
 
         Raises:
-            ListError: the information or the entries are malformed, or another list has this name.
+            ListError: the information or the entries are malformed, another list has this name, or the list was changed
+                since its state was told.
             KeyFileError, SealError: the vault's key, or the list that has this name, cannot be used.
             OutputError: the vault cannot be written; what was there before is still there.
         """
@@ -206,6 +217,12 @@ class Vault:
             clear_partials(self._lists)
             key = self._key_or_new()
             present = self._stated(checked.name, key)
+            if over not in {None, _word(present)}:
+                raise ListError(
+                    "the list was changed by somebody else meanwhile",
+                    where=checked.name,
+                    todo="Nothing was changed. Run the same command again.",
+                )
             self._clear_banks(checked.name, present[1])
             with self._new_bank(checked.name, bank, key) as beside:
                 digest = beside.digest if beside else ""
@@ -376,3 +393,8 @@ class Vault:
                 todo=f"Run: chmod 700 {self._home}",
             )
         return VaultKey.read(self._key_path)
+
+
+def _word(stated: tuple[ListInfo | None, str]) -> str:
+    info, bank = stated
+    return f"{info.version}:{bank}" if info else ""
