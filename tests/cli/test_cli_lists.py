@@ -87,6 +87,23 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     assert shown(vetset)["entries"] == {"md5": 1900}
 
 
+def test_another_list_without_ids_is_asked_about_though_its_lines_are_as_many(vetset, tmp_path):
+    def plain(name, numbers):
+        (tmp_path / name).write_text("".join(f"md5 {digest(number)}\n" for number in numbers))
+        return tmp_path / name
+
+    told = ("--name", "known", "--owner", "hotline", *TOLD)
+    assert vetset("lists", "add", plain("list.txt", range(3000)), *told).code == 0
+    update = ("lists", "update", "known", "--whole", "--as-of", "2026-02-01")
+    asked = vetset(*update, plain("other.txt", range(5000, 8000)))
+    assert asked.code == 12
+    assert "3000 taken back" in asked.err
+    assert shown(vetset)["entries"] == {"md5": 3000}
+    moved = vetset(*update, plain("moved.txt", [9999, *range(3000)]))
+    assert moved.code == 0, moved.err
+    assert shown(vetset)["entries"] == {"md5": 3001}
+
+
 @pytest.mark.parametrize("day", ["2025-12-31", "unknown", "31.12.2026", "2026-13-01"])
 @pytest.mark.parametrize("dry", [True, False])
 def test_an_update_of_an_older_day_or_none_is_refused(vetset, added, day, dry):

@@ -85,7 +85,8 @@ class Plain:
             for _, _, values, chosen in latest if content is not None else ():
                 for kind, (number, agree, dispute) in (values or {}).items():
                     content.pop((kind, number), None)
-                    content[kind, number] = (agree, dispute, chosen)
+                    told = chosen if kind is Kind.PDQ else chosen | {"quality": None}  # of PDQ values alone
+                    content[kind, number] = (agree, dispute, told)
             self._state(name, day, content, counts, full)
         if full:
             for name, (_, said) in list(self.known.items()):
@@ -198,6 +199,15 @@ def test_lines_of_a_whole_list_are_not_taken_for_those_of_the_one_before():
         [batch(entry("line:1", (Kind.MD5, 3), day=1), entry("line:2", (Kind.MD5, 1), day=4))], full=True
     )
     assert bank.entries().entries[Kind.MD5].values[:, 0].tolist() == [1, 3]
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.lists(st.integers(0, 9), max_size=8))
+def test_lines_that_are_gone_are_those_whose_values_are(old, new):
+    def lines(numbers):
+        told = (entry(f"line:{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
+        return Bank.empty().apply([batch(*told)], full=True)[0]
+
+    assert lines(old).lines_gone(lines(new)) == sum(number not in new for number in old)
 
 
 def test_what_was_taken_back_leaves_its_id_and_no_value():

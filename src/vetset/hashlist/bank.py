@@ -100,6 +100,18 @@ class Bank:
         """Entries that were not taken back."""
         return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
 
+    def lines_gone(self, after: "Bank") -> int:
+        """How many entries that are named by their line stand here, and their values in the other bank no more.
+
+        A line is another entry in every file, so that which of them were taken back says nothing.
+        """
+        mine, theirs = (
+            bank.rows.filter(pc.and_(pc.starts_with(bank.rows["entry"], LINE), pc.invert(bank.rows["withdrawn"])))
+            for bank in (self, after)
+        )
+        gone = mine.filter(pc.invert(pc.is_in(mine["value"], theirs["value"].combine_chunks())))
+        return pc.count_distinct(gone["entry"]).as_py() or 0
+
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """What was decided, sorted by kind and value."""

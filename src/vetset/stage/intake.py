@@ -138,7 +138,7 @@ def taken_in(
     """
     told = checked_info(info)
     if not accept:
-        _require_moderate(before, applied.change, info.name)
+        _require_moderate(before, applied, info.name)
     found, after, apart = _vetted(applied.bank, info, benign_lists(vault), today)
     told = replace(told, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
     if keep:
@@ -176,19 +176,20 @@ def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date)
     return found, bank, len(decided)
 
 
-def _require_moderate(before: Bank, change: Change, name: str) -> None:
+def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
     """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
 
     Raises:
         ListError: it takes back or adds more than it may unasked.
     """
-    standing = before.standing
+    standing, change = before.standing, applied.change
+    gone = max(change.withdrawn, before.lines_gone(applied.bank))
     most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
-    if standing and (change.withdrawn > most_gone or change.added > most_new):
+    if standing and (gone > most_gone or change.added > most_new):
         raise ListError(
             "the delivery changes the list more than it may unasked",
             expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{change.withdrawn} taken back, {change.added} new, {change.changed} changed",
+            seen=f"{gone} taken back, {change.added} new, {change.changed} changed",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",
