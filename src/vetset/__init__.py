@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vetset.api.listing import (
         add_benign,
         add_list,
+        list_decisions,
         lists,
         overlap_lists,
         quarantine_entries,
@@ -66,6 +67,7 @@ _PLACES = {
     "feedback_reasons": "vetset.api.feedback",
     "fingerprint": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
+    "list_decisions": "vetset.api.listing",
     "lists": "vetset.api.listing",
     "load_policy": "vetset.api.given",
     "match": "vetset.api.auditing",
@@ -113,6 +115,7 @@ __all__ = [
     "feedback_reasons",
     "fingerprint",
     "keygen",
+    "list_decisions",
     "lists",
     "load_policy",
     "match",

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import small
+from vetset.api import listing
 from vetset.seal.envelope import unseal
 from vetset.seal.keys import load_private
 
@@ -88,10 +89,73 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     assert shown(vetset)["entries"] == {"md5": 1900}
 
 
-def test_an_older_update_is_refused(vetset, added):
-    ended = vetset("lists", "update", "known", added, "--whole", "--as-of", "2025-12-31")
+def test_another_list_without_ids_is_asked_about_though_its_lines_are_as_many(vetset, tmp_path):
+    def plain(name, numbers):
+        (tmp_path / name).write_text("".join(f"md5 {digest(number)}\n" for number in numbers))
+        return tmp_path / name
+
+    told = ("--name", "known", "--owner", "hotline", *TOLD)
+    assert vetset("lists", "add", plain("list.txt", range(3000)), *told).code == 0
+    update = ("lists", "update", "known", "--whole", "--as-of", "2026-02-01")
+    asked = vetset(*update, plain("other.txt", range(5000, 8000)))
+    assert asked.code == 12
+    assert "3000 taken back" in asked.err
+    assert shown(vetset)["entries"] == {"md5": 3000}
+    moved = vetset(*update, plain("moved.txt", [9999, *range(3000)]))
+    assert moved.code == 0, moved.err
+    assert shown(vetset)["entries"] == {"md5": 3001}
+
+
+@pytest.mark.parametrize("day", ["2025-12-31", "unknown", "31.12.2026", "2026-13-01"])
+@pytest.mark.parametrize("dry", [True, False])
+def test_an_update_of_an_older_day_or_none_is_refused(vetset, added, day, dry):
+    before = shown(vetset)
+    ended = vetset("lists", "update", "known", added, "--whole", "--as-of", day, *["--dry-run"] * dry)
     assert ended.code == 12
-    assert "older" in ended.err
+    assert "older" in ended.err or "has no date" in ended.err or "is not a date" in ended.err
+    assert shown(vetset) == before
+
+
+def test_what_is_said_of_a_list_is_checked_before_its_file_is_read(vetset, tmp_path):
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--expires", "tomorrow")
+    ended = vetset("lists", "add", table(tmp_path / "list.csv", [1], header="id,what"), *told)
+    assert ended.code == 12
+    assert "expires is not a date" in ended.err
+
+
+def test_an_export_that_was_cut_off_is_mended_by_the_next(vetset, tmp_path):
+    def dated(name, numbers):
+        lines = [f"item-{number},{digest(number)},2026-01-01" for number in numbers]
+        (tmp_path / name).write_text("\n".join(["id,md5,updated", *lines]) + "\n")
+        return tmp_path / name
+
+    whole, cut = dated("whole.csv", range(10)), dated("cut.csv", range(6))
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--as-of", "2026-01-02")
+    assert vetset("lists", "add", whole, *told).code == 0
+    assert vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-01-03").code == 0
+    assert shown(vetset)["entries"] == {"md5": 6}
+    ended = vetset("lists", "update", "known", whole, "--whole", "--as-of", "2026-01-04")
+    assert "4 new, 0 changed, 0 taken back, 6 unchanged" in ended.out
+    assert (shown(vetset)["entries"], shown(vetset)["aside"]) == ({"md5": 10}, {})
+
+
+def test_the_same_list_again_changes_nothing_and_says_so(vetset, added):
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", "an alarm").code == 0
+    before = shown(vetset)
+    again = vetset("lists", "add", added, "--name", "known", "--owner", "hotline", *TOLD, "--as-of", "2026-01-01")
+    assert again.code == 0, again.err
+    assert "0 new, 0 changed, 0 taken back, 10 unchanged" in again.out
+    assert shown(vetset) == before
+    other = vetset("lists", "add", added, "--name", "known", "--owner", "another", *TOLD)
+    assert other.code == 12
+    assert "--replace" in other.err
+
+
+def test_a_list_that_has_expired_is_shown_as_such(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", [1])
+    told = ("--name", "known", "--owner", "hotline", *TOLD, "--expires", "2020-01-01")
+    assert "expired 2020-01-01" in vetset("lists", "add", file, *told).out
+    assert "expired 2020-01-01" in vetset("lists", "show").out
 
 
 def test_entries_are_set_apart_and_released(vetset, added):
@@ -102,8 +166,35 @@ def test_entries_are_set_apart_and_released(vetset, added):
     released = vetset("lists", "release", "known", "item-3", "--reason", "looked at by two of us")
     assert released.code == 0, released.err
     assert shown(vetset)["aside"] == {"quarantined": 1}
+    told = json.loads(vetset("lists", "decisions", "known", "--json").out)
+    assert {(*each["entries"], each["kind"], each["state"], each["reason"]) for each in told} == {
+        ("item-3", "md5", "released", "looked at by two of us"), ("item-4", "md5", "quarantined", "an alarm"),
+    }  # fmt: skip
     assert vetset("lists", "quarantine", "known", "item-99", "--reason", "x").code == 12
     assert vetset("lists", "quarantine", "known", "item-3", "--reason", " ").code == 2
+
+
+@pytest.mark.parametrize("how", ["update", "replace"])
+def test_what_was_decided_during_an_update_is_not_lost(vetset, added, tmp_path, monkeypatch, how):
+    file = table(tmp_path / "whole.csv", range(12))
+    read = listing.opinions
+
+    def slow(*given, **told):
+        yield from read(*given, **told)
+        listing.quarantine_entries("known", ["item-3"], reason="seen meanwhile")
+
+    told = ("add", file, "--name", "known", "--owner", "hotline", *TOLD, "--replace")
+    run = (
+        ("lists", *told) if how == "replace" else ("lists", "update", "known", file, "--whole", "--as-of", "2026-02-01")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(listing, "opinions", slow)
+        ended = vetset(*run)
+    assert ended.code == 12
+    assert "meanwhile" in ended.err
+    assert (shown(vetset)["aside"], shown(vetset)["entries"]) == ({"quarantined": 1}, {"md5": 10})
+    assert vetset(*run).code == 0
+    assert (shown(vetset)["aside"], shown(vetset)["entries"]) == ({"quarantined": 1}, {"md5": 12})
 
 
 def test_decisions_outlive_a_replacement(vetset, added, tmp_path):
@@ -112,6 +203,23 @@ def test_decisions_outlive_a_replacement(vetset, added, tmp_path):
     told = ("--name", "known", "--owner", "hotline", *TOLD, "--replace")
     assert vetset("lists", "add", file, *told).code == 0
     assert shown(vetset)["aside"]["quarantined"] == 1
+
+
+@pytest.mark.parametrize("category", ["child-abuse", "terrorism"])
+def test_a_list_of_one_harm_is_not_called_another(vetset, tmp_path, category):
+    value = hashlib.sha256(b"made up").hexdigest()
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps([{
+        "signalType": "ImagePDQ", "hashValue": value, "hashStatus": "Active", "lastModtimestamp": 1, "CSPFeedbacks": [],
+        "caseNumbers": {},
+    }]))  # fmt: skip
+    told = ("--name", "known", "--owner", "StopNCII.org", "--licence", "test")
+    ended = vetset("lists", "add", file, *told, "--category", category)
+    assert ended.code == 12
+    assert "intimate-images" in ended.err
+    assert value not in ended.err
+    for fine in ("intimate-images", "benchmark"):
+        assert vetset("lists", "add", file, *told, "--category", fine, "--replace").code == 0
 
 
 def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
@@ -134,6 +242,11 @@ def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):
     ended = vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD)
     assert ended.code == 0, ended.err
     assert shown(vetset)["aside"] == {"quarantined": 3}
+    told = vetset("lists", "decisions", "known")
+    assert [line.partition(" (")[0].rpartition(" ")[2] for line in told.out.splitlines()] == [
+        "line:1", "line:2", "line:3",
+    ]  # fmt: skip
+    assert all(value.split()[1] not in told.out for value in values)
     assert all(value.split()[1] not in ended.out for value in values)
 
 

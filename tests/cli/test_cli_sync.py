@@ -7,6 +7,7 @@ import pytest
 import json_servers
 import ncmec_server
 from vetset.hashlist.sync import transport
+from vetset.hashlist.vault.vault import default_home
 
 
 class Ncmec:
@@ -115,6 +116,41 @@ def test_an_interrupted_sync_changes_nothing_and_goes_on(vetset, served, sync):
     served.service.faults = []
     assert sync(*first(served)).code == 0
     assert len(shown(vetset)) == 1
+
+
+def test_what_is_kept_is_not_told_as_left_out(vetset, served, sync):
+    told = json.loads(sync(*first(served), "--json").out)
+    assert told["change"]["added"] > 0
+    assert not {"standing", "withdrawn"} & told["left_out"].keys()
+
+
+def test_a_file_changes_no_list_of_a_service(vetset, served, sync, tmp_path):
+    assert sync(*first(served)).code == 0
+    before = shown(vetset)
+    file = tmp_path / "delta.csv"
+    file.write_text("id,md5\na,00112233445566778899aabbccddeeff\n")
+    ended = vetset("lists", "update", "theirs", file, "--as-of", "2099-01-01")
+    assert ended.code == 12
+    assert "lists sync" in ended.err
+    assert shown(vetset) == before
+    told = ("--name", "theirs", "--owner", "x", "--category", served.category, "--licence", "y")
+    assert vetset("lists", "add", file, *told).code == 12
+    assert vetset("lists", "add", file, *told, "--replace").code == 0
+    assert sync().code == 2, "a list of files goes on with files"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_list_is_forgotten_with_the_pages_that_wait(vetset, served, sync, begun):
+    folder = default_home() / "sync" / "theirs"
+    if begun:
+        assert sync(*first(served)).code == 0
+        served.change(10)
+    assert sync(*first(served), "--dry-run").code == 0
+    assert list(folder.glob("*.page"))
+    assert vetset("lists", "remove", "theirs").code == 0
+    assert not folder.exists()
+    assert shown(vetset) == []
+    assert vetset("lists", "remove", "theirs").code == 12
 
 
 def test_numbers_come_before_use(vetset, served, sync):

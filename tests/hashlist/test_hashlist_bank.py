@@ -85,8 +85,9 @@ class Plain:
             for _, _, values, chosen in latest if content is not None else ():
                 for kind, (number, agree, dispute) in (values or {}).items():
                     content.pop((kind, number), None)
-                    content[kind, number] = (agree, dispute, chosen)
-            self._state(name, day, content, counts)
+                    told = chosen if kind is Kind.PDQ else chosen | {"quality": None}  # of PDQ values alone
+                    content[kind, number] = (agree, dispute, told)
+            self._state(name, day, content, counts, full)
         if full:
             for name, (_, said) in list(self.known.items()):
                 if name not in {statement[0] for statement in delivery} and said is not None:
@@ -94,9 +95,9 @@ class Plain:
                     self.known[name] = (None, None)
         return Change(**counts)
 
-    def _state(self, name, day, content, counts):
+    def _state(self, name, day, content, counts, full):
         known, before = name in self.known, self.known.get(name, (None, None))
-        if known and day is not None and before[0] is not None and day < before[0]:
+        if not full and known and day is not None and before[0] is not None and day < before[0]:
             counts["stale"] += 1
             return
         if known and before[1] == content and list(before[1] or ()) == list(content or ()):
@@ -178,6 +179,35 @@ def test_a_late_page_takes_nothing_back():
     after, change = bank.apply([batch(entry("a", (Kind.MD5, 1), day=4), ("a", 3, None, {}))], full=False)
     assert change == Change(stale=1)
     assert after.rows == bank.rows
+
+
+def test_what_a_whole_list_left_out_comes_back_with_the_next():
+    whole = [batch(entry("a", (Kind.MD5, 1), day=1), entry("b", (Kind.MD5, 2), day=1))]
+    bank, _ = Bank.empty().apply(whole, full=True, when=START + timedelta(days=2))
+    cut, change = bank.apply([batch(entry("a", (Kind.MD5, 1), day=1))], full=True, when=START + timedelta(days=3))
+    assert change == Change(withdrawn=1, unchanged=1)
+    again, change = cut.apply(whole, full=True, when=START + timedelta(days=4))
+    assert change == Change(added=1, unchanged=1)
+    assert as_plain(again.entries()) == as_plain(bank.entries())
+
+
+def test_lines_of_a_whole_list_are_not_taken_for_those_of_the_one_before():
+    bank, _ = Bank.empty().apply(
+        [batch(entry("line:1", (Kind.MD5, 1), day=4), entry("line:2", (Kind.MD5, 2), day=1))], full=True
+    )
+    bank, _ = bank.apply(
+        [batch(entry("line:1", (Kind.MD5, 3), day=1), entry("line:2", (Kind.MD5, 1), day=4))], full=True
+    )
+    assert bank.entries().entries[Kind.MD5].values[:, 0].tolist() == [1, 3]
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.lists(st.integers(0, 9), max_size=8))
+def test_lines_that_are_gone_are_those_whose_values_are(old, new):
+    def lines(numbers):
+        told = (entry(f"line:{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
+        return Bank.empty().apply([batch(*told)], full=True)[0]
+
+    assert lines(old).lines_gone(lines(new)) == sum(number not in new for number in old)
 
 
 def test_what_was_taken_back_leaves_its_id_and_no_value():

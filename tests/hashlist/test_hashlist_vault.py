@@ -393,7 +393,7 @@ def test_a_lost_key_is_not_replaced_by_a_new_one(kept, home):
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o610])
 def test_a_key_that_others_can_reach_is_refused(kept, home, mode):
     (home / "vault.key").chmod(mode)
-    with pytest.raises(KeyFileError, match=r"chmod 600 vault\.key"):
+    with pytest.raises(KeyFileError, match=r"chmod 600 /.*vault\.key"):
         kept.load("synthetic")
 
 
@@ -507,6 +507,24 @@ def test_a_home_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError):
         Vault(tmp_path / "file" / "home").add(INFO, FEWER)
+
+
+def test_what_an_error_says_to_do_does_it(kept, home):
+    (home / "vault.key").chmod(0o640)
+    with pytest.raises(KeyFileError) as error:
+        kept.load("synthetic")
+    assert f"chmod 600 {home / 'vault.key'}" in error.value.todo
+    (home / "vault.key").chmod(0o600)
+    found = kept.load("synthetic")
+    (home / "lists" / "synthetic.list").write_bytes(b"damage")
+    with pytest.raises(SealError, match="vetset lists remove"):
+        kept.load("synthetic")
+    kept.remove("synthetic")
+    assert kept.add(found.info, found.entries) == found.info
+    (home / "vault.key").unlink()
+    with pytest.raises(KeyFileError) as error:
+        kept.load("synthetic")
+    assert "keygen" not in str(error.value)
 
 
 def test_a_removed_list_is_gone(kept, home):

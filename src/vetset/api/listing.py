@@ -15,6 +15,7 @@ from vetset.api.given import Key, Pub, private_key, public_key, read_file, today
 from vetset.hashlist.bank import Bank, quarantine, release
 from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
+from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
@@ -74,12 +75,14 @@ def add_list(
     info = ListInfo(
         name, owner, _category(category), licence, as_of, purpose, expires, origin, share_counts, pdq_radius
     )
+    format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
-    # what was decided about entries outlives the list's replacement
-    before = _bank(vault, name) if replace and name in vault.names() else Bank.empty()
+    # what was decided about entries outlives the list's replacement; where a sync was does not
+    over = vault.state(name)
+    before = _bank(vault, name).as_files() if over else Bank.empty()
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
-    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, new=not replace)
+    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, over=over if replace else None)
 
 
 def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intake:
@@ -93,7 +96,8 @@ def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intak
     info = ListInfo(name, "this vault", Category.BENIGN, "own pictures")
     vault = Vault(default_home())
     delivery = Delivery(benign(Path(folder)), full=True)
-    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, new=not replace)
+    over = vault.state(name) if replace else None
+    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, over=over)
 
 
 def update_list(
@@ -130,11 +134,19 @@ def update_list(
         dry_run: tell the numbers and change nothing.
 
     Raises:
-        ListError: there is no such list, it is newer, or something in the file is malformed; nothing was changed.
+        ListError: there is no such list, it is newer, comes from a service or was changed meanwhile, or something in
+            the file is malformed; nothing was changed.
         SignatureError: the list was signed, and this is not signed by the same signer.
     """
     vault = Vault(default_home())
-    info = vault.load(name).info
+    over, info, before = vault.state(name), vault.load(name).info, _bank(vault, name)
+    if before.source:
+        raise ListError(
+            "the list comes from a service",
+            expected=f"changes that {before.source} gives",
+            where=name,
+            todo="Use `vetset lists sync`, or import the file under another name.",
+        )
     origin = _origin(Path(file), signature, signer)
     if info.origin.startswith("signed:") and origin != info.origin:
         raise SignatureError(
@@ -142,19 +154,46 @@ def update_list(
             where=name,
             todo="Give --signature and the --signer that the list was added with.",
         )
-    if info.as_of != UNKNOWN and as_of < info.as_of:
-        raise ListError("the update is older than the list", expected=f"as of {info.as_of} or later", where=name)
     told = replace(info, as_of=as_of, expires=expires or info.expires, licence=licence or info.licence)
+    _require_newer(info, checked_info(told))
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
     delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
-    before = _bank(vault, name)
-    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, new=False)
+    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, over=over)
+
+
+def _require_newer(known: ListInfo, told: ListInfo) -> None:
+    if told.as_of != UNKNOWN and (known.as_of == UNKNOWN or told.as_of >= known.as_of):
+        return
+    raise ListError(
+        "the update has no date" if told.as_of == UNKNOWN else "the update is older than the list",
+        expected="the date of the owner's state" if known.as_of == UNKNOWN else f"as of {known.as_of} or later",
+        seen=f"as of {told.as_of}",
+        where=known.name,
+        todo="Nothing was changed. If the date of the list is wrong, import the whole list again with --replace.",
+    )
 
 
 def lists() -> list[ListInfo]:
     """What is known of every list in the vault; never a value."""
     return Vault(default_home()).infos()
+
+
+def list_decisions(name: str) -> list[dict[str, Any]]:
+    """What was decided here about entries of a list, by vetting or by somebody; never a value.
+
+    Returns:
+        `entries` (the owner's ids under which the value stands, none if it was taken back), `kind`, `state`
+        (`quarantined` or `released`), `reason` and `on` (ISO date) of each, by date and id.
+
+    Raises:
+        ListError: there is no such list.
+    """
+    found = [
+        {"entries": list(ids), "kind": made.kind.value, "state": made.state, "reason": made.reason, "on": made.on}
+        for made, ids in _bank(Vault(default_home()), name).entries_decided()
+    ]
+    return sorted(found, key=lambda each: (each["on"], each["entries"], each["kind"]))  # not in the order of values
 
 
 def quarantine_entries(name: str, entries: Sequence[str], *, reason: str) -> ListInfo:
@@ -277,7 +316,7 @@ def _moment(as_of: str) -> datetime | None:
     try:
         return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=UTC)
     except ValueError:
-        return None  # what is wrong with it is said where the information is checked, before anything is kept
+        return None  # what is wrong with it is said where the information is checked, before anything is read
 
 
 def _kind(kind: Kind | str | None) -> Kind | None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from vetset.api.given import today
 from vetset.hashlist.bank import Bank
+from vetset.hashlist.formats import KEPT
 from vetset.hashlist.services import opened, owner_of
 from vetset.hashlist.sync.ranges import Source, synced
 from vetset.hashlist.vault.vault import Vault, default_home
@@ -52,6 +53,7 @@ def sync_list(
     home = default_home()
     vault = Vault(home)
     new = name not in vault.names()
+    over = None if new else vault.state(name)
     before = Bank.empty() if new else Bank.from_bytes(vault.bank(name))
     service = _service(name, service, before.source, licence, new=new)
     spool = vault.spool(name)
@@ -67,8 +69,9 @@ def sync_list(
         origin=f"service:{source.host}",
         as_of=today().isoformat(),
     )
-    applied = Applied(got.bank.from_source(service), got.change, got.told)
-    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, new=new)
+    left_out = {word: number for word, number in got.told.items() if word not in KEPT}
+    applied = Applied(got.bank.from_source(service), got.change, left_out)
+    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, over=over)
     if made.kept:
         spool.clear()
     return made

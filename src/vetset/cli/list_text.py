@@ -43,6 +43,7 @@ Accept = Annotated[
 
 
 def told(info: "ListInfo") -> dict[str, Any]:
+    """A list as JSON."""
     return {
         **asdict(info),
         "category": info.category.value,
@@ -52,6 +53,9 @@ def told(info: "ListInfo") -> dict[str, Any]:
 
 
 def line(info: "ListInfo") -> str:
+    """A list in one line."""
+    from vetset.api.given import today
+
     entries = ", ".join(f"{count} {kind.value}" for kind, count in info.entries.items()) or "no entry that is matched"
     aside = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in info.aside.items())
     terms = [
@@ -59,7 +63,7 @@ def line(info: "ListInfo") -> str:
         info.category.value,
         f"as of {info.as_of}",
         f"purpose {info.purpose}",
-        f"expires {info.expires}",
+        f"expired {info.expires}, so that it cannot be used" if info.expired(today()) else f"expires {info.expires}",
         f"licence {info.licence}",
         *(["counts are not to be shared"] if not info.share_counts else []),
         *([f"PDQ within {info.pdq_radius}"] if info.pdq_radius is not None else []),
@@ -70,23 +74,27 @@ def line(info: "ListInfo") -> str:
 
 
 def changed(intake: "Intake") -> str:
+    """What a delivery did, in lines."""
     change = intake.change
     parts = [f"{change.added} new", f"{change.changed} changed", f"{change.withdrawn} taken back"]
     parts += [f"{count} {what}" for what, count in (
         ("unchanged", change.unchanged), ("older than what is known", change.stale),
-        ("taken back that were not known", change.unknown),
+        ("taken back that never stood here", change.unknown),
     ) if count]  # fmt: skip
     lines = [f"entries: {', '.join(parts)}"]
     if intake.left_out:
         kinds = ", ".join(f"{count} {word}" for word, count in sorted(intake.left_out.items()))
-        lines.append(f"not kept, since nothing here matches it: {kinds}")
+        lines.append(f"read and not kept: {kinds}")
     if intake.lawful:
-        lines.append(f"{intake.lawful} values set apart: they are of pictures that are known to be benign")
+        lines.append(f"values set apart, since they are of pictures that are known to be benign: {intake.lawful}")
+        if intake.kept:
+            lines.append(f"Which entries: vetset lists decisions {intake.info.name}")
     lines.append(line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
     return "\n".join(lines)
 
 
 def intake_told(intake: "Intake") -> dict[str, Any]:
+    """What a delivery did, as JSON."""
     change = asdict(intake.change)
     return {
         "change": change,

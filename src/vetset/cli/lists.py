@@ -195,7 +195,10 @@ def benign(
     replace: Annotated[bool, typer.Option("--replace", help="Supersede the list of this name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a list of lawful pictures (famous ones, logos, templates) that all other lists are vetted against."""
+    """Make a list of lawful pictures (famous ones, logos, templates) that other lists are vetted against.
+
+    They are when they are added or changed, so that this list comes first.
+    """
     from vetset.api.listing import add_benign
 
     intake = add_benign(folder, name=name, replace=replace)
@@ -210,6 +213,20 @@ def show(as_json: Json = False) -> None:
     infos = lists()
     text = "\n".join(map(line, infos)) or "no list yet; import one with `vetset lists add`"
     emit([told(info) for info in infos], text, as_json=as_json)
+
+
+@app.command("decisions")
+def decisions(name: Name, as_json: Json = False) -> None:
+    """Show which entries were set apart or released, when and why: by vetting, or by you; never a value."""
+    from vetset.api.listing import list_decisions
+
+    made = list_decisions(name)
+    lines = [
+        f"{each['state']} on {each['on']}: {', '.join(each['entries']) or 'an entry that was taken back'} "
+        f"({each['kind']}): {each['reason']}"
+        for each in made
+    ]
+    emit(made, "\n".join(lines) or "nothing was decided about its entries", as_json=as_json)
 
 
 @app.command("overlap")

@@ -100,6 +100,18 @@ class Bank:
         """Entries that were not taken back."""
         return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
 
+    def lines_gone(self, after: "Bank") -> int:
+        """How many entries that are named by their line stand here, and their values in the other bank no more.
+
+        A line is another entry in every file, so that which of them were taken back says nothing.
+        """
+        mine, theirs = (
+            bank.rows.filter(pc.and_(pc.starts_with(bank.rows["entry"], LINE), pc.invert(bank.rows["withdrawn"])))
+            for bank in (self, after)
+        )
+        gone = mine.filter(pc.invert(pc.is_in(mine["value"], theirs["value"].combine_chunks())))
+        return pc.count_distinct(gone["entry"]).as_py() or 0
+
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """What was decided, sorted by kind and value."""
@@ -112,6 +124,10 @@ class Bank:
     def from_source(self, source: str) -> "Bank":
         """The same opinions, said to come from this service."""
         return Bank(self._rows, self._decisions, self.checkpoint, source)
+
+    def as_files(self) -> "Bank":
+        """The same opinions and decisions, of a list that comes as files from here on."""
+        return Bank(self._rows, self._decisions)
 
     def decided(self, made: Iterable[Decision]) -> "Bank":
         """The same opinions, and these decisions in place of earlier ones about the same values."""
@@ -131,6 +147,15 @@ class Bank:
             (Kind(kind), value)
             for kind, value in zip(found["kind"].to_pylist(), found["value"].to_pylist(), strict=True)
         ]
+
+    def entries_decided(self) -> list[tuple[Decision, tuple[str, ...]]]:
+        """Every decision, and the owner's ids of the entries that stand and that it is about, sorted."""
+        values = pa.array([each.value for each in self.decisions], pa.binary())
+        about = self._rows.filter(pc.is_in(self._rows["value"], values)).select(["kind", "value", "entry"])
+        named: dict[tuple[str, bytes], set[str]] = {}
+        for row in about.to_pylist():
+            named.setdefault((row["kind"], row["value"]), set()).add(row["entry"])
+        return [(each, tuple(sorted(named.get((each.kind.value, each.value), ())))) for each in self.decisions]
 
     def apply(
         self,

@@ -2,7 +2,8 @@
 
 A delivery is *full* (the owner's whole list: what is absent was taken back) or a delta. Either states whole entries.
 The last statement about an entry holds, by the owner's own time, so that a page that comes late takes nothing back; one
-that tells no time is the last.
+that tells no time is the last. A full delivery is what stands now: of it nothing is late, whatever times its entries
+tell, else an entry that one export left out would never come back with the next.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Change:
         changed: with other values, or something else said of them.
         withdrawn: taken back.
         unchanged: stated again as they were.
-        stale: stated as they were before what is known already; passed over.
+        stale: stated, by a delta, as they were before what is known already; passed over.
         unknown: taken back, of which nothing was known.
     """
 
@@ -185,7 +186,8 @@ class _Merge:
         known = self._known[self._after.entry]
         moment, gone = self._after.moment, self._after.gone
         # of an entry that was not known (-1), what stands at the end: never stated, and gone
-        stale = moment < np.append(self._before.moment, _NEVER)[known]
+        late = moment < np.append(self._before.moment, _NEVER)[known]
+        stale = np.zeros_like(late) if full else late
         stood = ~np.append(self._before.gone, True)[known]
         unknown = (known < 0) & gone
         if strict and unknown.any():

@@ -19,7 +19,11 @@ from vetset.hashlist.owners.techagainst import read_techagainst
 from vetset.hashlist.owners.threatexchange import read_signals, read_updates
 from vetset.hashlist.plausible import with_plausible_pdq
 from vetset.model.errors import ListError
+from vetset.model.hashlist import Category
 from vetset.model.signal import Kind
+
+HARMS = frozenset({Category.CHILD_ABUSE, Category.EXPLOITATIVE, Category.INTIMATE_IMAGES, Category.TERRORISM})
+"""What a list may be about that is a harm to somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Format:
         takes: what of `Given.kind` and `Given.ignore` it can be told.
         strict: whether its deltas take back only what was given before. Services tell of every withdrawal, also of
             entries that came and went between two deltas or that are of no kind here.
+        harms: which of `HARMS` its owner's lists are about; none if the format does not tell.
     """
 
     name: str
@@ -67,6 +72,22 @@ class Format:
     read: Callable[[Path, Given], Iterator[pa.RecordBatch]]
     takes: frozenset[str] = frozenset()
     strict: bool = True
+    harms: frozenset[Category] = frozenset()
+
+    def require_harm(self, category: Category, where: str) -> None:
+        """Refuse to call a list of one harm a list of another.
+
+        Raises:
+            ListError: lists of this format are about another harm.
+        """
+        if self.harms and category in HARMS - self.harms:
+            raise ListError(
+                f"lists of the format {self.name} are about another harm",
+                expected=" or ".join(sorted(self.harms)),
+                seen=category.value,
+                where=where,
+                todo="Nothing was imported. Name the category that the owner's list is about.",
+            )
 
 
 def _is_table(path: Path, _: bytes) -> bool:
@@ -86,8 +107,8 @@ def _text(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
     return _rows(path, given, table=False if path.suffix.lower() in TABLE_SUFFIXES else None)
 
 
-_KEPT = frozenset({"standing", "withdrawn"})
-"""Of what NCMEC's reader counts, what is in the opinions."""
+KEPT = frozenset({"standing", "withdrawn"})
+"""Of what readers of services' answers count, what is in the opinions."""
 
 
 def _is_ncmec(_: Path, first: bytes) -> bool:
@@ -105,7 +126,7 @@ def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
             where=path.name,
             todo="Nothing was imported. `vetset lists sync` fetches all pages.",
         )
-    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in _KEPT})
+    given.unsupported.update({word: count for word, count in told.numbers().items() if word not in KEPT})
 
 
 def _json(*fields: bytes) -> Callable[[Path, bytes], bool]:
@@ -130,18 +151,26 @@ def _signals(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
 FORMATS: tuple[Format, ...] = (
     Format("table", _is_table, lambda path, given: _rows(path, given, table=True), frozenset({"kind", "ignore"})),
     Format("text", _is_text, _text, frozenset({"kind", "ignore"})),
-    Format("ncmec", _is_ncmec, _ncmec, strict=False),
+    Format(
+        "ncmec",
+        _is_ncmec,
+        _ncmec,
+        strict=False,
+        harms=frozenset({Category.CHILD_ABUSE, Category.EXPLOITATIVE}),
+    ),
     Format(
         "stopncii",
         _json(b"signalType", b"hashRecords"),
         lambda path, given: read_stopncii(path, given.naming(path), given.unsupported),
         strict=False,
+        harms=frozenset({Category.INTIMATE_IMAGES}),
     ),
     Format(
         "techagainst",
         _json(b"hash_digest"),
         lambda path, given: read_techagainst(path, given.unsupported),
         strict=False,
+        harms=frozenset({Category.TERRORISM}),
     ),
     Format(
         "threat_updates",
@@ -209,6 +238,6 @@ def format_of(path: Path, name: str | None = None) -> Format:
             expected=f"one of: {names}",
             seen="one that fits none of them" if not found else f"one that fits {len(found)} of them",
             where=path.name,
-            todo="Say which it is.",
+            todo="Say which it is (--format).",
         )
     return found[0]

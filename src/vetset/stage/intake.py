@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vetset.hashlist.bank import Bank, Compiled, Decision, quarantine
 from vetset.hashlist.deliveries import Change
+from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Category, HashList, ListInfo
@@ -85,7 +86,15 @@ def benign_lists(vault: Vault) -> list[HashList]:
 
 
 def intake(
-    vault: Vault, info: ListInfo, before: Bank, delivery: Delivery, *, today: date, accept: bool, keep: bool, new: bool
+    vault: Vault,
+    info: ListInfo,
+    before: Bank,
+    delivery: Delivery,
+    *,
+    today: date,
+    accept: bool,
+    keep: bool,
+    over: str | None,
 ) -> Intake:
     """Apply a delivery, vet what comes of it, and keep it.
 
@@ -97,31 +106,44 @@ def intake(
         today: for what is decided.
         accept: whether a delivery may change the list beyond recognition.
         keep: whether it is written, or told in numbers only.
-        new: whether no list of this name may be there.
+        over: the vault's state of the list when `before` was read, which it must still have; None where no list of this
+            name may be there.
 
     Raises:
-        ListError: something in the delivery is malformed, or changes more than it may unasked; nothing was changed.
+        ListError: something in the delivery or in what is said about it is malformed, or it changes more than it may
+            unasked; nothing was changed.
     """
+    checked_info(info)  # before a file is read that may be large
     after, change = before.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
     return taken_in(
-        vault, info, before, Applied(after, change, delivery.left_out), today=today, accept=accept, keep=keep, new=new
+        vault, info, before, Applied(after, change, delivery.left_out), today=today, accept=accept, keep=keep, over=over
     )
 
 
 def taken_in(
-    vault: Vault, info: ListInfo, before: Bank, applied: Applied, *, today: date, accept: bool, keep: bool, new: bool
+    vault: Vault,
+    info: ListInfo,
+    before: Bank,
+    applied: Applied,
+    *,
+    today: date,
+    accept: bool,
+    keep: bool,
+    over: str | None,
 ) -> Intake:
     """Vet what came of a delivery that was applied, and keep it; see `intake`.
 
     Raises:
-        ListError: it changes more than it may unasked, or nothing stands; nothing was changed.
+        ListError: it changes more than it may unasked, or the list was changed meanwhile; nothing was changed.
     """
+    told = checked_info(info)
     if not accept:
-        _require_moderate(before, applied.change, info.name)
+        _require_moderate(before, applied, info.name)
     found, after, apart = _vetted(applied.bank, info, benign_lists(vault), today)
-    told = replace(info, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
+    told = replace(told, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
     if keep:
-        told = vault.add(replace(info, aside=found.aside), found.entries, replace=not new, bank=after.to_bytes())
+        info, bank = replace(info, aside=found.aside), after.to_bytes()
+        told = vault.add(info, found.entries, replace=over is not None, over=over, bank=bank)
     return Intake(told, applied.change, apart, dict(applied.left_out), keep)
 
 
@@ -131,10 +153,11 @@ def decide(vault: Vault, name: str, decisions: Sequence[Decision], today: date) 
     Raises:
         ListError: there is no list of this name, or nothing is kept beside it.
     """
-    info = vault.load(name).info
+    over, info = vault.state(name), vault.load(name).info
     bank = Bank.from_bytes(vault.bank(name)).decided(decisions)
     found, bank, _ = _vetted(bank, info, benign_lists(vault), today)
-    return vault.add(replace(info, aside=found.aside), found.entries, replace=True, bank=bank.to_bytes())
+    told = replace(info, aside=found.aside)
+    return vault.add(told, found.entries, replace=True, over=over, bank=bank.to_bytes())
 
 
 def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date) -> tuple[Compiled, Bank, int]:
@@ -153,19 +176,20 @@ def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date)
     return found, bank, len(decided)
 
 
-def _require_moderate(before: Bank, change: Change, name: str) -> None:
+def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
     """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
 
     Raises:
         ListError: it takes back or adds more than it may unasked.
     """
-    standing = before.standing
+    standing, change = before.standing, applied.change
+    gone = max(change.withdrawn, before.lines_gone(applied.bank))
     most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
-    if standing and (change.withdrawn > most_gone or change.added > most_new):
+    if standing and (gone > most_gone or change.added > most_new):
         raise ListError(
             "the delivery changes the list more than it may unasked",
             expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{change.withdrawn} taken back, {change.added} new, {change.changed} changed",
+            seen=f"{gone} taken back, {change.added} new, {change.changed} changed",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",

@@ -73,7 +73,11 @@ def _content(stream: BinaryIO, member: zipfile.ZipInfo, where: str) -> tuple[int
     fields = _LOCAL.unpack(stream.read(_LOCAL.size))
     magic, _, flags, method, *_, name_length, extra_length = fields
     name = stream.read(name_length)
-    plain = magic == b"PK\x03\x04" and not (flags | member.flag_bits) & _NOT_PLAIN and method == member.compress_type == zipfile.ZIP_STORED
+    plain = (
+        magic == b"PK\x03\x04"
+        and not (flags | member.flag_bits) & _NOT_PLAIN
+        and method == member.compress_type == zipfile.ZIP_STORED
+    )
     if not plain or member.file_size != member.compress_size or name != member.orig_filename.encode("utf-8"):
         raise refused("an array of an npz file is packed, encrypted or damaged", where, "what np.savez writes")
     begin = member.header_offset + _LOCAL.size + name_length + extra_length

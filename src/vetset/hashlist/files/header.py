@@ -162,6 +162,6 @@ def _refused(problem: str, seen: str, where: str) -> ListError:
         "docs/lists.md names",
         seen=seen,
         where=where,
-        todo="Name the columns in the first line, and take out, or have passed over by their names, those that hold "
-        "neither values nor what is known of them.",
+        todo="Name the columns in the first line; take out those that hold neither values nor what is known of them, "
+        "or have them passed over by name (--ignore NAME).",
     )

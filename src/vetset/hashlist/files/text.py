@@ -223,4 +223,6 @@ class _Text:
             return f"{len(words)} words"
         if len(words) == 2:
             return words
-        return [self._stated.encode("ascii"), *words] if self._stated else "no kind is stated"
+        if self._stated:
+            return [self._stated.encode("ascii"), *words]
+        return "no kind is stated (--kind states one for a file of values alone)"

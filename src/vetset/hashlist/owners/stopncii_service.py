@@ -75,7 +75,7 @@ class StopNCII:
                     "the last sync is too long ago: hashes that were taken back meanwhile may not be told any more",
                     expected=f"one within {COPY_LIVES.days} days",
                     where=self.host,
-                    todo="Nothing was changed. Fetch the whole list.",
+                    todo="Nothing was changed. Fetch the whole list: `vetset lists sync NAME --full`.",
                 )
         return str(Position(since, int(now.timestamp())))
 

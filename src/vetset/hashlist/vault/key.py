@@ -14,6 +14,7 @@ from vetset.seal.keys import read_key_file
 
 KEY_FORMAT = "vetset-vault-key"
 _SECRET = re.compile(r"[0-9a-f]{64}")
+_LOST = "Restore it from a copy; without it, move the vault's folder away and import the lists into a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class VaultKey:
             KeyFileError: it is missing, malformed, or open to other users.
         """
         try:
-            document = parse_object(read_key_file(path, private=True))
+            document = parse_object(_read(path))
             identity, secret = document.get("identity"), document.get("secret")
             if document.get("format") != KEY_FORMAT or document.get("version") != 1:
                 raise ValueError("it does not say that it is the key of a vault")  # noqa: TRY301 — one way out
@@ -60,6 +61,15 @@ class VaultKey:
             raise KeyFileError(
                 f"the vault's key is malformed: {how}",
                 where=path.name,
-                todo="Restore it from a copy; without it the lists have to be imported into a new vault.",
+                todo=_LOST,
             ) from None
         return cls(identity, bytes.fromhex(secret))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_key_file(path, private=True)
+    except KeyFileError as error:
+        # keys that `vetset keygen` makes are another matter: a vault's is made once
+        error.todo = f"Run: chmod 600 {path}; if others may have read it, a new vault is due" if error.seen else _LOST
+        raise

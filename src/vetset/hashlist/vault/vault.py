@@ -5,6 +5,7 @@
         vault.lock       0600   held while the vault is written to
         lists/NAME.list  0600   a sealed part (see `vetset.seal.envelope`): header, then columns (see `packing`)
         lists/NAME.….bank       0600   a sealed part: what its owner said, opaque here (see `bankfile`)
+        sync/NAME/       0700   sealed pages of a sync that is not done (see `sync.spool`)
 
 What this protects from and what not is told in docs/lists.md: the key lies beside the lists, so it is for backups, lost
 disks, crash leftovers and other users, not for somebody who acts as the same user.
@@ -13,6 +14,7 @@ disks, crash leftovers and other users, not for somebody who acts as the same us
 import fcntl
 import io
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,7 +40,7 @@ from vetset.storage.commit import clear_partials, commit, private_folder, tempor
 HOME_VARIABLE = "VETSET_HOME"
 SUFFIX = ".list"
 _BUFFER = 1 << 20
-_RESTORE = "Restore the vault's folder as a whole from a copy, or import the list again."
+_RESTORE = "Restore the vault's folder as a whole from a copy; or `vetset lists remove` this list, and import it again."
 
 
 def default_home() -> Path:
@@ -151,6 +153,14 @@ class Vault:
                 error.todo = _RESTORE
                 raise error.at(name) from None
 
+    def state(self, name: str) -> str:
+        """A word for what is kept under a name, which is another one after every change; empty where nothing is.
+
+        Raises:
+            KeyFileError, SealError: as `load`.
+        """
+        return _word(self._stated(name, self._key())) if name in self.names() else ""
+
     def sealed(self, name: str, recipient: PublicKey | str) -> SealedList:
         """A list for another process or node: sealed to whoever is to open it there, so that it can be pickled.
 
@@ -175,6 +185,7 @@ class Vault:
         entries: Mapping[Kind, Entries],
         *,
         replace: bool = False,
+        over: str | None = None,
         bank: Bank | None = None,
     ) -> ListInfo:
         """Keep a list, and the bank beside it. The same again under the same name changes nothing.
@@ -185,6 +196,7 @@ class Vault:
             info: what is known about it; `version` and `entries` are computed here.
             entries: its entries by kind, as `parse_list` returns them.
             replace: whether a list of this name, or its bank, may be superseded.
+            over: the `state` that may be superseded, and no other: what this list was made of.
             bank: bytes to keep with it, whole or in pieces that make no use of this vault; None for no bank.
 
         Returns:
@@ -192,7 +204,8 @@ class Vault:
             over the bank) and the number of entries filled in.
 
         Raises:
-            ListError: the information or the entries are malformed, or another list has this name.
+            ListError: the information or the entries are malformed, another list has this name, or the list was changed
+                since its state was told.
             KeyFileError, SealError: the vault's key, or the list that has this name, cannot be used.
             OutputError: the vault cannot be written; what was there before is still there.
         """
@@ -204,6 +217,12 @@ class Vault:
             clear_partials(self._lists)
             key = self._key_or_new()
             present = self._stated(checked.name, key)
+            if over not in {None, _word(present)}:
+                raise ListError(
+                    "the list was changed by somebody else meanwhile",
+                    where=checked.name,
+                    todo="Nothing was changed. Run the same command again.",
+                )
             self._clear_banks(checked.name, present[1])
             with self._new_bank(checked.name, bank, key) as beside:
                 digest = beside.digest if beside else ""
@@ -213,9 +232,9 @@ class Vault:
                 if present[0] is not None and not replace:
                     raise ListError(
                         "another list has this name",
-                        expected="a new name, or the same content, information and bank",
+                        expected="a new name, or the same content and the same said about it",
                         where=checked.name,
-                        todo="Choose another name, or say that the list is to be replaced.",
+                        todo="Choose another name, bring changes in with `vetset lists update`, or say --replace.",
                     )
                 with self._new_list(checked.name, pieces, key) as temporary:
                     # Both are written before either gets its name, so that a full disk leaves nothing behind.
@@ -250,22 +269,29 @@ class Vault:
         private_folder(self._home)
         with self._locked():
             key = self._key_or_new()
-        folder = private_folder(self._home / "sync") / name
-        return Spool(folder, lambda data: seal(data, [key.recipient]), lambda data: bytes(unseal(data, key.identity)))
+        private_folder(self._home / "sync")
+        return Spool(
+            self._pages(name), lambda data: seal(data, [key.recipient]), lambda data: bytes(unseal(data, key.identity))
+        )
 
     def remove(self, name: str) -> None:
-        """Forget a list and its bank, for instance when the right to use it ends.
+        """Forget a list, its bank and pages of its sync that wait, for instance when the right to use it ends.
 
         Their bytes may stay on the disk, encrypted.
 
         Raises:
-            ListError: there is no list of this name.
+            ListError: there is no list of this name, nor a sync that would make one.
+            UsageError: its sync is under way.
             OutputError: it cannot be removed.
         """
-        self._require(name)
-        with self._locked():
+        begun = bool(NAME_PATTERN.fullmatch(name)) and self._pages(name).is_dir()
+        if not begun:
+            self._require(name)
+        with self.spool(name).alone() if begun else nullcontext(), self._locked():
             try:
                 self._path(name).unlink(missing_ok=True)
+                if begun:
+                    shutil.rmtree(self._pages(name))
             except OSError as error:
                 raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
             self._clear_banks(name, "")
@@ -281,6 +307,9 @@ class Vault:
 
     def _path(self, name: str) -> Path:
         return self._lists / f"{name}{SUFFIX}"
+
+    def _pages(self, name: str) -> Path:
+        return self._home / "sync" / name
 
     def _read(self, name: str, key: VaultKey) -> tuple[HashList, str]:
         """A list, and the digest of its bank or an empty text."""
@@ -303,7 +332,7 @@ class Vault:
             error.todo = _RESTORE
             raise error.at(name) from None
         if found.info.name != name:
-            raise SealError("this file holds the list of another name", where=name, todo="Import the list again.")
+            raise SealError("this file holds the list of another name", where=name, todo=_RESTORE)
         return found, bank
 
     def _stated(self, name: str, key: VaultKey) -> tuple[ListInfo | None, str]:
@@ -364,3 +393,8 @@ class Vault:
                 todo=f"Run: chmod 700 {self._home}",
             )
         return VaultKey.read(self._key_path)
+
+
+def _word(stated: tuple[ListInfo | None, str]) -> str:
+    info, bank = stated
+    return f"{info.version}:{bank}" if info else ""

@@ -7,6 +7,10 @@ MAX_NAMES = 100
 """Names that are counted apart at most; the rest is `other`."""
 
 
+_WORDS = {"empty": "without a value that is matched"}
+"""What attributes are called where their own name would say little."""
+
+
 def count(counter: dict[str, int], name: str) -> None:
     """Count one more of this name."""
     name = name if name in counter or len(counter) < MAX_NAMES else "other"
@@ -44,7 +48,7 @@ class Told:
     def numbers(self) -> dict[str, int]:
         """All of it but `latest` and `next`, by words that can be shown; zeros are left out."""
         plain = ("standing", "empty", "withdrawn", "videos", "malformed", "categorizations")
-        found = {name: getattr(self, name) for name in plain}
+        found = {_WORDS.get(name, name): getattr(self, name) for name in plain}
         found |= {f"unsupported {name}": number for name, number in self.unsupported.items()}
         found |= {f"element {name}": number for name, number in self.strange.items()}
         return {name: number for name, number in found.items() if number}
