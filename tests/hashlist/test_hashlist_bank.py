@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vetset.hashlist.bank import Bank, quarantine, release
 from vetset.hashlist.columns import first_of_each, ordering, sort_keys
-from vetset.hashlist.deliveries import Change
+from vetset.hashlist.deliveries import Change, taken
 from vetset.hashlist.opinions import SCHEMA, Note, OpinionRows, checked, texts_of, utc, values_of
 from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
@@ -332,3 +332,16 @@ def test_the_fast_order_is_that_of_byte_strings(kind, drawn):
     first = first_of_each(values)
     assert [rows[place] for place in first] == sorted(set(rows))
     assert all(rows.index(rows[place]) == place for place in first)
+
+
+def test_rows_are_taken_out_of_more_values_than_offsets_of_32_bits_reach():
+    rows, width = 1 << 20, Kind.PHOTODNA.width
+    content = np.zeros((rows, width), np.uint8)
+    content[:, 0] = np.arange(rows) % 251
+    offsets = pa.py_buffer((np.arange(rows + 1, dtype=np.int32) * width).tobytes())
+    chunk = pa.Array.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(content)])
+    many = pa.chunked_array([chunk] * 15)  # of one memory
+    assert many.nbytes > 2**31
+    asked = np.array([15 * rows - 1, 0, 7 * rows + 5])
+    found = taken(pa.table({"value": many}), asked)["value"]
+    assert values_of(found, width).tolist() == content[asked % rows].tolist()

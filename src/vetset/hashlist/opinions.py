@@ -235,14 +235,21 @@ def values_of(values: pa.Array | pa.ChunkedArray, width: int) -> NDArray[np.uint
     Raises:
         ValueError: one of them is null or of another length.
     """
-    whole = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
-    if isinstance(whole.type, pa.BaseExtensionType) or whole.null_count:
+    if isinstance(values, pa.ChunkedArray):
+        found = np.empty((len(values), width), np.uint8)
+        row = 0
+        for chunk in values.chunks:
+            found[row : row + len(chunk)] = values_of(chunk, width)
+            row += len(chunk)
+        return found
+    if isinstance(values.type, pa.BaseExtensionType) or values.null_count:
         raise ValueError("a value is null")
-    _, offsets, data = whole.buffers()
-    starts = np.frombuffer(offsets, np.int32, len(whole) + 1, whole.offset * 4) if len(whole) else np.zeros(1, np.int32)
+    _, offsets, data = values.buffers()
+    rows = len(values)
+    starts = np.frombuffer(offsets, np.int32, rows + 1, values.offset * 4) if rows else np.zeros(1, np.int32)
     if np.any(np.diff(starts) != width):
         raise ValueError("a value is of another length")
-    size = len(whole) * width
+    size = rows * width
     taken = np.frombuffer(data, np.uint8, size, int(starts[0])) if size else np.zeros(0, np.uint8)
     return taken.reshape(-1, width)
 
