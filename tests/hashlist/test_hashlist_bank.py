@@ -299,6 +299,9 @@ def test_times_need_a_zone():
     assert utc("2026-01-31T23:30:00.5-02:00") == datetime(2026, 2, 1, 1, 30, tzinfo=UTC)
     with pytest.raises(ValueError, match="zone"):
         utc("2026-01-31T23:30:00")
+    for beyond in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        with pytest.raises(ValueError, match="beyond"):
+            utc(beyond)
 
 
 @settings(max_examples=100, deadline=None)

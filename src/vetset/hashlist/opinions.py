@@ -154,12 +154,16 @@ def utc(text: str) -> datetime:
     """An ISO 8601 time with its zone, as UTC without fractions of a second.
 
     Raises:
-        ValueError: it is no such time, or says no zone (local time would be read otherwise on every machine).
+        ValueError: it is no such time, or says no zone (local time would be read otherwise on every machine), or is of
+            the first or last day that there is, in a zone where it is another.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC).replace(microsecond=0)
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:
+        raise ValueError("a time beyond all days") from None
 
 
 def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:

@@ -71,7 +71,7 @@ class Position:
         Args:
             latest: up to when the service says that the range tells what changed.
         """
-        return max(min(latest, self.begun) - SLACK, datetime.fromtimestamp(0, UTC))
+        return max(min(latest, self.begun), datetime.fromtimestamp(0, UTC) + SLACK) - SLACK
 
 
 def page_of(
