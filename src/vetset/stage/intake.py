@@ -38,7 +38,7 @@ class Delivery:
         left_out: what it holds beside and is not kept, counted by words while the batches are read.
     """
 
-    batches: Iterable[pa.RecordBatch]
+    batches: Iterable[pa.RecordBatch] = field(repr=False)
     full: bool
     strict: bool = False
     when: datetime | None = None

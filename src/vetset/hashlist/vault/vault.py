@@ -290,15 +290,14 @@ class Vault:
             UsageError: a sync of it is under way.
         """
         pages = self._home / "sync" / name
-        if NAME_PATTERN.fullmatch(name) and pages.is_dir():
-            with alone_in(pages):
-                clear_pages(pages)
-        else:
+        waiting = NAME_PATTERN.fullmatch(name) is not None and pages.is_dir()
+        if not waiting:
             self._require(name)
-        with self._locked():
+        with alone_in(pages) if waiting else nullcontext(), self._locked():
             try:
                 self._path(name).unlink(missing_ok=True)
-                if pages.is_dir():
+                if waiting:
+                    clear_pages(pages)
                     pages.rmdir()
             except OSError as error:
                 raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
