@@ -138,16 +138,6 @@ class _NeverPickled:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(_NeverPickled):
-    """One opinion: this value is, for this owner, an item of this category."""
-
-    id: str
-    kind: Kind
-    value: bytes = field(repr=False)
-    flags: EntryFlag = EntryFlag.NONE
-
-
-@dataclass(frozen=True, slots=True)
 class Entries(_NeverPickled):
     """All entries of one kind, as columns.
 
