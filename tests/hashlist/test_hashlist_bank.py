@@ -264,7 +264,7 @@ def test_what_is_no_bank_is_refused():
             Bank.from_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "é", "a\n", "0" * 32, "AB" * 20, "f" * 64])
+@pytest.mark.parametrize("name", ["", "x" * 65, "é", "a\n", "0" * 32, "AB" * 20, "f" * 64, "md5:" + "0" * 32, "x://y"])
 def test_ids_that_are_digests_or_not_printable_are_refused(name):
     rows = OpinionRows("a.xml")
     rows.add(name, [(Kind.MD5, bytes(16))])

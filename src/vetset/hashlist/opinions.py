@@ -3,7 +3,8 @@
 An *entry* is what the owner counts as one item, under the owner's own id. It has a row for each of its values, and they
 follow each other. An entry that its owner took back has one row, without kind and value, and `withdrawn` true.
 
-    entry         string       the owner's id; printable ASCII, at most 64, no digest; distinct items have distinct ids
+    entry         string       the owner's id; printable ASCII, at most 64, no digest or address in it; distinct items
+                               have distinct ids
     kind          dictionary   word of a `LIST_KINDS`; null where withdrawn
     value         binary       raw bytes, as many as the kind is wide; null where withdrawn
     member        dictionary   which of the owner's members says so; empty where the owner does
@@ -60,8 +61,8 @@ SCHEMA = pa.schema(
 """See the module's text for what each column holds."""
 
 _FIRST_PRINTABLE, _LAST_PRINTABLE = 0x20, 0x7E
-_DIGEST_LENGTHS = (32, 40, 64)
-_DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"
+TELLING = r"[0-9A-Fa-f]{32}|://"
+"""What no id may hold, since ids are shown to people: a digest, whatever stands before it, or an address."""
 
 
 class Note(IntFlag):
@@ -182,7 +183,7 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
     if ids.null_count or not _sound_ids(ids):
         raise ListError(
             "an entry's id is not usable",
-            expected=f"1 to {MAX_ID_LENGTH} printable ASCII characters that are not the digits of a digest",
+            expected=f"1 to {MAX_ID_LENGTH} printable ASCII characters without the digits of a digest or an address",
             where=where,
             todo="Nothing was imported. Tell the owner; ids are shown to people, so that a digest must not be one.",
         )
@@ -196,15 +197,14 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
 
 
 def _sound_ids(ids: pa.StringArray) -> bool:
-    """Whether all ids are as the schema's text says; of many millions, few have the length of a digest."""
+    """Whether all ids are as the schema's text says."""
     lengths = pc.binary_length(ids).to_numpy()
     if len(ids) and not 1 <= lengths.min() <= lengths.max() <= MAX_ID_LENGTH:
         return False
     characters = _characters(ids)
     if np.any((characters < _FIRST_PRINTABLE) | (characters > _LAST_PRINTABLE)):
         return False
-    long = ids.filter(pa.array(np.isin(lengths, _DIGEST_LENGTHS)))
-    return not pc.any(pc.match_substring_regex(long, _DIGEST), min_count=0).as_py()
+    return not pc.any(pc.match_substring_regex(ids, TELLING), min_count=0).as_py()
 
 
 def _characters(texts: pa.StringArray) -> NDArray[np.uint8]:
