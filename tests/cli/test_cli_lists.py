@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import small
+from vetset.stage import intake
 
 TOLD = ("--category", "benchmark", "--licence", "test")
 
@@ -248,3 +249,22 @@ def test_a_list_of_which_nothing_is_left_is_not_kept(vetset, added, tmp_path):
     assert ended.code == 12
     assert "lists remove" in ended.err
     assert shown(vetset) == before
+
+
+def test_what_somebody_else_decided_meanwhile_is_not_lost(vetset, added, monkeypatch):
+    looked = intake.benign_lists
+    others = []
+
+    def meanwhile(vault):
+        monkeypatch.setattr(intake, "benign_lists", looked)
+        others.append(vetset("lists", "quarantine", "known", "item-5", "--reason", "an alarm").code)
+        return looked(vault)
+
+    monkeypatch.setattr(intake, "benign_lists", meanwhile)
+    ended = vetset("lists", "quarantine", "known", "item-3", "--reason", "another")
+    assert others == [0]
+    assert ended.code == 12
+    assert "changed by somebody else" in ended.err
+    assert shown(vetset)["aside"] == {"quarantined": 1}
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", "another").code == 0
+    assert shown(vetset)["aside"] == {"quarantined": 2}
