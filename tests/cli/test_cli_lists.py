@@ -10,6 +10,7 @@ import small
 from vetset.api import listing
 from vetset.seal.envelope import unseal
 from vetset.seal.keys import load_private
+from vetset.stage import intake
 
 TOLD = ("--category", "benchmark", "--licence", "test")
 
@@ -328,6 +329,13 @@ def test_lists_are_compared_in_numbers(vetset, added, tmp_path):
     assert told == {
         "md5": {"distinct": 20, "by_owners": {"1": 15, "2": 5}, "of_one_owner_alone": {"known": 5, "second": 10}}
     }
+    same = ("--name", "again", "--owner", " OTHER", *TOLD)
+    assert vetset("lists", "add", file, *same).code == 0
+    spelled = json.loads(vetset("lists", "overlap", "known", "second", "again", "--json").out)
+    assert spelled["md5"]["by_owners"] == {"1": 15, "2": 5}, "two spellings of a name are one owner"
+    over = ("--name", "over", "--owner", "y", *TOLD, "--expires", "2026-01-01")
+    assert vetset("lists", "add", file, *over).code == 0
+    assert "expired" in vetset("lists", "overlap", "known", "over").err
     assert "15 by 1, 5 by 2" in vetset("lists", "overlap", "known", "second").out
     assert vetset("lists", "overlap", "known").code == 2
     harm = ("--category", "terrorism", "--licence", "test", "--owner", "x")
@@ -341,3 +349,53 @@ def test_a_list_is_forgotten(vetset, added):
     assert vetset("lists", "remove", "known").code == 0
     assert json.loads(vetset("lists", "show", "--json").out) == []
     assert vetset("lists", "remove", "known").code == 12
+
+
+@pytest.mark.parametrize("owner", ["unknown", "Unknown", " UNKNOWN "])
+def test_nobody_is_an_owner_however_that_is_spelled(vetset, tmp_path, owner):
+    file = table(tmp_path / "list.csv", range(3))
+    assert vetset("lists", "add", file, "--name", "known", "--owner", owner, *TOLD).code == 0
+    assert shown(vetset)["answered_for"] is False
+
+
+def test_what_supersedes_a_list_holds_nothing_of_it(vetset, tmp_path):
+    told = ("--name", "known", "--owner", "hotline", *TOLD)
+    rows = ["id,md5,updated", f"a,{digest(1)},2026-02-01", f"b,{digest(2)},2026-02-01"]
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(rows) + "\n")
+    assert vetset("lists", "add", file, *told).code == 0
+    file.write_text(f"id,md5,updated\na,{digest(3)},2026-01-01\n")
+    assert vetset("lists", "add", file, *told, "--replace").code == 0
+    right = tmp_path / "right.csv"
+    right.write_text(f"id,md5\nx,{digest(3)}\n")
+    assert vetset("lists", "add", right, "--name", "right", "--owner", "other", *TOLD).code == 0
+    found = json.loads(vetset("lists", "overlap", "known", "right", "--json").out)
+    assert found["md5"]["by_owners"] == {"1": 0, "2": 1}
+    assert shown(vetset)["aside"] == {}
+
+
+def test_a_list_of_which_nothing_is_left_is_not_kept(vetset, added, tmp_path):
+    before = shown(vetset)
+    ended = vetset("lists", "update", "known", delta(tmp_path / "gone.csv", [], range(10)), "--as-of", "2026-02-01")
+    assert ended.code == 12
+    assert "lists remove" in ended.err
+    assert shown(vetset) == before
+
+
+def test_what_somebody_else_decided_meanwhile_is_not_lost(vetset, added, monkeypatch):
+    looked = intake.benign_lists
+    others = []
+
+    def meanwhile(vault):
+        monkeypatch.setattr(intake, "benign_lists", looked)
+        others.append(vetset("lists", "quarantine", "known", "item-5", "--reason", "an alarm").code)
+        return looked(vault)
+
+    monkeypatch.setattr(intake, "benign_lists", meanwhile)
+    ended = vetset("lists", "quarantine", "known", "item-3", "--reason", "another")
+    assert others == [0]
+    assert ended.code == 12
+    assert "changed by somebody else" in ended.err
+    assert shown(vetset)["aside"] == {"quarantined": 1}
+    assert vetset("lists", "quarantine", "known", "item-3", "--reason", "another").code == 0
+    assert shown(vetset)["aside"] == {"quarantined": 2}

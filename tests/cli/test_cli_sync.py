@@ -8,6 +8,7 @@ import json_servers
 import ncmec_server
 from vetset.hashlist.sync import transport
 from vetset.hashlist.vault.vault import default_home
+from vetset.storage.commit import alone_in
 
 
 class Ncmec:
@@ -130,7 +131,7 @@ def test_a_file_changes_no_list_of_a_service(vetset, served, sync, tmp_path):
     file = tmp_path / "delta.csv"
     file.write_text("id,md5\na,00112233445566778899aabbccddeeff\n")
     ended = vetset("lists", "update", "theirs", file, "--as-of", "2099-01-01")
-    assert ended.code == 12
+    assert ended.code == 2
     assert "lists sync" in ended.err
     assert shown(vetset) == before
     told = ("--name", "theirs", "--owner", "x", "--category", served.category, "--licence", "y")
@@ -233,3 +234,46 @@ def test_who_takes_no_feedback_is_told_in_a_file(vetset, served, sync):
     ended = vetset("lists", "feedback", "theirs", "own:1", "--right")
     assert ended.code == 2
     assert "--seal-to" in ended.err
+
+
+def test_a_list_of_a_service_changes_by_syncs_alone(vetset, served, sync, lists):
+    assert sync(*first(served)).code == 0
+    (before,) = shown(vetset)
+    ended = vetset("lists", "update", "theirs", lists / "known.txt", "--whole", "--as-of", "2099-01-01")
+    assert ended.code == 2
+    assert "lists sync" in ended.err
+    assert shown(vetset) == [before]
+
+
+def test_a_file_in_the_place_of_a_service_is_a_list_of_files(vetset, served, sync, lists):
+    assert sync(*first(served)).code == 0
+    told = ("--owner", "o", "--category", "other", "--licence", "l")
+    assert vetset("lists", "add", lists / "known.txt", "--name", "theirs", *told, "--replace").code == 0
+    ended = sync()
+    assert ended.code == 2
+    assert "lists update" in ended.err
+
+
+def test_pages_that_wait_are_forgotten_with_their_list(vetset, served, sync, monkeypatch, tmp_path):
+    monkeypatch.setenv("VETSET_HOME", str(tmp_path / "home"))
+    waiting = tmp_path / "home" / "sync" / "theirs"
+    assert sync(*first(served), "--dry-run").code == 0
+    assert list(waiting.glob("*.page"))
+    assert vetset("lists", "remove", "theirs").code == 0, "there are pages, though no list yet"
+    assert not waiting.exists()
+    assert sync(*first(served)).code == 0
+    assert sync("--full", "--dry-run").code == 0
+    assert vetset("lists", "remove", "theirs").code == 0
+    assert not waiting.exists()
+    assert vetset("lists", "remove", "theirs").code == 12
+
+
+def test_one_sync_of_a_list_at_a_time(vetset, served, sync, monkeypatch, tmp_path):
+    monkeypatch.setenv("VETSET_HOME", str(tmp_path / "home"))
+    assert sync(*first(served)).code == 0
+    asked = len(served.service.asked)
+    with alone_in(tmp_path / "home" / "sync" / "theirs"):
+        ended = sync()
+    assert ended.code == 2
+    assert "another run" in ended.err
+    assert len(served.service.asked) == asked

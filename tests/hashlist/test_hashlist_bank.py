@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vetset.hashlist.bank import Bank, quarantine, release
-from vetset.hashlist.columns import first_of_each, ordering, sort_keys
-from vetset.hashlist.deliveries import Change
+from vetset.hashlist.columns import first_of_each, ordered, sort_keys
+from vetset.hashlist.deliveries import Change, taken
 from vetset.hashlist.opinions import SCHEMA, Note, OpinionRows, checked, texts_of, utc, values_of
 from vetset.model.errors import ListError
 from vetset.model.hashlist import EntryFlag
@@ -294,7 +294,7 @@ def test_what_is_no_bank_is_refused():
             Bank.from_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "é", "a\n", "0" * 32, "AB" * 20, "f" * 64])
+@pytest.mark.parametrize("name", ["", "x" * 65, "é", "a\n", "0" * 32, "AB" * 20, "f" * 64, "md5:" + "0" * 32, "x://y"])
 def test_ids_that_are_digests_or_not_printable_are_refused(name):
     rows = OpinionRows("a.xml")
     rows.add(name, [(Kind.MD5, bytes(16))])
@@ -329,6 +329,9 @@ def test_times_need_a_zone():
     assert utc("2026-01-31T23:30:00.5-02:00") == datetime(2026, 2, 1, 1, 30, tzinfo=UTC)
     with pytest.raises(ValueError, match="zone"):
         utc("2026-01-31T23:30:00")
+    for beyond in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        with pytest.raises(ValueError, match="beyond"):
+            utc(beyond)
 
 
 @settings(max_examples=100, deadline=None)
@@ -358,7 +361,20 @@ def test_values_become_rows(values, cut):
 def test_the_fast_order_is_that_of_byte_strings(kind, drawn):
     rows = [bytes([a] * 8) + bytes([b] * (kind.width - 9)) + bytes([c]) for a, b, c in drawn]
     values = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, kind.width)
-    np.testing.assert_array_equal(ordering(values), np.lexsort(sort_keys(values)))
+    np.testing.assert_array_equal(ordered(values)[0], np.lexsort(sort_keys(values)))
     first = first_of_each(values)
     assert [rows[place] for place in first] == sorted(set(rows))
     assert all(rows.index(rows[place]) == place for place in first)
+
+
+def test_rows_are_taken_out_of_more_values_than_offsets_of_32_bits_reach():
+    rows, width = 1 << 20, Kind.PHOTODNA.width
+    content = np.zeros((rows, width), np.uint8)
+    content[:, 0] = np.arange(rows) % 251
+    offsets = pa.py_buffer((np.arange(rows + 1, dtype=np.int32) * width).tobytes())
+    chunk = pa.Array.from_buffers(pa.binary(), rows, [None, offsets, pa.py_buffer(content)])
+    many = pa.chunked_array([chunk] * 15)  # of one memory
+    assert many.nbytes > 2**31
+    asked = np.array([15 * rows - 1, 0, 7 * rows + 5])
+    found = taken(pa.table({"value": many}), asked)["value"]
+    assert values_of(found, width).tolist() == content[asked % rows].tolist()

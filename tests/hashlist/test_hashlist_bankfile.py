@@ -332,3 +332,20 @@ def test_what_is_no_bank_of_ours_is_left_alone(kept, home):
     (home / "lists" / "notes.bank").write_bytes(b"")
     kept.add(INFO, NEW, replace=True)
     assert set(files(home)) == {"kept.list", "notes.bank"}
+
+
+def test_what_was_made_of_another_state_is_not_kept(kept):
+    assert kept.state("other") == ""
+    before = kept.state("kept")
+    assert before == kept.state("kept") != ""
+    kept.add(INFO, OLD, bank=b"their bank", replace=True)
+    with pytest.raises(ListError, match="changed by somebody else"):
+        kept.add(INFO, NEW, bank=b"my bank", replace=True, since=before)
+    assert pair(kept) == (1, b"their bank")
+    kept.add(INFO, NEW, bank=b"my bank", replace=True, since=kept.state("kept"))
+    assert pair(kept) == (2, b"my bank")
+    before = kept.state("kept")
+    kept.remove("kept")
+    with pytest.raises(ListError, match="changed by somebody else"):
+        kept.add(INFO, OLD, bank=b"my bank", replace=True, since=before)
+    assert kept.names() == []

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vetset.hashlist.overlap import as_json, overlap
+from vetset.model.errors import UsageError
 
 lists = st.lists(
     st.tuples(st.sampled_from("abc"), st.sets(st.tuples(st.integers(0, 255), st.integers(0, 1)))),
@@ -35,9 +36,9 @@ def test_values_are_counted_by_their_owners(drawn):
 
 
 def test_too_many_owners_are_refused():
-    with pytest.raises(ValueError, match="64 owners"):
+    with pytest.raises(UsageError, match="1 to 64"):
         overlap([column({(1, 1)})] * 65, [str(number) for number in range(65)])
-    with pytest.raises(ValueError, match="64 owners"):
+    with pytest.raises(UsageError, match="1 to 64"):
         overlap([], [])
 
 

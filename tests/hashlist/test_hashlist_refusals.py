@@ -80,7 +80,7 @@ def test_malformed_rows_are_named(parsed, text, numbers, what):
 
 HEADERS = {
     "no header": (f"{MD5}\n", "column 1;.*expected|expected.*column 1"),
-    "an unknown column": (f"md5,category\n{MD5},x\n", "not known.*column 2"),
+    "an unknown column": (f"md5,colour\n{MD5},x\n", "not known.*column 2"),
     "a doubled column": (f"md5,MD5\n{MD5},{MD5}\n", "a column twice"),
     "a doubled id": (f"id,md5,id\na,{MD5},b\n", "a column twice"),
     "no value": ("id\na\n", "does not say where the values are"),

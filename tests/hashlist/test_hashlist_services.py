@@ -367,6 +367,7 @@ def test_credentials_have_their_form(source):
 def test_positions_survive_and_those_of_others_are_refused(service, source):
     place = Position("12", 34, "a token")
     assert Position.of(str(place)) == place
+    assert place.resumable(datetime(1, 1, 1, tzinfo=UTC)) == datetime(1970, 1, 1, tzinfo=UTC)
     for wrong in ("2026-01-01T00:00:00.000Z", "{}", "[]", json.dumps({"since": 1, "asked": 2, "token": ""}), "{"):
         with pytest.raises(ListError, match="not one of this source's"):
             source.first(wrong, datetime.now(UTC))

@@ -120,7 +120,7 @@ def test_the_quick_way_for_times_is_never_another_than_the_slow_one(told):
         expected = [spellings.moment(text) for text in texts]
     except ValueError:
         expected = None
-    header = read_header("md5,updated", "a test", kind=None, ignore=(), bare=False)
+    header = read_header("md5,updated", "a test", kind=None, ignore=())
     cells = Cells([pa.array([""] * len(texts)), pa.array(texts)], np.arange(len(texts)))
     faults = Faults(cells.lines)
     found = remarks(header, cells, faults).updated.cast(pa.int64()).to_pylist()

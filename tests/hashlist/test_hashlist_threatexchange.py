@@ -139,6 +139,7 @@ class TestUpdates(ImporterContract):
             "no id": [{key: good[key] for key in good if key != "id"}],
             "flag": [update(1, should_delete="False")],
             "time": [update(1, last_updated="2020-07-02T21:08:31")],
+            "time beyond all days": [update(1, last_updated="0001-01-01T00:00:00+14:00")],
             "word as a time": [update(1, last_updated="Ha1fWord")],
             "status": [update(1, descriptors=told(descriptor(1, status="Ha1fWord")))],
             "owner": [update(1, descriptors=told(descriptor(1, owner="Ha1fWord")))],

@@ -77,7 +77,9 @@ def test_a_service_that_asks_for_more_than_is_waited_is_not_asked_again(service)
         assert waits == []
 
 
-@pytest.mark.parametrize("retry_after", ["", "soon", "-5", "9" * 30, "1e9", "Wed, 99 Foo"])
+@pytest.mark.parametrize(
+    "retry_after", ["", "soon", "-5", "9" * 30, "1e9", "Wed, 99 Foo", "Fri, 31 Dec 9999 23:59:59 -1400"]
+)
 def test_waits_that_are_nonsense_are_no_waits(service, retry_after):
     service.retry_after = retry_after
     with talking(service) as (client, waits):

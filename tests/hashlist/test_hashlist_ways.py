@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import rows_of
 
-from vetset.hashlist.columns import first_of_each, ordering, sort_keys
+from vetset.hashlist.columns import first_of_each, ordered, sort_keys
 from vetset.hashlist.files import lines as lines_module
 from vetset.hashlist.files import table, text
 from vetset.hashlist.files.cells import plain_cells
@@ -169,8 +169,9 @@ def test_first_of_each_is_what_sorting_by_all_bytes_gives(width, seed, rows, sha
     if twice and rows:
         values[rng.random(rows) < 0.5] = values[0]
     order = np.lexsort(sort_keys(values))
-    ordered = values[order]
+    sorted_rows = values[order]
     fresh = np.ones(rows, np.bool_)
-    fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
-    np.testing.assert_array_equal(ordering(values), order)
+    fresh[1:] = np.any(sorted_rows[1:] != sorted_rows[:-1], axis=1)
+    for found, expected in zip(ordered(values), (order, fresh), strict=True):
+        np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(first_of_each(values), order[fresh])

@@ -110,6 +110,14 @@ def test_a_list_that_nobody_answers_for_cannot_verify(audit):
         vetset.verify(audited.out, audited.key, with_list=stated(small.second(), owner="unknown"))
 
 
+def test_a_list_about_another_harm_cannot_verify(audit):
+    audited = audit(lists=[small.known()])
+    before = sorted((audited.out / "case").iterdir())
+    with pytest.raises(ListError, match="another harm"):
+        vetset.verify(audited.out, audited.key, with_list=stated(small.second(), category=Category.TERRORISM))
+    assert before == sorted((audited.out / "case").iterdir())
+
+
 def test_where_terms_let_no_number_be_told_a_statement_says_none_and_the_custodian_sees_them(audit, tmp_path):
     told = []
     for out, hash_list in (("some", small.known()), ("none", small.stranger())):

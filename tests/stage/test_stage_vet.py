@@ -7,8 +7,10 @@ import numpy as np
 from PIL import Image
 
 import small
+from vetset.hashlist.opinions import OpinionRows
 from vetset.model.hashlist import Category
 from vetset.model.signal import Kind
+from vetset.stage.intake import Delivery
 from vetset.stage.vet import FILES, lawful
 
 HARM = [bytes([number]) * 16 for number in range(1, 6)]
@@ -69,3 +71,9 @@ def test_nothing_is_shown_of_a_value():
     md5 = hashlib.md5(FILES[1]).digest()
     (one,) = lawful({Kind.MD5: small.entries(Kind.MD5, [md5])}, (), radius=31)
     assert repr(one) == "Lawful(kind=<Kind.MD5: 'md5'>, reason='a file that every crawler brings')"
+
+
+def test_nothing_is_shown_of_a_delivery():
+    rows = OpinionRows("a test")
+    rows.add("a", [(Kind.MD5, HARM[0])])
+    assert repr(Delivery([rows.batch()], full=True)) == "Delivery(full=True, strict=False, when=None, left_out={})"

@@ -120,11 +120,12 @@ def _search(
 
 
 def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
-    """A list that can verify: one that the audit itself did not use, and that somebody answers for.
+    """A list that can verify: one that the audit itself did not use, about the same harm, that somebody answers for.
 
     Raises:
         UsageError: the audit used it.
-        ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it.
+        ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it; or it is
+            about another harm, so that what it knows says nothing of what it would be asked about.
     """
     second = opened_lists([with_list], opened.manifest.request.purpose)[0]
     if not second.info.answered_for:
@@ -134,11 +135,20 @@ def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
             where=second.info.name,
             todo="Import it again and say whose opinion it is with --owner.",
         )
-    if second.info.name in {used.name for used in lists_now(opened.case.findings, opened.manifest)}:
+    used_now = lists_now(opened.case.findings, opened.manifest)
+    if second.info.name in {used.name for used in used_now}:
         raise UsageError(
             "this list was used by the audit itself, so it cannot verify",
             expected="a second list",
             seen=second.info.name,
+        )
+    harms = sorted({used.category for used in used_now})
+    if second.info.category not in harms:
+        raise ListError(
+            "this list is about another harm than the audit's, so it cannot verify",
+            expected=f"a list about {' or '.join(harms)}",
+            seen=second.info.category.value,
+            where=second.info.name,
         )
     return second
 

@@ -143,7 +143,7 @@ def _require_allowed(info: ListInfo, purpose: str) -> None:
     Raises:
         ListError: its terms name other purposes, or it holds what must not match.
     """
-    if info.category is Category.BENIGN:
+    if info.category == Category.BENIGN:
         raise ListError(
             "the list holds pictures that must not match",
             expected="a list of known items",

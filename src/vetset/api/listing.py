@@ -12,18 +12,18 @@ from typing import Any
 import pyarrow as pa
 
 from vetset.api.given import Key, Pub, private_key, public_key, read_file, today, written
-from vetset.hashlist.bank import Bank, quarantine, release
+from vetset.hashlist.bank import quarantine, release
 from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
 from vetset.hashlist.vault.info import checked_info
-from vetset.hashlist.vault.vault import Vault, default_home
+from vetset.hashlist.vault.vault import Vault, default_home, require_usable
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
 from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
 from vetset.seal.signature import check, sign
 from vetset.stage.benign import benign
-from vetset.stage.intake import Delivery, Intake, decide, intake
+from vetset.stage.intake import NOTHING, Delivery, Intake, Known, decide, intake, known
 
 PAYLOAD_TYPE = "application/vnd.vetset.list.v1+json"
 
@@ -77,12 +77,10 @@ def add_list(
     )
     format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
-    # what was decided about entries outlives the list's replacement; where a sync was does not
-    over = vault.state(name)
-    before = _bank(vault, name).as_files() if over else Bank.empty()
+    before = _superseded(vault, name, replace=replace)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
-    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True, over=over if replace else None)
+    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
 
 def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intake:
@@ -96,8 +94,16 @@ def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intak
     info = ListInfo(name, "this vault", Category.BENIGN, "own pictures")
     vault = Vault(default_home())
     delivery = Delivery(benign(Path(folder)), full=True)
-    over = vault.state(name) if replace else None
-    return intake(vault, info, Bank.empty(), delivery, today=today(), accept=True, keep=True, over=over)
+    before = _superseded(vault, name, replace=replace)
+    return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
+
+
+def _superseded(vault: Vault, name: str, *, replace: bool) -> Known:
+    """What a list begins with: what was decided of the one in whose place it comes; or the one that it may be."""
+    if name not in vault.names():
+        return NOTHING
+    before = known(vault, name)
+    return before.superseded() if replace else Known(before.bank, "")
 
 
 def update_list(
@@ -139,11 +145,12 @@ def update_list(
         SignatureError: the list was signed, and this is not signed by the same signer.
     """
     vault = Vault(default_home())
-    over, info, before = vault.state(name), vault.load(name).info, _bank(vault, name)
-    if before.source:
-        raise ListError(
+    before = known(vault, name)
+    info = vault.load(name).info
+    if before.bank.source:
+        raise UsageError(
             "the list comes from a service",
-            expected=f"changes that {before.source} gives",
+            expected=f"changes that {before.bank.source} gives",
             where=name,
             todo="Use `vetset lists sync`, or import the file under another name.",
         )
@@ -159,7 +166,7 @@ def update_list(
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
     delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
-    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run, over=over)
+    return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
 
 
 def _require_newer(known: ListInfo, told: ListInfo) -> None:
@@ -191,7 +198,7 @@ def list_decisions(name: str) -> list[dict[str, Any]]:
     """
     found = [
         {"entries": list(ids), "kind": made.kind.value, "state": made.state, "reason": made.reason, "on": made.on}
-        for made, ids in _bank(Vault(default_home()), name).entries_decided()
+        for made, ids in known(Vault(default_home()), name).bank.entries_decided()
     ]
     return sorted(found, key=lambda each: (each["on"], each["entries"], each["kind"]))  # not in the order of values
 
@@ -218,9 +225,9 @@ def _decided(name: str, entries: Sequence[str], reason: str, *, apart: bool) -> 
     if not reason.strip() or not reason.isprintable():
         raise UsageError("a decision about entries needs a reason", expected="a few words on one line")
     vault, day = Vault(default_home()), today()
-    bank = _bank(vault, name)
-    values = [value for entry in entries for value in bank.values_of_entry(entry)]
-    return decide(vault, name, (quarantine if apart else release)(values, reason, day), day)
+    before = known(vault, name)
+    values = [value for entry in entries for value in before.bank.values_of_entry(entry)]
+    return decide(vault, vault.load(name).info, before, (quarantine if apart else release)(values, reason, day), day)
 
 
 def remove_list(name: str) -> None:
@@ -236,7 +243,8 @@ def overlap_lists(names: Sequence[str]) -> dict[str, Mapping[str, object]]:
     """How lists agree, kind by kind, in numbers.
 
     Raises:
-        ListError: a list is unknown, or they are about different harms, whose numbers are never put together.
+        ListError: a list is unknown or expired, or they are about different harms, whose numbers are never put
+            together.
         UsageError: fewer than two are named.
     """
     if len(set(names)) < 2:
@@ -246,6 +254,7 @@ def overlap_lists(names: Sequence[str]) -> dict[str, Mapping[str, object]]:
     columns: dict[Kind, list[tuple[ListInfo, Any]]] = {kind: [] for kind in LIST_KINDS}
     for name in dict.fromkeys(names):
         hash_list = vault.load(name)
+        require_usable(hash_list.info, today())
         infos.append(hash_list.info)
         for kind, column in hash_list.entries.items():
             # the values alone, so that the rest of the list is not held while the others are read
@@ -254,7 +263,7 @@ def overlap_lists(names: Sequence[str]) -> dict[str, Mapping[str, object]]:
         raise ListError("the lists are about different harms", todo="Compare lists of one category.")
     return {
         kind.value: as_json(
-            overlap([values for _, values in held], [info.owner for info, _ in held]), [info.name for info, _ in held]
+            overlap([values for _, values in held], [info.voice for info, _ in held]), [info.name for info, _ in held]
         )
         for kind, held in columns.items()
         if held
@@ -306,10 +315,6 @@ def _read(
         secret=vault.naming_secret,
     )
     return found, left_out
-
-
-def _bank(vault: Vault, name: str) -> Bank:
-    return Bank.from_bytes(vault.bank(name))
 
 
 def _moment(as_of: str) -> datetime | None:

@@ -5,14 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from vetset.api.given import today
-from vetset.hashlist.bank import Bank
 from vetset.hashlist.formats import KEPT
 from vetset.hashlist.services import opened, owner_of
 from vetset.hashlist.sync.ranges import Source, synced
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.errors import UsageError
 from vetset.model.hashlist import UNKNOWN, ListInfo
-from vetset.stage.intake import Applied, Intake, taken_in
+from vetset.stage.intake import NOTHING, Applied, Intake, known, taken_in
 
 
 def sync_list(
@@ -45,35 +44,36 @@ def sync_list(
         progress: hears how many pages there are.
 
     Raises:
-        UsageError: the first sync does not say from where or under what terms, or a later one names another service.
+        UsageError: the first sync does not say from where or under what terms, a later one names another service, or
+            another sync of this list is under way.
         ServiceError: the service cannot be reached, or does not answer as it should; nothing was changed.
         ListError: what it gives is malformed, or changes more than it may unasked; nothing was changed.
         KeyFileError: there are no credentials.
     """
-    home = default_home()
-    vault = Vault(home)
-    new = name not in vault.names()
-    over = None if new else vault.state(name)
-    before = Bank.empty() if new else Bank.from_bytes(vault.bank(name))
-    service = _service(name, service, before.source, licence, new=new)
+    vault = Vault(default_home())
     spool = vault.spool(name)
-    with opened(service, home, vault.naming_secret(), address) as source:
-        info = _first(name, service, source, licence) if new else vault.load(name).info
-        got = synced(source, before, spool, lambda: datetime.now(UTC), full=full, progress=progress)
-    told = replace(
-        info,
-        licence=licence or info.licence,
-        purpose=purpose or info.purpose,
-        expires=expires or info.expires,
-        share_counts=info.share_counts if share_counts is None else share_counts,
-        origin=f"service:{source.host}",
-        as_of=today().isoformat(),
-    )
-    left_out = {word: number for word, number in got.told.items() if word not in KEPT}
-    applied = Applied(got.bank.from_source(service), got.change, left_out)
-    made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run, over=over)
-    if made.kept:
-        spool.clear()
+    # one at a time, from what is known until that is kept: pages of one sync would be cleared by another
+    with spool.alone():
+        new = name not in vault.names()
+        before = NOTHING if new else known(vault, name)
+        service = _service(name, service, before.bank.source, licence, new=new)
+        with opened(service, default_home(), vault.naming_secret(), address) as source:
+            info = _first(name, service, source, licence) if new else vault.load(name).info
+            got = synced(source, before.bank, spool, lambda: datetime.now(UTC), full=full, progress=progress)
+        told = replace(
+            info,
+            licence=licence or info.licence,
+            purpose=purpose or info.purpose,
+            expires=expires or info.expires,
+            share_counts=info.share_counts if share_counts is None else share_counts,
+            origin=f"service:{source.host}",
+            as_of=today().isoformat(),
+        )
+        left_out = {word: number for word, number in got.told.items() if word not in KEPT}
+        applied = Applied(got.bank.from_source(service), got.change, left_out)
+        made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run)
+        if made.kept:
+            spool.clear()
     return made
 
 

@@ -15,7 +15,7 @@ from vetset.model.canonical import canonical_json, document_digest
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.dataset import ShardDigest
 from vetset.model.errors import OutputError, UsageError
-from vetset.model.hashlist import STATED, UNKNOWN
+from vetset.model.hashlist import STATED, voice_of
 from vetset.model.policy import Policy
 from vetset.model.selftest import Selftest
 from vetset.model.signal import Kind
@@ -45,7 +45,7 @@ class ListUse:
     @property
     def answered_for(self) -> bool:
         """Whether an owner stands behind it, as `ListInfo` has it."""
-        return self.owner != UNKNOWN or self.origin != STATED
+        return bool(voice_of(self.owner, self.origin))
 
 
 def in_force(used: Iterable[ListUse], rechecks: Iterable[Iterable[ListUse]]) -> tuple[ListUse, ...]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vetset.hashlist.columns import leading_words, narrow, ordering
+from vetset.hashlist.columns import leading_words, narrow, ordered
 from vetset.hashlist.deliveries import Change, merged, taken
 from vetset.hashlist.opinions import LINE, SCHEMA, Note, texts_of, values_of
 from vetset.hashlist.plausible import implausible_pdq
@@ -125,10 +125,6 @@ class Bank:
         """The same opinions, said to come from this service."""
         return Bank(self._rows, self._decisions, self.checkpoint, source)
 
-    def as_files(self) -> "Bank":
-        """The same opinions and decisions, of a list that comes as files from here on."""
-        return Bank(self._rows, self._decisions)
-
     def decided(self, made: Iterable[Decision]) -> "Bank":
         """The same opinions, and these decisions in place of earlier ones about the same values."""
         decisions = self._decisions | {(each.kind, each.value): each for each in made}
@@ -209,7 +205,7 @@ class Bank:
     def _distinct(self, kind: Kind, rows: pa.Table, aside: dict[str, int]) -> Entries:
         values = values_of(rows["value"], kind.width)
         first, group = _groups(values)
-        ordered, count = values.take(first, axis=0), len(first)
+        distinct, count = values.take(first, axis=0), len(first)
         members = _members(rows, group, count)
         support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
         disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
@@ -217,20 +213,20 @@ class Bank:
         vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         if kind is Kind.PDQ:
-            odd = implausible_pdq(ordered)
+            odd = implausible_pdq(distinct)
             aside["implausible"] = int(np.count_nonzero(odd))
             flags |= np.where(odd, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
-        self._decide(kind, ordered, flags)
+        self._decide(kind, distinct, flags)
         for reason, flag in (("disputed", EntryFlag.DISPUTED), ("quarantined", EntryFlag.QUARANTINED)):
             aside[reason] = aside.get(reason, 0) + int(np.count_nonzero(flags & flag))
         names = narrow(texts_of(rows["entry"]).take(first))
-        return Entries(kind, ordered, names, flags, np.minimum(members, 255).astype(np.uint8))
+        return Entries(kind, distinct, names, flags, np.minimum(members, 255).astype(np.uint8))
 
-    def _decide(self, kind: Kind, ordered: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
+    def _decide(self, kind: Kind, distinct: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
         mine = [each for each in self._decisions.values() if each.kind is kind]
-        leading = leading_words(ordered)
+        leading = leading_words(distinct)
         for each in mine:
-            place = _find(ordered, leading, each.value)
+            place = _find(distinct, leading, each.value)
             if place is None:
                 continue
             if each.state == "released":
@@ -302,10 +298,7 @@ def _matchable(rows: pa.Table, least: int, aside: dict[str, int]) -> pa.Table:
 
 def _groups(values: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """First place of every distinct row in the order of the rows as byte strings, and the group of each row."""
-    order = ordering(values)
-    ordered = values[order]
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    order, fresh = ordered(values)
     group = np.empty(len(order), np.intp)
     group[order] = np.cumsum(fresh) - 1
     return order[fresh], group
@@ -325,8 +318,8 @@ def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np
     return np.bincount(pairs[fresh] >> 32, minlength=groups)
 
 
-def _find(ordered: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:
+def _find(distinct: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:
     """Where a value stands among ordered, distinct rows, whose first eight bytes as numbers are `leading`."""
     wanted = leading_words(np.frombuffer(value, np.uint8).reshape(1, -1))[0]
     low, high = np.searchsorted(leading, wanted, "left"), np.searchsorted(leading, wanted, "right")
-    return next((int(row) for row in range(low, high) if ordered[row].tobytes() == value), None)
+    return next((int(row) for row in range(low, high) if distinct[row].tobytes() == value), None)

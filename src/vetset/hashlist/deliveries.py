@@ -19,6 +19,10 @@ from vetset.model.errors import ListError
 
 _NEVER, _ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 _TOLD = 10
+_PIECE = 1 << 20
+"""Rows of one chunk at most where rows are put in another order."""
+_LONG = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+"""Types with offsets of 64 bits: those of 32 end at 2 GiB, which the values of ten million entries may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,12 @@ def _last_of_each_value(rows: pa.Table, codes: NDArray[np.int64], kept: NDArray[
     fresh = np.ones(len(mine), np.bool_)
     fresh[asked] = False
     table = pa.table(
-        [pa.array(mine[asked]), pa.array(kinds[asked]), rows["value"].take(pa.array(kept[asked])), pa.array(asked)],
+        [
+            pa.array(mine[asked]),
+            pa.array(kinds[asked]),
+            taken(rows.select(["value"]), kept[asked])["value"],
+            pa.array(asked),
+        ],
         ["entry", "kind", "value", "row"],
     )
     stays = table.group_by(["entry", "kind", "value"], use_threads=False).aggregate([("row", "max")])
@@ -160,10 +169,14 @@ def _last_of_each_value(rows: pa.Table, codes: NDArray[np.int64], kept: NDArray[
 
 
 def taken(rows: pa.Table, which: NDArray[np.int64]) -> pa.Table:
-    """These rows; without copying where they are all, in their order."""
+    """These rows; without copying where they are all, in their order. However many bytes their values have."""
     if len(which) == rows.num_rows and np.array_equal(which, np.arange(len(which))):
         return rows
-    return rows.take(pa.array(which))
+    schema = rows.schema
+    whole = rows.cast(pa.schema([field.with_type(_LONG.get(field.type, field.type)) for field in schema]))
+    whole = whole.combine_chunks()
+    pieces = (which[start : start + _PIECE] for start in range(0, len(which), _PIECE))
+    return pa.concat_tables([schema.empty_table(), *(whole.take(pa.array(piece)).cast(schema) for piece in pieces)])
 
 
 class _Merge:
@@ -224,8 +237,8 @@ class _Merge:
         asked = np.flatnonzero(sizes == before)
         if not len(asked):
             return same
-        mine = self._news.take(pa.array(self._after.rows(asked)))
-        theirs = self._old.take(pa.array(self._before.rows(known[asked])))
+        mine = taken(self._news, self._after.rows(asked))
+        theirs = taken(self._old, self._before.rows(known[asked]))
         equal = np.ones(mine.num_rows, np.bool_)
         for name in SCHEMA.names:
             if name != "updated":
@@ -241,7 +254,7 @@ class _Merge:
         return np.flatnonzero(~named[self._before.entry] & ~self._before.gone)
 
     def _tombstones(self, which: NDArray[np.int64]) -> pa.Table:
-        rows = self._old.take(pa.array(self._before.start[which]))
+        rows = taken(self._old, self._before.start[which])
         count = rows.num_rows
         fixed: dict[str, pa.Array] = {
             "withdrawn": pa.array(np.ones(count, np.bool_)),

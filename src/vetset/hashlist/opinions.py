@@ -3,7 +3,8 @@
 An *entry* is what the owner counts as one item, under the owner's own id. It has a row for each of its values, and they
 follow each other. An entry that its owner took back has one row, without kind and value, and `withdrawn` true.
 
-    entry         string       the owner's id; printable ASCII, at most 64, no digest; distinct items have distinct ids
+    entry         string       the owner's id; printable ASCII, at most 64, no digest or address in it; distinct items
+                               have distinct ids
     kind          dictionary   word of a `LIST_KINDS`; null where withdrawn
     value         binary       raw bytes, as many as the kind is wide; null where withdrawn
     member        dictionary   which of the owner's members says so; empty where the owner does
@@ -60,8 +61,8 @@ SCHEMA = pa.schema(
 """See the module's text for what each column holds."""
 
 _FIRST_PRINTABLE, _LAST_PRINTABLE = 0x20, 0x7E
-_DIGEST_LENGTHS = (32, 40, 64)
-_DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$"
+TELLING = r"[0-9A-Fa-f]{32}|://"
+"""What no id may hold, since ids are shown to people: a digest, whatever stands before it, or an address."""
 
 
 class Note(IntFlag):
@@ -154,12 +155,16 @@ def utc(text: str) -> datetime:
     """An ISO 8601 time with its zone, as UTC without fractions of a second.
 
     Raises:
-        ValueError: it is no such time, or says no zone (local time would be read otherwise on every machine).
+        ValueError: it is no such time, or says no zone (local time would be read otherwise on every machine), or is of
+            the first or last day that there is, in a zone where it is another.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment.astimezone(UTC).replace(microsecond=0)
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:
+        raise ValueError("a time beyond all days") from None
 
 
 def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
@@ -178,7 +183,7 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
     if ids.null_count or not _sound_ids(ids):
         raise ListError(
             "an entry's id is not usable",
-            expected=f"1 to {MAX_ID_LENGTH} printable ASCII characters that are not the digits of a digest",
+            expected=f"1 to {MAX_ID_LENGTH} printable ASCII characters without the digits of a digest or an address",
             where=where,
             todo="Nothing was imported. Tell the owner; ids are shown to people, so that a digest must not be one.",
         )
@@ -192,15 +197,14 @@ def checked(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
 
 
 def _sound_ids(ids: pa.StringArray) -> bool:
-    """Whether all ids are as the schema's text says; of many millions, few have the length of a digest."""
+    """Whether all ids are as the schema's text says."""
     lengths = pc.binary_length(ids).to_numpy()
     if len(ids) and not 1 <= lengths.min() <= lengths.max() <= MAX_ID_LENGTH:
         return False
     characters = _characters(ids)
     if np.any((characters < _FIRST_PRINTABLE) | (characters > _LAST_PRINTABLE)):
         return False
-    long = ids.filter(pa.array(np.isin(lengths, _DIGEST_LENGTHS)))
-    return not pc.any(pc.match_substring_regex(long, _DIGEST), min_count=0).as_py()
+    return not pc.any(pc.match_substring_regex(ids, TELLING), min_count=0).as_py()
 
 
 def _characters(texts: pa.StringArray) -> NDArray[np.uint8]:
@@ -235,14 +239,21 @@ def values_of(values: pa.Array | pa.ChunkedArray, width: int) -> NDArray[np.uint
     Raises:
         ValueError: one of them is null or of another length.
     """
-    whole = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
-    if isinstance(whole.type, pa.BaseExtensionType) or whole.null_count:
+    if isinstance(values, pa.ChunkedArray):
+        found = np.empty((len(values), width), np.uint8)
+        row = 0
+        for chunk in values.chunks:
+            found[row : row + len(chunk)] = values_of(chunk, width)
+            row += len(chunk)
+        return found
+    if isinstance(values.type, pa.BaseExtensionType) or values.null_count:
         raise ValueError("a value is null")
-    _, offsets, data = whole.buffers()
-    starts = np.frombuffer(offsets, np.int32, len(whole) + 1, whole.offset * 4) if len(whole) else np.zeros(1, np.int32)
+    _, offsets, data = values.buffers()
+    rows = len(values)
+    starts = np.frombuffer(offsets, np.int32, rows + 1, values.offset * 4) if rows else np.zeros(1, np.int32)
     if np.any(np.diff(starts) != width):
         raise ValueError("a value is of another length")
-    size = len(whole) * width
+    size = rows * width
     taken = np.frombuffer(data, np.uint8, size, int(starts[0])) if size else np.zeros(0, np.uint8)
     return taken.reshape(-1, width)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.hashlist.columns import ordering
+from vetset.hashlist.columns import ordered
+from vetset.model.errors import UsageError
 
 MOST_OWNERS = 64
 
@@ -38,11 +39,13 @@ def overlap(columns: Sequence[NDArray[np.uint8]], owners: Sequence[str]) -> Over
         owners: whose each list is; two lists of one owner are one voice.
 
     Raises:
-        ValueError: there are more owners than 64, or none.
+        UsageError: there are more owners than 64, or none.
     """
     number = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
     if not 0 < len(number) <= MOST_OWNERS:
-        raise ValueError(f"1 to {MOST_OWNERS} owners can be compared")
+        raise UsageError(
+            "there are too many owners to compare, or none", expected=f"1 to {MOST_OWNERS}", seen=str(len(number))
+        )
     by_owners = np.zeros(len(number), np.int64)
     alone = np.zeros(len(columns), np.int64)
     cuts = [np.searchsorted(values[:, 0], np.arange(257)) for values in columns]
@@ -59,10 +62,7 @@ def _count(
     if not len(values):
         return
     lists = np.repeat(np.arange(len(here)), [len(rows) for rows in here])
-    order = ordering(values)
-    ordered = values[order]
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    order, fresh = ordered(values)
     voices = np.uint64(1) << np.array(owner, np.uint64)[lists[order]]
     count = np.bitwise_count(np.bitwise_or.reduceat(voices, np.flatnonzero(fresh)))
     by_owners += np.bincount(count, minlength=len(by_owners) + 1)[1:]

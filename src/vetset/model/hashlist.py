@@ -59,6 +59,17 @@ DOUBTFUL = EntryFlag.QUARANTINED | EntryFlag.DISPUTED
 """What there is reason to believe is wrong."""
 
 
+def voice_of(owner: str, origin: str) -> str:
+    """Who stands behind a list, such that two spellings of a name are one owner; empty where nobody does.
+
+    Args:
+        owner: whose opinion it is, or `unknown`, however that is spelled.
+        origin: as of `ListInfo`.
+    """
+    name = " ".join(owner.casefold().split())
+    return name if name != UNKNOWN else "" if origin == STATED else origin
+
+
 @dataclass(frozen=True, slots=True)
 class ListInfo:
     """What is known about a list as a whole.
@@ -100,9 +111,14 @@ class ListInfo:
         return self.expires != UNKNOWN and date.fromisoformat(self.expires) < today
 
     @property
+    def voice(self) -> str:
+        """Who stands behind it, see `voice_of`."""
+        return voice_of(self.owner, self.origin)
+
+    @property
     def answered_for(self) -> bool:
         """Whether an owner stands behind it. Of a list that nobody answers for nothing is removed or reported."""
-        return self.owner != UNKNOWN or self.origin != STATED
+        return bool(self.voice)
 
     def allows(self, purpose: str) -> bool:
         """Whether it may be used for this purpose, as far as is known."""
@@ -119,16 +135,6 @@ class _NeverPickled:
             "a list is never pickled",
             todo="Send it sealed: `Vault.sealed(NAME, RECIPIENT)`, which is opened where it arrives.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(_NeverPickled):
-    """One opinion: this value is, for this owner, an item of this category."""
-
-    id: str
-    kind: Kind
-    value: bytes = field(repr=False)
-    flags: EntryFlag = EntryFlag.NONE
 
 
 @dataclass(frozen=True, slots=True)

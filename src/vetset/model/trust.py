@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from vetset.model.alarm import Alarm
-from vetset.model.hashlist import UNKNOWN, Category
+from vetset.model.hashlist import Category, voice_of
 from vetset.model.policy import Policy
 
 
@@ -35,11 +35,6 @@ class AboutList(Protocol):
         """Which harm its entries are about."""
         ...
 
-    @property
-    def answered_for(self) -> bool:
-        """Whether an owner stands behind it."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -63,13 +58,13 @@ class Trust:
 
     def answered(self, list_name: str) -> bool:
         """Whether somebody answers for the list; what matches another one is a private count."""
-        return self.lists[list_name].answered_for
+        return bool(self.owner(list_name))
 
     def category(self, list_name: str) -> Category:
         """Which harm a match of the list is about."""
         return Category(self.lists[list_name].category)
 
     def owner(self, list_name: str) -> str:
-        """Who stands behind the list, such that two spellings of a name are one owner."""
+        """Who stands behind the list, see `voice_of`."""
         used = self.lists[list_name]
-        return used.origin if used.owner == UNKNOWN else " ".join(used.owner.casefold().split())
+        return voice_of(used.owner, used.origin)

@@ -39,7 +39,7 @@ class Delivery:
         left_out: what it holds beside and is not kept, counted by words while the batches are read.
     """
 
-    batches: Iterable[pa.RecordBatch]
+    batches: Iterable[pa.RecordBatch] = field(repr=False)
     full: bool
     strict: bool = False
     when: datetime | None = None
@@ -85,51 +85,62 @@ def benign_lists(vault: Vault) -> list[HashList]:
     return [each for each in map(vault.load, vault.names()) if each.info.category is Category.BENIGN]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What lies in the vault under the name of a list, as it was at one time.
+
+    Attributes:
+        bank: what its owner said, and what was decided.
+        state: see `Vault.state`; empty where no such list may be there.
+    """
+
+    bank: Bank
+    state: str
+
+    def superseded(self) -> "Known":
+        """What a list that takes its place begins with: what was decided about values, and nothing that was said."""
+        return replace(self, bank=Bank.empty().decided(self.bank.decisions))
+
+
+NOTHING = Known(Bank.empty(), "")
+
+
+def known(vault: Vault, name: str) -> Known:
+    """What lies under a name. Where somebody changes it from here on, nothing that is made of this is kept.
+
+    Raises:
+        ListError: there is no list of this name, or no bank beside it.
+    """
+    state = vault.state(name)
+    return Known(Bank.from_bytes(vault.bank(name)), state)
+
+
 def intake(
-    vault: Vault,
-    info: ListInfo,
-    before: Bank,
-    delivery: Delivery,
-    *,
-    today: date,
-    accept: bool,
-    keep: bool,
-    over: str | None,
+    vault: Vault, info: ListInfo, before: Known, delivery: Delivery, *, today: date, accept: bool, keep: bool
 ) -> Intake:
     """Apply a delivery, vet what comes of it, and keep it.
 
     Args:
         vault: where.
         info: what is said about the list.
-        before: what is known of it.
+        before: what is known of it; `NOTHING` where no list of this name may be there.
         delivery: what came.
         today: for what is decided.
         accept: whether a delivery may change the list beyond recognition.
         keep: whether it is written, or told in numbers only.
-        over: the vault's state of the list when `before` was read, which it must still have; None where no list of this
-            name may be there.
 
     Raises:
         ListError: something in the delivery or in what is said about it is malformed, or it changes more than it may
             unasked; nothing was changed.
     """
     checked_info(info)  # before a file is read that may be large
-    after, change = before.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
-    return taken_in(
-        vault, info, before, Applied(after, change, delivery.left_out), today=today, accept=accept, keep=keep, over=over
-    )
+    after, change = before.bank.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
+    applied = Applied(after, change, delivery.left_out)
+    return taken_in(vault, info, before, applied, today=today, accept=accept, keep=keep)
 
 
 def taken_in(
-    vault: Vault,
-    info: ListInfo,
-    before: Bank,
-    applied: Applied,
-    *,
-    today: date,
-    accept: bool,
-    keep: bool,
-    over: str | None,
+    vault: Vault, info: ListInfo, before: Known, applied: Applied, *, today: date, accept: bool, keep: bool
 ) -> Intake:
     """Vet what came of a delivery that was applied, and keep it; see `intake`.
 
@@ -138,26 +149,42 @@ def taken_in(
     """
     told = checked_info(info)
     if not accept:
-        _require_moderate(before, applied, info.name)
+        _require_moderate(before.bank, applied, info.name)
     found, after, apart = _vetted(applied.bank, info, benign_lists(vault), today)
+    if not found.entries:
+        raise ListError(
+            "nothing of the list is left that could be matched",
+            expected="at least one value that stands and is not held back",
+            where=info.name,
+            todo="Nothing was changed. If its owner took everything back: vetset lists remove.",
+        )
     told = replace(told, aside=found.aside, entries={kind: len(column) for kind, column in found.entries.items()})
     if keep:
-        info, bank = replace(info, aside=found.aside), after.to_bytes()
-        told = vault.add(info, found.entries, replace=over is not None, over=over, bank=bank)
+        told = _kept(vault, info, found, after, before)
     return Intake(told, applied.change, apart, dict(applied.left_out), keep)
 
 
-def decide(vault: Vault, name: str, decisions: Sequence[Decision], today: date) -> ListInfo:
-    """Set entries apart, or release them, and keep the list with that.
+def decide(vault: Vault, info: ListInfo, before: Known, decisions: Sequence[Decision], today: date) -> ListInfo:
+    """Set values apart, or release them, and keep the list with that.
+
+    Args:
+        vault: where.
+        info: what is said about the list.
+        before: what is known of it.
+        decisions: what was decided.
+        today: for what vetting decides.
 
     Raises:
-        ListError: there is no list of this name, or nothing is kept beside it.
+        ListError: the list was changed meanwhile.
     """
-    over, info = vault.state(name), vault.load(name).info
-    bank = Bank.from_bytes(vault.bank(name)).decided(decisions)
-    found, bank, _ = _vetted(bank, info, benign_lists(vault), today)
+    found, bank, _ = _vetted(before.bank.decided(decisions), info, benign_lists(vault), today)
+    return _kept(vault, info, found, bank, before)
+
+
+def _kept(vault: Vault, info: ListInfo, found: Compiled, bank: Bank, before: Known) -> ListInfo:
     told = replace(info, aside=found.aside)
-    return vault.add(told, found.entries, replace=True, over=over, bank=bank.to_bytes())
+    since = before.state or None
+    return vault.add(told, found.entries, replace=since is not None, bank=bank.to_bytes(), since=since)
 
 
 def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date) -> tuple[Compiled, Bank, int]:

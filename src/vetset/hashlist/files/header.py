@@ -15,7 +15,6 @@ from vetset.model.errors import ListError
 from vetset.model.signal import LIST_KINDS, Kind
 
 DELIMITERS = (",", ";", "\t")
-BARE_COLUMNS = frozenset({Column.ID, Column.KIND, Column.VALUE})
 """What a list of values and ids has."""
 KNOWN_KINDS = ", ".join(kind.value for kind in LIST_KINDS)
 _LAST = 10
@@ -63,34 +62,26 @@ def _names(line: str, delimiter: str) -> list[str]:
     return [plain(cell.strip().strip('"').strip()) for cell in line.split(delimiter)]
 
 
-def _known(name: str, bare: bool, passed: Sequence[str] = ()) -> bool:
+def _known(name: str, passed: Sequence[str] = ()) -> bool:
     if name in passed or name in VALUES_OF_NAME:
         return True
-    column = COLUMN_OF_NAME.get(name)
-    return column in BARE_COLUMNS if bare else column is not None or name in SET_OF_NAME
+    return name in COLUMN_OF_NAME or name in SET_OF_NAME
 
 
-def _delimiter(line: str, bare: bool, passed: Sequence[str] = ()) -> str:
+def _delimiter(line: str, passed: Sequence[str] = ()) -> str:
     """The separator under which most columns of a header are known."""
-    return max(
-        DELIMITERS, key=lambda sign: (sum(_known(name, bare, passed) for name in _names(line, sign)), sign in line)
-    )
+    return max(DELIMITERS, key=lambda sign: (sum(_known(name, passed) for name in _names(line, sign)), sign in line))
 
 
-def is_header(line: str, *, bare: bool) -> bool:
-    """Whether every cell of a line is the name of a column, and one of them holds values.
-
-    Args:
-        line: a line of a file.
-        bare: whether columns that say more of an entry than its values and id are not known.
-    """
-    names = _names(line, _delimiter(line, bare))
-    return all(_known(name, bare) for name in names) and any(
+def is_header(line: str) -> bool:
+    """Whether every cell of a line is the name of a column, and one of them holds values."""
+    names = _names(line, _delimiter(line))
+    return all(map(_known, names)) and any(
         name in VALUES_OF_NAME or COLUMN_OF_NAME.get(name) is Column.VALUE for name in names
     )
 
 
-def read_header(line: str, where: str, *, kind: Kind | None, ignore: Sequence[str], bare: bool) -> Header:
+def read_header(line: str, where: str, *, kind: Kind | None, ignore: Sequence[str]) -> Header:
     """What the columns of a table are.
 
     Args:
@@ -98,15 +89,14 @@ def read_header(line: str, where: str, *, kind: Kind | None, ignore: Sequence[st
         where: file and line, for errors.
         kind: what bare values are, and all that a column of values may hold.
         ignore: names of columns that are passed over.
-        bare: whether columns that say more of an entry than its values and id are refused.
 
     Raises:
         ListError: the header has unknown, doubled, missing or contradicting columns.
     """
     passed = [plain(name) for name in ignore]
-    delimiter = _delimiter(line, bare, passed)
+    delimiter = _delimiter(line, passed)
     names = _names(line, delimiter)
-    _check_known(names, passed, where, bare=bare)
+    _check_known(names, passed, where)
     taken = [(place, name) for place, name in enumerate(names) if name not in passed]
     columns = [(COLUMN_OF_NAME[name], place) for place, name in taken if name in COLUMN_OF_NAME]
     written = [(place, *VALUES_OF_NAME[name]) for place, name in taken if name in VALUES_OF_NAME]
@@ -131,8 +121,8 @@ def _once(column: Column) -> Column:
     return Column.UPDATED if column is Column.UPDATED_UTC else column
 
 
-def _check_known(names: list[str], passed: list[str], where: str, *, bare: bool) -> None:
-    unknown = [str(place) for place, name in enumerate(names, 1) if not _known(name, bare, passed)]
+def _check_known(names: list[str], passed: list[str], where: str) -> None:
+    unknown = [str(place) for place, name in enumerate(names, 1) if not _known(name, passed)]
     if unknown:
         # The names are not shown: in a file without a header they are values.
         raise _refused("the header has columns that are not known", f"column {', '.join(unknown[:_LAST])}", where)

@@ -163,10 +163,7 @@ def moment(text: str) -> int | None:
     """
     if not text:
         return None
-    try:
-        return int((_day(text) or utc(text)).timestamp())
-    except OverflowError:  # of the first or last day that there is, in a zone where it is another
-        raise ValueError from None
+    return int((_day(text) or utc(text)).timestamp())
 
 
 def moment_utc(text: str) -> int | None:

@@ -20,7 +20,7 @@ from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.files.remarks import Remarks, remarks
 from vetset.hashlist.files.runs import Runs
 from vetset.hashlist.files.spellings import WORD_OF_NAME, Column, kind_of, plain
-from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, checked
+from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, TELLING, checked
 from vetset.model.signal import LIST_KINDS, Kind
 
 DIGITS = ", ".join(f"{kind.value} {Encoding.HEX.length(kind)}" for kind in LIST_KINDS)
@@ -28,7 +28,7 @@ DIGITS = ", ".join(f"{kind.value} {Encoding.HEX.length(kind)}" for kind in LIST_
 _ID = rf"^[\x20-\x7e]{{0,{MAX_ID_LENGTH}}}$"
 # Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own or
 # one of another kind that the owner uses as a name.
-_DIGEST = r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[A-Z2-7]{32})$"
+_TELLING = rf"{TELLING}|^[A-Z2-7]{{32}}$"
 
 
 class Rows:
@@ -186,10 +186,8 @@ def _check_ids(ids: pa.StringArray, faults: Faults) -> None:
     if lengths.max(initial=0) > MAX_ID_LENGTH or np.any((data < 0x20) | (data > 0x7E)):
         unusable = pc.invert(pc.match_substring_regex(ids, _ID)).to_numpy(zero_copy_only=False)
         faults.add(unusable, f"an id that is not at most {MAX_ID_LENGTH} printable ASCII characters")
-    long = np.flatnonzero(np.isin(lengths, (32, 40, 64)))
-    if len(long):
-        digests = pc.match_substring_regex(ids.take(pa.array(long)), _DIGEST).to_numpy(zero_copy_only=False)
-        faults.add(long[digests], "an id that has the form of a digest")
+    telling = pc.match_substring_regex(ids, _TELLING).to_numpy(zero_copy_only=False)
+    faults.add(telling, "an id that has the form of a digest or an address")
 
 
 def _line_ids(lines: NDArray[np.int64]) -> pa.StringArray:

@@ -43,10 +43,10 @@ def parse_list(path: Path, *, kind: Kind | None = None) -> dict[Kind, Entries]:
         occurs more than once, the first.
 
     Raises:
-        ListError: something in the file is malformed (up to 10 lines are named, no value is), it holds no entry, it
-            says more of entries than their ids, or it cannot be read.
+        ListError: something in the file is malformed (up to 10 lines are named, no value is), it holds no entry, or it
+            cannot be read.
     """
-    return gathered(list_rows(path, kind=kind, bare=True))
+    return gathered(list_rows(path, kind=kind))
 
 
 def list_rows(
@@ -55,7 +55,6 @@ def list_rows(
     kind: Kind | None = None,
     ignore: Sequence[str] = (),
     table: bool | None = None,
-    bare: bool = False,
     unsupported: Counter[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read a list file; what was yielded may be used only if all of it could be read.
@@ -65,7 +64,6 @@ def list_rows(
         kind: what bare values are. If the file states kinds itself, they must be this one.
         ignore: names of columns that are passed over.
         table: whether it is a table; None if its name and first line tell.
-        bare: whether it has values and ids only, of which the latter need not be distinct.
         unsupported: counts fingerprints that are not matched, by their word.
 
     Yields:
@@ -82,7 +80,6 @@ def list_rows(
         kind=kind,
         ignore=ignore,
         table=True if table is None and path.suffix.lower() in TABLE_SUFFIXES else table,
-        bare=bare,
         unsupported=Counter() if unsupported is None else unsupported,
         complaints=complaints,
     )
@@ -118,7 +115,6 @@ class _Choice:
     kind: Kind | None
     ignore: Sequence[str]
     table: bool | None
-    bare: bool
     unsupported: Counter[str]
     complaints: Complaints
 
@@ -128,7 +124,7 @@ class _Choice:
         for number, raw in enumerate(split(block), first):
             line = raw.decode("utf-8")
             if _is_content(line):
-                table = is_header(line, bare=self.bare) if self.table is None else self.table
+                table = is_header(line) if self.table is None else self.table
                 if table:
                     return self._of_table(line, number), block[start + len(raw) + 1 :], number + 1
                 return self._of_text(), block[start:], number
@@ -137,8 +133,8 @@ class _Choice:
 
     def _of_table(self, line: str, number: int) -> "_Table":
         where = f"{self.where}, line {number}"
-        header = read_header(line, where, kind=self.kind, ignore=self.ignore, bare=self.bare)
-        return _Table(header, self.complaints, self.unsupported, bare=self.bare)
+        header = read_header(line, where, kind=self.kind, ignore=self.ignore)
+        return _Table(header, self.complaints, self.unsupported)
 
     def _of_text(self) -> "_Text":
         if self.ignore:
@@ -158,18 +154,17 @@ def _is_content(line: str) -> bool:
 class _Table:
     """Rows below a header."""
 
-    def __init__(self, header: Header, complaints: Complaints, unsupported: Counter[str], *, bare: bool) -> None:
+    def __init__(self, header: Header, complaints: Complaints, unsupported: Counter[str]) -> None:
         self._header = header
         self._complaints = complaints
-        self._rows = Rows(header, complaints, unsupported, apart=not bare)
-        self._bare = bare
+        self._rows = Rows(header, complaints, unsupported, apart=True)
         complaints.expected = (
             f"{header.width} cells in a row, values in hexadecimal digits ({DIGITS}), base32 or base64, ids of at most "
             "64 printable ASCII characters that are no digests, other cells as docs/lists.md says"
         )
 
     def take(self, first: int, block: bytes) -> Iterator[pa.RecordBatch]:
-        if not self._bare and not block.endswith(b"\n") and self._may_be_cut(block.rpartition(b"\n")[2]):
+        if not block.endswith(b"\n") and self._may_be_cut(block.rpartition(b"\n")[2]):
             last = first + block.count(b"\n")
             self._complaints.add(last, "the last line has no end, so that its last cell may have been cut off")
         return self._rows.take(table_cells(self._header, first, block, self._complaints))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -29,9 +29,9 @@ class Position:
         token: which page of the range, in the service's words; empty for the first.
     """
 
-    since: str
+    since: str = field(repr=False)
     asked: int
-    token: str = ""
+    token: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         content = {"since": self.since, "asked": self.asked, "token": self.token}
@@ -71,7 +71,7 @@ class Position:
         Args:
             latest: up to when the service says that the range tells what changed.
         """
-        return max(min(latest, self.begun) - SLACK, datetime.fromtimestamp(0, UTC))
+        return max(min(latest, self.begun), datetime.fromtimestamp(0, UTC) + SLACK) - SLACK
 
 
 def page_of(

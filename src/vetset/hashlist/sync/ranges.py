@@ -117,7 +117,8 @@ def synced(
 ) -> Synced:
     """The bank after everything that changed on the service since its checkpoint.
 
-    Keep the bank, then clear the spool: what lies between is done again by the next sync, and changes nothing.
+    Be alone with the spool (`Spool.alone`), read the bank, call this, keep the bank, then clear the spool: what is
+    interrupted is done again by the next sync, and changes nothing.
 
     Args:
         source: the service.
@@ -133,24 +134,22 @@ def synced(
             that were fetched wait for the next call, unless they themselves are at fault.
         ListError: a page is malformed.
         SealError: a spooled page is damaged.
-        UsageError: another sync of this list is under way.
         OutputError: the spool cannot be written.
     """
     base = "" if full else bank.checkpoint
-    with spool.alone():
-        walk = _Walk(source, spool, now, base=base, full=full, most=max_pages)
-        while not walk.finished:
-            walk.step()
-            if progress is not None:
-                progress(len(walk.heads))
-        if full and not sum(head.rows for head in walk.heads):
-            spool.clear()
-            raise ServiceError(
-                "the service gave nothing at all, which would take back every entry",
-                where=source.host,
-                todo="Nothing was changed. Ask the owner whether the list is empty.",
-            )
-        changed, change = bank.apply(spool.batches(), full=full)
+    walk = _Walk(source, spool, now, base=base, full=full, most=max_pages)
+    while not walk.finished:
+        walk.step()
+        if progress is not None:
+            progress(len(walk.heads))
+    if full and not sum(head.rows for head in walk.heads):
+        spool.clear()
+        raise ServiceError(
+            "the service gave nothing at all, which would take back every entry",
+            where=source.host,
+            todo="Nothing was changed. Ask the owner whether the list is empty.",
+        )
+    changed, change = bank.apply(spool.batches(), full=full)
     latest = max((head.latest for head in walk.heads if head.latest), default=None)
     told: dict[str, int] = {}
     for head in walk.heads:

@@ -75,6 +75,27 @@ class Head:
         return cls(**cells, latest=datetime.fromisoformat(latest) if latest else None, at=at)
 
 
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name))
+
+
+def clear_pages(folder: Path) -> None:
+    """Forget all pages in a folder, for which no key is needed.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    try:
+        for path in _files(folder)[::-1]:  # from the end, so that what is left after a kill begins at the beginning
+            path.unlink()
+        if folder.is_dir():
+            clear_partials(folder)
+    except OSError as error:
+        raise OutputError(f"a page cannot be removed ({error.strerror})", where=folder.name) from error
+
+
 class Spool:
     """The pages of one list's sync.
 
@@ -103,6 +124,7 @@ class Spool:
         Raises:
             OutputError: it cannot be written.
         """
+        private_folder(self._folder)
         sink = pa.BufferOutputStream()
         rows = pa.Table.from_batches(batches, SCHEMA).unify_dictionaries()
         with pa.ipc.new_stream(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
@@ -147,21 +169,10 @@ class Spool:
         Raises:
             OutputError: one cannot be removed.
         """
-        try:
-            for path in self._files()[::-1]:  # from the end, so that what is left after a kill begins at the beginning
-                path.unlink()
-            if self._folder.is_dir():
-                clear_partials(self._folder)
-        except OSError as error:
-            raise OutputError(f"a page cannot be removed ({error.strerror})", where=self._folder.name) from error
-
-    def _files(self) -> list[Path]:
-        if not self._folder.is_dir():
-            return []
-        return sorted(path for path in self._folder.iterdir() if _FILE.fullmatch(path.name))
+        clear_pages(self._folder)
 
     def _pages(self) -> Iterator[tuple[Path, bytes]]:
-        for path in self._files():
+        for path in _files(self._folder):
             try:
                 sealed = path.read_bytes()
             except OSError as error:

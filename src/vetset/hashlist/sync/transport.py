@@ -338,9 +338,9 @@ def _date(text: str | None) -> datetime | None:
     """A date of a header; None for none, and for none that can be read."""
     try:
         moment = parsedate_to_datetime(text) if text else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):  # a day of another zone may be none in UTC
         return None
-    return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
 
 
 def _seconds(text: str | None) -> float:

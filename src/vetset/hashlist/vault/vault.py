@@ -14,16 +14,16 @@ disks, crash leftovers and other users, not for somebody who acts as the same us
 import fcntl
 import io
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
+from hashlib import file_digest
 from pathlib import Path
 
 from blake3 import blake3
 
-from vetset.hashlist.sync.spool import Spool
+from vetset.hashlist.sync.spool import Spool, clear_pages
 from vetset.hashlist.vault import packing
 from vetset.hashlist.vault.bankfile import Bank, BankFile, bank_path, clear_banks, read_bank, written_bank
 from vetset.hashlist.vault.info import checked_info
@@ -35,7 +35,7 @@ from vetset.model.signal import Kind
 from vetset.seal.dumps import forbid_core_dumps
 from vetset.seal.envelope import seal, seal_into, unseal, unseal_from
 from vetset.seal.keys import NAME_PATTERN, PublicKey
-from vetset.storage.commit import clear_partials, commit, private_folder, temporary_file, write_atomic
+from vetset.storage.commit import alone_in, clear_partials, commit, private_folder, temporary_file, write_atomic
 
 HOME_VARIABLE = "VETSET_HOME"
 SUFFIX = ".list"
@@ -122,6 +122,22 @@ class Vault:
         self._require(name)
         return self._read(name, self._key())[0]
 
+    def state(self, name: str) -> str:
+        """What tells whether a list, or its bank, was changed meanwhile: another text after every change.
+
+        Ask for it before you read what you are going to change, and tell `add` of it. Empty where there is no list.
+
+        Raises:
+            ListError: the list cannot be read.
+        """
+        if name not in self.names():
+            return ""
+        try:
+            with self._path(name).open("rb") as file:
+                return file_digest(file, "sha256").hexdigest()  # of what was encrypted, which is never twice the same
+        except OSError as error:
+            raise ListError(f"the list cannot be read ({error.strerror})", where=name) from error
+
     def bank(self, name: str) -> memoryview:
         """What was kept beside a list when it was added, as it was given.
 
@@ -153,14 +169,6 @@ class Vault:
                 error.todo = _RESTORE
                 raise error.at(name) from None
 
-    def state(self, name: str) -> str:
-        """A word for what is kept under a name, which is another one after every change; empty where nothing is.
-
-        Raises:
-            KeyFileError, SealError: as `load`.
-        """
-        return _word(self._stated(name, self._key())) if name in self.names() else ""
-
     def sealed(self, name: str, recipient: PublicKey | str) -> SealedList:
         """A list for another process or node: sealed to whoever is to open it there, so that it can be pickled.
 
@@ -185,8 +193,8 @@ class Vault:
         entries: Mapping[Kind, Entries],
         *,
         replace: bool = False,
-        over: str | None = None,
         bank: Bank | None = None,
+        since: str | None = None,
     ) -> ListInfo:
         """Keep a list, and the bank beside it. The same again under the same name changes nothing.
 
@@ -196,16 +204,16 @@ class Vault:
             info: what is known about it; `version` and `entries` are computed here.
             entries: its entries by kind, as `parse_list` returns them.
             replace: whether a list of this name, or its bank, may be superseded.
-            over: the `state` that may be superseded, and no other: what this list was made of.
             bank: bytes to keep with it, whole or in pieces that make no use of this vault; None for no bank.
+            since: the state that this was made from; None where it was made from nothing that lies here.
 
         Returns:
             The information with the version (keyed BLAKE3 under the vault's secret over content and information, not
             over the bank) and the number of entries filled in.
 
         Raises:
-            ListError: the information or the entries are malformed, another list has this name, or the list was changed
-                since its state was told.
+            ListError: the information or the entries are malformed, another list has this name, or what lies here is in
+                another state by now.
             KeyFileError, SealError: the vault's key, or the list that has this name, cannot be used.
             OutputError: the vault cannot be written; what was there before is still there.
         """
@@ -215,14 +223,14 @@ class Vault:
         with self._locked():
             private_folder(self._lists)
             clear_partials(self._lists)
-            key = self._key_or_new()
-            present = self._stated(checked.name, key)
-            if over not in {None, _word(present)}:
+            if since is not None and self.state(checked.name) != since:
                 raise ListError(
                     "the list was changed by somebody else meanwhile",
                     where=checked.name,
-                    todo="Nothing was changed. Run the same command again.",
+                    todo="Nothing of this was kept. Do it again.",
                 )
+            key = self._key_or_new()
+            present = self._stated(checked.name, key)
             self._clear_banks(checked.name, present[1])
             with self._new_bank(checked.name, bank, key) as beside:
                 digest = beside.digest if beside else ""
@@ -275,23 +283,25 @@ class Vault:
         )
 
     def remove(self, name: str) -> None:
-        """Forget a list, its bank and pages of its sync that wait, for instance when the right to use it ends.
+        """Forget a list, its bank and pages of it that wait, for instance when the right to use it ends.
 
         Their bytes may stay on the disk, encrypted.
 
         Raises:
-            ListError: there is no list of this name, nor a sync that would make one.
-            UsageError: its sync is under way.
+            ListError: there is no list of this name, and no page that waits for one.
             OutputError: it cannot be removed.
+            UsageError: a sync of it is under way.
         """
-        begun = bool(NAME_PATTERN.fullmatch(name)) and self._pages(name).is_dir()
-        if not begun:
+        pages = self._home / "sync" / name
+        waiting = NAME_PATTERN.fullmatch(name) is not None and pages.is_dir()
+        if not waiting:
             self._require(name)
-        with self.spool(name).alone() if begun else nullcontext(), self._locked():
+        with alone_in(pages) if waiting else nullcontext(), self._locked():
             try:
                 self._path(name).unlink(missing_ok=True)
-                if begun:
-                    shutil.rmtree(self._pages(name))
+                if waiting:
+                    clear_pages(pages)
+                    pages.rmdir()
             except OSError as error:
                 raise OutputError(f"the list cannot be removed ({error.strerror})", where=name) from error
             self._clear_banks(name, "")
@@ -393,8 +403,3 @@ class Vault:
                 todo=f"Run: chmod 700 {self._home}",
             )
         return VaultKey.read(self._key_path)
-
-
-def _word(stated: tuple[ListInfo | None, str]) -> str:
-    info, bank = stated
-    return f"{info.version}:{bank}" if info else ""

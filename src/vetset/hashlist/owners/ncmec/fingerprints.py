@@ -54,7 +54,7 @@ def entry_id(member: str, entry: str) -> str:
     """`MEMBER-ENTRY`, which names an entry among all of NCMEC's; see the text of `entries` for when it does not."""
     whole = f"{member}-{entry}"
     plain = len(whole) <= MAX_ID_LENGTH and whole.isascii() and whole.isprintable() and not entry.startswith("~")
-    if plain and not (len(entry) >= 32 and _DIGITS.search(entry)):
+    if plain and not (len(entry) >= 32 and _DIGITS.search(entry)) and "://" not in whole:
         return whole
     digest = base64.b32encode(hashlib.sha256(whole.encode()).digest()).decode("ascii").lower()
     return f"{member}-~{digest[:24]}"
