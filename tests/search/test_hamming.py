@@ -130,6 +130,25 @@ def test_rounds_of_queries_do_not_change_the_answer(monkeypatch):
     assert assert_same(queries, codes) == 250
 
 
+@given(st.integers(0, 2**32), st.integers(0, 400), st.sampled_from(["brute", "bands", "probe"]))
+@settings(max_examples=60, deadline=None)
+def test_pairs_up_to_a_number_are_all_of_them_or_none(seed, more, way):
+    rng = np.random.default_rng(seed)
+    codes = np.concatenate([uniform(rng, 40), np.tile(uniform(rng, 1), (20, 1))])
+    queries = np.concatenate([codes[30:], uniform(rng, 5)])
+    index = HammingIndex(codes)
+    wanted = index.join(queries)
+    with pytest.MonkeyPatch.context() as patch:
+        join = HammingIndex._join
+        patch.setattr(HammingIndex, "_join", lambda self, *given: join(self, *given[:2], way, *given[3:]))
+        patch.setattr(hamming, "_BRUTE_ROUND", 7)
+        patch.setattr(hamming, "_ROUND", 11)
+        found = index.join_up_to(queries, 31, len(wanted[0]) - 200 + more)
+        assert (found is None) == (more < 200)
+        for seen, column in zip(found or wanted, wanted, strict=True):
+            np.testing.assert_array_equal(seen, column)
+
+
 def test_a_larger_side_on_either_hand_gives_the_same_pairs():
     rng = np.random.default_rng(6)
     few, many = uniform(rng, 90), uniform(rng, 3000)
@@ -141,7 +160,9 @@ def test_a_larger_side_on_either_hand_gives_the_same_pairs():
 def test_the_choice_goes_to_brute_force_for_small_and_for_crowded_batches_and_to_bands_for_large_ones(monkeypatch):
     rng = np.random.default_rng(7)
     chosen = []
-    monkeypatch.setattr(HammingIndex, "_brute", lambda self, queries, radius: chosen.append("brute") or hamming._NONE)
+    monkeypatch.setattr(
+        HammingIndex, "_brute", lambda self, queries, radius, most: chosen.append("brute") or hamming._NONE
+    )
     monkeypatch.setattr(hamming, "_grown", lambda *_: chosen.append("bands") or _nothing())
     codes = uniform(rng, 20_000)
     HammingIndex(codes).join(codes[:100])

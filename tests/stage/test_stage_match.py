@@ -1,7 +1,7 @@
 """The join of a store with lists, against a linear scan over the same columns."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -144,6 +144,46 @@ def test_shards_that_are_joined_together_are_told_apart(tmp_path_factory, conten
         patch.setattr(match_stage, "SLAB_RECORDS", slab)
         together = matcher.group(group)
     assert together == [matcher.shard(given.part, given.name, given.records) for given in group]
+
+
+@given(stores(), st.integers(1, 4), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_of_crowded_entries_the_best_are_named_and_every_record_counts(tmp_path_factory, content, named, most):
+    """Entries that nothing is held against first, then by distance, then as they stand in the list."""
+    cells, quality, why, lists = content
+    part = written(Store(tmp_path_factory.mktemp("store")), cells, quality, why)
+    matcher = ListMatcher(lists, Policy())
+    whole = matcher.shard(part, SHARD, len(quality))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(match_stage, "NAMED_ENTRIES", named)
+        patch.setattr(match_stage, "MOST_PAIRS", most)
+        few = matcher.shard(part, SHARD, len(quality))
+    assert (few.tallies, few.coverage) == (whole.tallies, whole.coverage)
+    wanted = []
+    agreed = list(zip(whole.matches, whole.rows, strict=True))
+    for _, forms in groupby(sorted(agreed, key=form_of), key=form_of):
+        wanted += sorted(forms, key=lambda pair: (not pair[0].seedable, pair[0].distance, pair[1]))[:named]
+    assert sorted(zip(few.matches, few.rows, strict=True)) == sorted(wanted)
+
+
+def form_of(pair):
+    match = pair[0]
+    return match.record, match.list_name, match.kind, match.variant
+
+
+def test_a_list_that_crowds_around_one_picture_costs_what_is_named(tmp_path):
+    code = np.packbits(np.arange(256) < 128)
+    many = np.tile(code, (20_000, 1))
+    many.view(np.uint8)[:, :2] ^= np.arange(20_000, dtype=np.uint16)[:, None].view(np.uint8)
+    crowd = small.hash_list("crowd", small.entries(Kind.PDQ, sorted({row.tobytes() for row in many})))
+    cells = {(kind, variant): [None] * 60 for kind in KINDS for variant in VARIANTS[kind]}
+    cells[Kind.PDQ, Variant.STORED] = [code.tobytes()] * 60
+    why = {kind: [Reason.NULL_VALUE.code if kind is not Kind.PDQ else 0] * 60 for kind in KINDS}
+    part = written(Store(tmp_path), cells, [100] * 60, why)
+    found = ListMatcher([crowd], Policy()).shard(part, SHARD, 60)
+    assert len(found.matches) == 60 * match_stage.NAMED_ENTRIES
+    assert min(match.distance for match in found.matches) == 0
+    assert [tally.matched for tally in found.tallies] == [60]
 
 
 def damaged(tmp_path, change):

@@ -30,6 +30,7 @@ _ROUND = 1 << 20
 # Queries of one round of brute force, so that what does not fit its buffer is not all done twice.
 _BRUTE_ROUND = 1 << 14
 _FIRST_ROOM = 1 << 16
+_ANY_NUMBER = 2**63
 # Threads that sort a list longer than a round.
 _MOST_SORTERS = 4
 
@@ -49,6 +50,10 @@ _MOST_PROBED = 1 << 14
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]
 _NONE: Pairs = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint16))
+
+
+class _TooManyError(Exception):
+    """There are more pairs than were wanted."""
 
 
 class HammingIndex:
@@ -106,30 +111,44 @@ class HammingIndex:
             DatasetError: the queries are of another type or shape.
             UsageError: the radius is outside 0 to 31.
         """
+        return self._join(queries, radius, way, _ANY_NUMBER)
+
+    def join_up_to(self, queries: NDArray[np.uint8], radius: int, most: int) -> Pairs | None:
+        """The same pairs, or None as soon as there turn out to be more than `most`: then ask about fewer queries.
+
+        Codes of a list may crowd around one picture, so that a batch has pairs without end.
+        """
+        try:
+            return self._join(queries, radius, "auto", most)
+        except _TooManyError:
+            return None
+
+    def _join(self, queries: NDArray[np.uint8], radius: int, way: str, most: int) -> Pairs:
         if not 0 <= radius <= MOST_RADIUS:
             raise UsageError("a Hamming radius that the search does not cover", expected="0 to 31", seen=str(radius))
         words = _as_words(queries, DatasetError, "the queries")
         rounds = [_NONE]
         for start in range(0, len(words), _ROUND):
-            query, entry, apart = self._join_round(words[start : start + _ROUND], radius, way)
+            query, entry, apart = self._join_round(words[start : start + _ROUND], radius, way, most)
+            most -= len(query)
             rounds.append((query + start, entry, apart))
         return _joined(rounds)
 
-    def _join_round(self, queries: NDArray[np.uint64], radius: int, way: str) -> Pairs:
+    def _join_round(self, queries: NDArray[np.uint64], radius: int, way: str, most: int) -> Pairs:
         brute = len(self._codes) * (len(queries) + _COST_ENTRY)
         passes = bands.BANDS * (_COST_CODE * (len(queries) + len(self._codes)) + _COST_BUCKET * bands.VALUES)
         if way == "probe" or (way == "auto" and self._probing_wins(queries, radius, brute, passes)):
-            return self._probe(queries, radius)
+            return self._probe(queries, radius, most)
         if way == "brute" or (way == "auto" and brute <= passes):
             self._spent += brute
-            return self._brute(queries, radius)
+            return self._brute(queries, radius, most)
         flips = bands.band_flips(radius)
         starts, order = self._sorted()
         query_starts, query_order = _sort(queries)
         if way == "auto":
             met = (np.diff(query_starts.astype(np.int64), axis=1) * bands.reach(starts, flips)).sum()
             if brute <= passes + _COST_CANDIDATE * float(met):
-                return self._brute(queries, radius)
+                return self._brute(queries, radius, most)
         entries = (self._codes, starts, order)
         asked = (queries, query_starts, query_order)
         swap = len(queries) < len(self._codes)
@@ -138,7 +157,9 @@ class HammingIndex:
         for band in range(bands.BANDS):
             rule = (band, np.uint64(flips), np.uint64(radius))
             sides = [(codes, bounds[band], positions[band]) for codes, bounds, positions in (inner, outer)]
-            found.append(_grown(bands.join_band, rule, *sides))
+            part = _grown(most, bands.join_band, rule, *sides)
+            most -= len(part[1])
+            found.append(part)
         return _in_order(found, swap=swap)
 
     def _probing_wins(self, queries: NDArray[np.uint64], radius: int, brute: float, passes: float) -> bool:
@@ -152,15 +173,16 @@ class HammingIndex:
         starts, _ = self._sorted()
         return visits + _COST_MET * float(bands.count_met(queries, starts, flips)) < min(brute, passes)
 
-    def _probe(self, queries: NDArray[np.uint64], radius: int) -> Pairs:
+    def _probe(self, queries: NDArray[np.uint64], radius: int, most: int) -> Pairs:
         rule = (np.uint64(bands.band_flips(radius)), np.uint64(radius))
-        return _in_order([_grown(bands.probe_bands, rule, self._codes, self._sorted(), queries)])
+        return _in_order([_grown(most, bands.probe_bands, rule, self._codes, self._sorted(), queries)])
 
-    def _brute(self, queries: NDArray[np.uint64], radius: int) -> Pairs:
+    def _brute(self, queries: NDArray[np.uint64], radius: int, most: int) -> Pairs:
         rounds = [_NONE]
         for start in range(0, len(queries), _BRUTE_ROUND):
             part = queries[start : start + _BRUTE_ROUND]
-            found = _grown(_compare_all, np.uint64(radius), self._codes, part)
+            found = _grown(most, _compare_all, np.uint64(radius), self._codes, part)
+            most -= len(found[1])
             query, entry, apart = _in_order([found])
             rounds.append((query + start, entry, apart))
         return _joined(rounds)
@@ -199,12 +221,14 @@ def _sort(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uin
     return starts, order
 
 
-def _grown(kernel: Callable[..., Any], *arguments: object) -> bands.Out:
-    """What a kernel finds; when its pairs overflow the buffers, it runs again with room for what it counted."""
+def _grown(most: int, kernel: Callable[..., Any], *arguments: object) -> bands.Out:
+    """What a kernel finds, if it is not too much; when it overflows the buffers, it runs again with more room."""
     room = _FIRST_ROOM
     while True:
         pairs, apart = np.empty((2, room), np.uint32), np.empty(room, np.uint16)
         found = kernel(*arguments, (pairs, apart))
+        if found > most:
+            raise _TooManyError
         if found <= room:
             return pairs[:, :found].copy(), apart[:found].copy()
         room = found

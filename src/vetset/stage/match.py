@@ -34,6 +34,13 @@ DIGEST_RECORDS = 1 << 16
 """Records whose digests are joined at once, about: those joins want what is in a near cache."""
 GROUP_SHARDS = 256
 """Shards whose parts are looked at together, at most."""
+MOST_PAIRS = 1 << 23
+"""Pairs of a record and a PDQ entry that are held at once, about: half a gigabyte while they are sorted."""
+NAMED_ENTRIES = 256
+"""Entries of one list and kind that a record's matches name at most, for each form of the record: those that nothing
+is held against first, then the nearest. A list may hold any number of values around one picture, and one is enough."""
+_Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]
+_Finder = Callable[[NDArray[np.uint8]], _Pairs]
 _DECIDING = frozenset(Variant) - {Variant.PARTIAL}
 """Variants whose signal makes a record decided: what decodes of a truncated file may match, and settles nothing."""
 
@@ -91,7 +98,7 @@ class Matcher:
         return Joined(query, entry, distance.astype(np.int64), Variant.STORED)
 
     def join(self, signals: Sequence[Values], variants: Sequence[Variant] | None = None) -> Iterator[Joined]:
-        """All agreeing pairs, one result per variant that any record has.
+        """All agreeing pairs, one result or more per variant that any record has; each record is in one of them.
 
         Args:
             signals: the records' signals of this kind, one for each variant.
@@ -102,12 +109,29 @@ class Matcher:
             if not len(rows):
                 continue
             queries = values.values if len(rows) == len(values.present) else values.values[rows]
-            query, entry, distance = self._find(queries)
-            yield Joined(rows[query], entry, distance.astype(np.int64), variant)
+            for query, entry, distance in self._found(queries):
+                yield Joined(rows[query], entry, distance.astype(np.int64), variant)
+
+    def _found(self, queries: NDArray[np.uint8]) -> Iterator[_Pairs]:
+        """All pairs, those of some queries at a time: of a list whose entries crowd, a batch has pairs without end."""
+        if not isinstance(self._index, HammingIndex):
+            yield self._find(queries)
+            return
+        parts = [(0, len(queries))]
+        while parts:
+            start, end = parts.pop()
+            found = self._index.join_up_to(queries[start:end], self.radius, MOST_PAIRS)
+            if found is not None:
+                yield found[0] + start, found[1], found[2]
+            elif end - start > 1:
+                middle = (start + end) // 2
+                parts += [(middle, end), (start, middle)]
+            else:
+                query, entry, distance = self._find(queries[start:end])
+                yield query + start, entry, distance
 
 
 _Index = DigestIndex | HammingIndex | DistanceIndex
-_Finder = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]]
 
 
 def _indexed(entries: Entries) -> _Index:
@@ -124,7 +148,7 @@ def _finder(index: _Index, radius: int) -> _Finder:
         threads = len(os.sched_getaffinity(0))
         return lambda queries: index.join(queries, radius, threads=threads)
 
-    def equal(queries: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+    def equal(queries: NDArray[np.uint8]) -> _Pairs:
         query, entry = index.join(queries)
         return query, entry, np.zeros(len(query), np.int64)
 
@@ -359,10 +383,22 @@ class ListMatcher:
                 yield counts.get((number, shard), _Counts()).tally(name, kind, given.records)
 
 
+def _named(joined: Joined, entries: Entries) -> Joined:
+    """The pairs that are told, see `NAMED_ENTRIES`; most often all."""
+    if not len(joined.row) or np.bincount(joined.row).max() <= NAMED_ENTRIES:
+        return joined
+    weak = (entries.flags[joined.entry] & np.uint8(DOUBTFUL | EntryFlag.UNVETTED)) != 0
+    order = np.lexsort((joined.entry, joined.distance, weak, joined.row))
+    row = joined.row[order]
+    kept = np.sort(order[np.arange(len(row)) - np.searchsorted(row, row) < NAMED_ENTRIES])
+    return Joined(joined.row[kept], joined.entry[kept], joined.distance[kept], joined.variant)
+
+
 def _by_shard(
     slab: _Slab, joined: Joined, group: Sequence[Given], name: str, entries: Entries
 ) -> Iterator[tuple[int, list[tuple[Match, int]]]]:
     """The matches of one join with the rows of their entries, shard by shard."""
+    joined = _named(joined, entries)
     places = np.searchsorted(slab.starts, joined.row, side="right") - 1
     for place in np.unique(places).tolist():
         shard = slab.shards[place]
