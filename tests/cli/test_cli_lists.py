@@ -83,7 +83,7 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     cut = table(tmp_path / "cut.csv", range(1900))
     asked = vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-02-01")
     assert asked.code == 12
-    assert "1100 taken back" in asked.err
+    assert "1100 taken back or with other values" in asked.err
     assert "--accept" in asked.err
     assert shown(vetset)["entries"] == {"md5": 3000}
     assert vetset("lists", "update", "known", cut, "--whole", "--as-of", "2026-02-01", "--accept").code == 0
@@ -157,6 +157,17 @@ def test_a_list_that_has_expired_is_shown_as_such(vetset, tmp_path):
     told = ("--name", "known", "--owner", "hotline", *TOLD, "--expires", "2020-01-01")
     assert "expired 2020-01-01" in vetset("lists", "add", file, *told).out
     assert "expired 2020-01-01" in vetset("lists", "show").out
+
+
+def test_other_values_under_the_old_ids_are_asked_about(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(3000))
+    assert vetset("lists", "add", file, "--name", "known", "--owner", "hotline", *TOLD).code == 0
+    lines = [f"item-{number},{digest(number + 10_000)}" for number in range(1500)]
+    (tmp_path / "delta.csv").write_text("\n".join(["id,md5", *lines]) + "\n")
+    asked = vetset("lists", "update", "known", tmp_path / "delta.csv", "--as-of", "2026-02-01")
+    assert asked.code == 12
+    assert "1500 taken back or with other values" in asked.err
+    assert vetset("lists", "update", "known", tmp_path / "delta.csv", "--as-of", "2026-02-01", "--accept").code == 0
 
 
 def test_entries_are_set_apart_and_released(vetset, added):
@@ -319,6 +330,7 @@ def test_feedback_goes_to_the_owner_alone(vetset, added, tmp_path):
     assert digest(3) not in json.dumps(document)
     assert vetset("lists", "feedback", "known", "item-99", *told[:-1], tmp_path / "other").code == 12
     assert vetset("lists", "feedback", "known", "item-3", "--right").code == 2
+    assert vetset("lists", "feedback", "known", *told[:-1], tmp_path / "other").code == 2
     assert vetset("lists", "feedback", "known", "item-3", "--reason", "x", "--out", tmp_path / "other").code == 2
 
 

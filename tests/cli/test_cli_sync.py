@@ -1,11 +1,13 @@
 """Syncing on the command line, with each owner's service on loopback."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import json_servers
 import ncmec_server
+from vetset.api import syncing
 from vetset.hashlist.sync import transport
 from vetset.hashlist.vault.vault import default_home
 from vetset.storage.commit import alone_in
@@ -162,6 +164,20 @@ def test_numbers_come_before_use(vetset, served, sync):
     asked = len(served.service.asked)
     assert sync(*first(served)).code == 0
     assert len(served.service.asked) <= asked + 1, "the pages that were looked at were not fetched again"
+
+
+def test_the_state_is_of_the_day_on_which_pages_were_fetched(vetset, served, sync, monkeypatch):
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "datetime", Yesterday)
+        assert sync(*first(served), "--dry-run").code == 0
+    assert sync(*first(served)).code == 0
+    (info,) = shown(vetset)
+    assert info["as_of"] == (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 
 
 def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync):

@@ -202,12 +202,13 @@ def test_lines_of_a_whole_list_are_not_taken_for_those_of_the_one_before():
 
 
 @given(st.lists(st.integers(0, 9), max_size=8), st.lists(st.integers(0, 9), max_size=8))
-def test_lines_that_are_gone_are_those_whose_values_are(old, new):
+@pytest.mark.parametrize("word", ["line:", "item-"])
+def test_entries_that_are_gone_are_those_whose_values_are(word, old, new):
     def lines(numbers):
-        told = (entry(f"line:{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
+        told = (entry(f"{word}{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
         return Bank.empty().apply([batch(*told)], full=True)[0]
 
-    assert lines(old).lines_gone(lines(new)) == sum(number not in new for number in old)
+    assert lines(old).entries_gone(lines(new)) == sum(number not in new for number in old)
 
 
 def test_what_was_taken_back_leaves_its_id_and_no_value():

@@ -52,7 +52,7 @@ def test_signals_are_read_where_they_are_named(tmp_path):
 def test_entries_without_ids_need_a_secret(tmp_path):
     path = tmp_path / "list"
     path.write_bytes(listed([stopncii(1)]))
-    with pytest.raises(ListError, match="have no ids"):
+    with pytest.raises(ListError, match="named under a secret"):
         opinions(path)
 
 

@@ -22,6 +22,8 @@ PDNA = base64.b64encode(bytes(range(144))).decode()
 NEXT = "/v2/entries?from=2026-01-01T00%3A00%3A00.000Z&amp;to=2026-01-02T00%3A00%3A00.000Z&amp;start=1001"
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
+SECRET = bytes(range(32))
+
 
 def document(inside, attributes=f'xmlns="{NAMESPACE}"'):
     head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -93,7 +95,7 @@ WHOLE_ROWS = [
 
 
 def read(data, **options):
-    reader = EntriesReader("a test", **options)
+    reader = EntriesReader("a test", SECRET, **options)
     batches = [*reader.feed(data), *reader.close()]
     return rows_of(batches), reader.told
 
@@ -109,7 +111,7 @@ class TestNcmec(ImporterContract):
     secrets = (MD5, SHA1, SHA1.upper(), PDQ, "Secretive", "A1", "start=1001", "/v2/", PDNA[:20], "sekrit", "classified")
 
     def importer(self, path):
-        return entries(path)
+        return entries(path, SECRET)
 
     def documents(self):
         return {
@@ -214,16 +216,16 @@ def test_malformed_fingerprints_name_their_entries_and_some_may_be_forgiven():
 
 def test_ids_that_cannot_be_shown_have_another_name():
     plain = "42-image 1/ä"
-    assert entry_id("42", "0123456789") == "42-0123456789"
+    assert entry_id(SECRET, "42", "0123456789") == "42-0123456789"
     for own in (MD5, f"x{SHA1}", "ä", "a" * 100, "~" + "a" * 24, "a\tb", plain):
-        name = entry_id("42", own)
+        name = entry_id(SECRET, "42", own)
         assert name.startswith("42-~")
         assert len(name) == 4 + 24
         assert own not in name
-        assert entry_id("42", own) == name
-        assert entry_id("43", own)[3:] != name[3:]
+        assert entry_id(SECRET, "42", own) == name
+        assert entry_id(SECRET, "43", own)[3:] != name[3:]
     rows, _ = read(document(images(image(f"<md5>{MD5}</md5>", identity=MD5))))
-    assert rows[0]["entry"] == entry_id("42", MD5)
+    assert rows[0]["entry"] == entry_id(SECRET, "42", MD5)
     assert MD5 not in refusal(document(images(image("<md5>zz</md5>", identity=MD5))))
 
 
@@ -251,7 +253,7 @@ def test_prefixes_comments_and_sections_of_text_change_nothing():
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 400), max_size=12))
 def test_pieces_do_not_matter(cuts):
-    reader, batches, at = EntriesReader("a test"), [], 0
+    reader, batches, at = EntriesReader("a test", SECRET), [], 0
     for size in [*cuts, len(WHOLE)]:
         batches += reader.feed(WHOLE[at : at + size])
         at += size

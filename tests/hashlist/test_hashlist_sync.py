@@ -44,7 +44,7 @@ def source(service, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     settings = {"limits": Limits(answer=2 << 20), "sleep": lambda _: None}
     with serving(service) as base, Client(base, basic(USER), **settings) as client:
-        yield NcmecSource(environment("test_NGO"), client)
+        yield NcmecSource(environment("test_NGO"), client, bytes(32))
 
 
 def masked(data):
@@ -332,7 +332,9 @@ def test_what_waits_is_of_this_source_and_this_checkpoint(source, service, spool
 
 def test_generated_pictures_are_noted_for_whole_environments(source, service, spool, database):
     database.add().video = False
-    made = NcmecSource(Environment("made", "https://x.invalid", Category.CHILD_ABUSE, generated=True), source._client)
+    made = NcmecSource(
+        Environment("made", "https://x.invalid", Category.CHILD_ABUSE, generated=True), source._client, bytes(32)
+    )
     rows = synced(made, Bank.empty(), spool, lambda: database.clock).bank.rows
     assert set(rows["notes"].to_pylist()) == {8}
     assert (made.name, made.category, made.host) == ("NCMEC made", Category.CHILD_ABUSE, "127.0.0.1")

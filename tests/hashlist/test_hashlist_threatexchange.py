@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from importer_contract import ImporterContract, rows_of
 from json_entries import SECONDS, SECRET, descriptor, digits, lines, listed, row, update
 
 from vetset.hashlist.entry_names import entry_name
+from vetset.hashlist.files import documents
 from vetset.hashlist.opinions import Note
-from vetset.hashlist.owners.threatexchange import read_signals, read_updates, update_rows
+from vetset.hashlist.owners import threatexchange
+from vetset.hashlist.owners.threatexchange import read_signals, read_updates
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 
@@ -35,7 +38,8 @@ def gone(seed):
 
 def rows(*entries, unsupported=None):
     counter = Counter() if unsupported is None else unsupported
-    return rows_of(update_rows(enumerate(entries, 1), counter, "document", service=True))
+    take = partial(threatexchange._take, unsupported=counter)
+    return rows_of(documents.opinions(enumerate(entries, 1), take, "document", "indicators", lost=counter))
 
 
 def told(*descriptors):

@@ -57,10 +57,12 @@ def send_list_feedback(
         What was sent or would be, in numbers by type.
 
     Raises:
-        UsageError: the list comes from no service that takes feedback, or an entry has no such fingerprint.
+        UsageError: no entry is named, the list comes from no service that takes feedback, or an entry has no such
+            fingerprint.
         ListError: no entry of such an id stands in the list.
         ServiceError: the service does not take it.
     """
+    _require_some(entries)
     vault = Vault(default_home())
     bank, service = _ncmec(vault, name)
     wanted = None if kind is None else _type(kind)
@@ -81,10 +83,11 @@ def write_list_feedback(
     """Write for a list's owner what is thought of entries, sealed to that owner: ids and a reason, no values.
 
     Raises:
-        UsageError: there is no reason, or nobody to seal it to.
+        UsageError: there is no entry, no reason, or nobody to seal it to.
         ListError: no entry of such an id stands in the list.
         OutputError: it cannot be written.
     """
+    _require_some(entries)
     if not reason.strip() or not reason.isprintable():
         raise UsageError("feedback needs a reason", expected="a few words on one line")
     if not seal_to:
@@ -96,6 +99,11 @@ def write_list_feedback(
     # spaces, so that what `age --decrypt` gives is JSON, and the size says little of how many entries it is about
     filled = document + b" " * (-len(document) % _SIZES)
     return written(Path(out), seal(filled, [public_key(key) for key in seal_to]))
+
+
+def _require_some(entries: Sequence[str]) -> None:
+    if not entries:
+        raise UsageError("the feedback is about no entry", expected="ids of the owner's, as findings name them")
 
 
 def _about(info: ListInfo) -> dict[str, str]:

@@ -67,7 +67,7 @@ def sync_list(
             expires=expires or info.expires,
             share_counts=info.share_counts if share_counts is None else share_counts,
             origin=f"service:{source.host}",
-            as_of=today().isoformat(),
+            as_of=got.begun.astimezone(UTC).date().isoformat(),
         )
         left_out = {word: number for word, number in got.told.items() if word not in KEPT}
         applied = Applied(got.bank.from_source(service), got.change, left_out)

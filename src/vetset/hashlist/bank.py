@@ -100,15 +100,13 @@ class Bank:
         """Entries that were not taken back."""
         return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
 
-    def lines_gone(self, after: "Bank") -> int:
-        """How many entries that are named by their line stand here, and their values in the other bank no more.
+    def entries_gone(self, after: "Bank") -> int:
+        """How many entries stand here that have a value which stands in the other bank no more, under whatever id.
 
-        A line is another entry in every file, so that which of them were taken back says nothing.
+        A line number is another entry in every file, and an id may be given other values: which ids were taken back
+        does not tell what is not searched for any more.
         """
-        mine, theirs = (
-            bank.rows.filter(pc.and_(pc.starts_with(bank.rows["entry"], LINE), pc.invert(bank.rows["withdrawn"])))
-            for bank in (self, after)
-        )
+        mine, theirs = (bank.rows.filter(pc.invert(bank.rows["withdrawn"])) for bank in (self, after))
         gone = mine.filter(pc.invert(pc.is_in(mine["value"], theirs["value"].combine_chunks())))
         return pc.count_distinct(gone["entry"]).as_py() or 0
 

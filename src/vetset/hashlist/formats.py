@@ -34,7 +34,7 @@ class Given:
         kind: what bare values are.
         ignore: names of columns that are passed over.
         unsupported: counts what is not kept, such as fingerprints that nothing here matches, by words.
-        secret: gives what entries without ids are named under (`entry_name`).
+        secret: gives what entries are named under that have no ids, or ids that cannot be shown.
     """
 
     kind: Kind | None = None
@@ -49,7 +49,9 @@ class Given:
             ListError: the caller gave nothing.
         """
         if self.secret is None:
-            raise ListError("entries of this format have no ids", expected="the secret of a vault", where=path.name)
+            raise ListError(
+                "entries of this format are named under a secret", expected="the secret of a vault", where=path.name
+            )
         return self.secret()
 
 
@@ -118,7 +120,7 @@ def _is_ncmec(_: Path, first: bytes) -> bool:
 def _ncmec(path: Path, given: Given) -> Iterator[pa.RecordBatch]:
     """An answer of NCMEC's service that was kept as a file; one page of several says nothing whole."""
     told = Told()
-    yield from entries(path, told)
+    yield from entries(path, given.naming(path), told)
     if told.next is not None:
         raise ListError(
             "the file is one page of several",

@@ -81,7 +81,7 @@ def opened(service: str, home: Path, naming: bytes, address: str = "") -> Iterat
     Args:
         service: `NAME` or `NAME:ENVIRONMENT`.
         home: of the vault; credentials may lie there.
-        naming: what entries are named under whose owner gives them no ids.
+        naming: what entries are named under whose owner gives them no ids, or ids that cannot be shown.
         address: where the service is, if not where its owner says.
 
     Raises:
@@ -90,7 +90,7 @@ def opened(service: str, home: Path, naming: bytes, address: str = "") -> Iterat
     name, _, place = service.partition(":")
     with client_of(service, home, address) as client:
         if name == "ncmec":
-            yield NcmecSource(environment(place), client)
+            yield NcmecSource(environment(place), client, naming)
         elif name == "stopncii":
             yield StopNCII(client, naming)
         else:

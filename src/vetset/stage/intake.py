@@ -210,13 +210,13 @@ def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
         ListError: it takes back or adds more than it may unasked.
     """
     standing, change = before.standing, applied.change
-    gone = max(change.withdrawn, before.lines_gone(applied.bank))
+    gone = max(change.withdrawn, before.entries_gone(applied.bank))
     most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
     if standing and (gone > most_gone or change.added > most_new):
         raise ListError(
             "the delivery changes the list more than it may unasked",
             expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{gone} taken back, {change.added} new, {change.changed} changed",
+            seen=f"{gone} taken back or with other values, {change.added} new",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",

@@ -11,7 +11,7 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def _read(data, step, malformed):
-    reader = EntriesReader("x", malformed=malformed)
+    reader = EntriesReader("x", bytes(32), malformed=malformed)
     batches = []
     try:
         for start in range(0, len(data), step):

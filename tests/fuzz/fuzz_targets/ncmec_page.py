@@ -36,7 +36,7 @@ def target(data: bytes) -> None:
     stub = Stub(data)
     with suppress(ListError):
         reasons(stub, "md5")
-    source = NcmecSource(environment("test_NGO"), stub)
+    source = NcmecSource(environment("test_NGO"), stub, bytes(32))
     try:
         page = source.page(POSITION)
         assert page is not None

@@ -55,9 +55,9 @@ class MalformedValue(Malformed):
 
 def opinions(
     entries: Iterable[tuple[int, Mapping[str, Any]]],
-    take: Callable[[Mapping[str, Any]], bool],
-    rows: OpinionRows,
-    complaints: Complaints,
+    take: Callable[[Mapping[str, Any], OpinionRows], bool],
+    where: str,
+    what: str,
     *,
     lost: Counter[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -65,20 +65,21 @@ def opinions(
 
     Args:
         entries: number and content of each.
-        take: puts an entry into `rows`, or raises `Malformed`; says whether the entry is of a kind that a list may
+        take: puts an entry into rows, or raises `Malformed`; says whether the entry is of a kind that a list may
             carry, or was taken back.
-        rows: collects.
-        complaints: what is said of entries that are malformed.
+        where: name of the file or service, for errors.
+        what: what entries should have been, for errors.
         lost: for a page of a service: counts values that are malformed. Up to `MALFORMED_OF_A_PAGE` are passed over,
             since nobody here can mend them; and there may be no entry at all. None for a file.
 
     Raises:
         ListError: entries are malformed; up to 10 of them are named by their number. Or a file holds nothing.
     """
+    rows, complaints = OpinionRows(where), Complaints(where, what, "object")
     taken, left = False, 0 if lost is None else MALFORMED_OF_A_PAGE
     for number, entry in entries:
         try:
-            taken |= take(entry)
+            taken |= take(entry, rows)
         except Malformed as error:
             if lost is not None and isinstance(error, MalformedValue) and left:
                 lost[MALFORMED] += 1
@@ -91,7 +92,7 @@ def opinions(
             yield rows.batch()
     complaints.check()
     if not taken and lost is None:
-        raise nothing(complaints.where)
+        raise nothing(where)
     if len(rows):
         yield rows.batch()
 

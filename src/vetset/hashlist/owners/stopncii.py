@@ -16,6 +16,7 @@ that it looked at a match and blocked it. Entries have no ids, so they are named
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ import pyarrow as pa
 from vetset.hashlist.entry_names import entry_name
 from vetset.hashlist.files import documents
 from vetset.hashlist.files.documents import Malformed
-from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.opinions import Note, OpinionRows
 from vetset.model.signal import Kind
 
@@ -73,13 +73,8 @@ def stopncii_rows(
     Raises:
         ListError: as `documents.opinions`.
     """
-    rows = OpinionRows(where)
-
-    def take(entry: Mapping[str, Any]) -> bool:
-        return _take(entry, rows, secret, unsupported)
-
-    complaints = Complaints(where, "entries of StopNCII", "object")
-    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
+    take = partial(_take, secret=secret, unsupported=unsupported)
+    return documents.opinions(entries, take, where, "entries of StopNCII", lost=unsupported if service else None)
 
 
 def _take(entry: Mapping[str, Any], rows: OpinionRows, secret: bytes, unsupported: Counter[str]) -> bool:

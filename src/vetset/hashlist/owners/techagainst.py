@@ -19,13 +19,13 @@ GIFCT publishes no format of its own for its database. What a member gets of it 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from vetset.hashlist.files import documents
-from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.opinions import OpinionRows
 from vetset.model.signal import BYTE_KINDS, Kind
 
@@ -79,13 +79,9 @@ def techagainst_rows(
     Raises:
         ListError: as `documents.opinions`.
     """
-    rows = OpinionRows(where)
-
-    def take(entry: Mapping[str, Any]) -> bool:
-        return _take(entry, rows, unsupported)
-
-    complaints = Complaints(where, "entries of Tech Against Terrorism", "object")
-    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
+    take = partial(_take, unsupported=unsupported)
+    what = "entries of Tech Against Terrorism"
+    return documents.opinions(entries, take, where, what, lost=unsupported if service else None)
 
 
 def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]) -> bool:

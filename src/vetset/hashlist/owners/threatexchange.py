@@ -18,10 +18,11 @@ What an indicator is about is told by its tags, and by the group that it was sha
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,31 +155,13 @@ def read_updates(path: Path, unsupported: Counter[str]) -> Iterator[pa.RecordBat
         ListError: the file is malformed, or holds nothing that could be kept.
     """
     found = documents.entries_of(documents.documents_of(path), DATA, path.name, _more)
-    return update_rows(found, unsupported, path.name)
+    take = partial(_take, unsupported=unsupported)
+    return documents.opinions(found, take, path.name, "indicators of ThreatExchange")
 
 
 def _more(page: Mapping[str, Any]) -> object:
     paging = page.get("paging")
     return isinstance(paging, dict) and paging.get("next")
-
-
-def update_rows(
-    entries: Iterable[tuple[int, Mapping[str, Any]]], unsupported: Counter[str], where: str, *, service: bool = False
-) -> Iterator[pa.RecordBatch]:
-    """Rows of indicators that were parsed from JSON; arguments as those of `read_updates`.
-
-    Pages of a `service` may hold nothing, and a few values that are malformed (`documents.opinions`).
-
-    Raises:
-        ListError: as `documents.opinions`.
-    """
-    rows = OpinionRows(where)
-
-    def take(entry: Mapping[str, Any]) -> bool:
-        return _take(entry, rows, unsupported)
-
-    complaints = Complaints(where, "indicators of ThreatExchange", "object")
-    return documents.opinions(entries, take, rows, complaints, lost=unsupported if service else None)
 
 
 @dataclass(frozen=True, slots=True)

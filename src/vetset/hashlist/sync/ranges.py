@@ -92,12 +92,14 @@ class Synced:
         change: what changed, in numbers of entries.
         pages: how many there were.
         told: what was read, in numbers by words that can be shown.
+        begun: when the first page was fetched: what changed afterwards is in the next range.
     """
 
     bank: Bank
     change: Change
     pages: int
     told: Mapping[str, int]
+    begun: datetime
 
     @property
     def checkpoint(self) -> str:
@@ -156,7 +158,7 @@ def synced(
         for word, number in head.told.items():
             told[word] = told.get(word, 0) + number
     checkpoint = source.after(walk.heads[0].position, latest)
-    return Synced(changed.with_checkpoint(checkpoint), change, len(walk.heads), told)
+    return Synced(changed.with_checkpoint(checkpoint), change, len(walk.heads), told, walk.heads[0].at)
 
 
 class _Walk:

@@ -8,7 +8,8 @@ which facebook/threatexchange tests its client. What is not told there is read s
 * An element without a place here is passed over and counted by its name, unless something in it has the form of a
   value: then the document is refused, because what was passed over might have been what matters.
 * An entry's id is `MEMBER-ENTRY`. Where that cannot be shown to people (it holds the digits of a digest, or is no short
-  printable ASCII), it is `MEMBER-~` and 24 base32 digits of its SHA-256: the same for the entry and its withdrawal.
+  printable ASCII), it is `MEMBER-~` and 24 base32 digits of its BLAKE3 under a secret of the vault: the same for the
+  entry and its withdrawal, and no confirmation for who guesses at a digest.
 * Times carry their zone. `updated` is the later one of the entry's and of the feedback to it.
 * An entry that has no value which vetset matches is yielded as withdrawn: it may have had one before.
 """
@@ -45,11 +46,14 @@ _NOTES = (
 )
 
 
-def entries(path: Path, told: Told | None = None, *, notes: Note = Note.NONE) -> Iterator[pa.RecordBatch]:
+def entries(
+    path: Path, secret: bytes, told: Told | None = None, *, notes: Note = Note.NONE
+) -> Iterator[pa.RecordBatch]:
     """The opinions of a saved answer. What was yielded is of no use if an error follows.
 
     Args:
         path: the file.
+        secret: what ids that cannot be shown are hidden under (`entry_id`).
         told: is filled in with what was read, in numbers. Where it has a `next` in the end, the file is one page of
             several, and says nothing of what it does not name.
         notes: what is remarked of every entry.
@@ -57,7 +61,7 @@ def entries(path: Path, told: Told | None = None, *, notes: Note = Note.NONE) ->
     Raises:
         ListError: the file cannot be read, is larger than `MAX_LIST_BYTES`, or is not as the format says.
     """
-    reader = EntriesReader(path.name, told, notes=notes)
+    reader = EntriesReader(path.name, secret, told, notes=notes)
     total = 0
     try:
         with path.open("rb") as file:
@@ -81,15 +85,18 @@ class EntriesReader:
 
     Args:
         where: name of the file or service, for errors.
+        secret: what ids that cannot be shown are hidden under (`entry_id`).
         told: is filled in with what was read, in numbers.
         notes: what is remarked of every entry.
         malformed: fingerprints that may be malformed: they are counted and not kept. One more, and the document is
             refused. Whoever reads a file can have it mended; a service has givers whom nobody can wait for.
     """
 
-    def __init__(self, where: str, told: Told | None = None, *, notes: Note = Note.NONE, malformed: int = 0) -> None:
+    def __init__(
+        self, where: str, secret: bytes, told: Told | None = None, *, notes: Note = Note.NONE, malformed: int = 0
+    ) -> None:
         self.told = told if told is not None else Told()
-        self._where = where
+        self._where, self._secret = where, secret
         self._given_notes = int(notes)
         self._allowed = malformed
         self._wrong: list[str] = []
@@ -300,7 +307,7 @@ class EntriesReader:
     def _identity(self) -> tuple[str, int]:
         if not self._giver or not self._own or self._updated is None:
             self._markup.refuse("an entry is not whole", "a member, an id and a time")
-        return entry_id(self._giver, self._own), self._updated
+        return entry_id(self._secret, self._giver, self._own), self._updated
 
     def _seconds(self, text: str) -> int:
         try:

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-import hashlib
 import re
+
+from blake3 import blake3
 
 from vetset.hashlist.opinions import MAX_ID_LENGTH
 from vetset.model.signal import Kind
@@ -50,11 +51,17 @@ def raw(text: str, width: int) -> bytes | None:
     return None
 
 
-def entry_id(member: str, entry: str) -> str:
-    """`MEMBER-ENTRY`, which names an entry among all of NCMEC's; see the text of `entries` for when it does not."""
+def entry_id(secret: bytes, member: str, entry: str) -> str:
+    """`MEMBER-ENTRY`, which names an entry among all of NCMEC's; see the text of `entries` for when it does not.
+
+    Args:
+        secret: 32 bytes that do not leave the vault; what hides an id is keyed with it, so that it confirms no guess.
+        member: number of the member that gave it.
+        entry: the member's own id.
+    """
     whole = f"{member}-{entry}"
     plain = len(whole) <= MAX_ID_LENGTH and whole.isascii() and whole.isprintable() and not entry.startswith("~")
     if plain and not (len(entry) >= 32 and _DIGITS.search(entry)) and "://" not in whole:
         return whole
-    digest = base64.b32encode(hashlib.sha256(whole.encode()).digest()).decode("ascii").lower()
+    digest = base64.b32encode(blake3(b"ncmec\0" + whole.encode(), key=secret).digest()).decode("ascii").lower()
     return f"{member}-~{digest[:24]}"

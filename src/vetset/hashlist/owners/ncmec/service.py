@@ -34,12 +34,13 @@ class NcmecSource:
     Args:
         environment: which one.
         client: talks to its base.
+        secret: what ids that cannot be shown are hidden under (`entry_id`).
     """
 
     stale_after = STALE_AFTER
 
-    def __init__(self, environment: Environment, client: Client) -> None:
-        self._environment, self._client = environment, client
+    def __init__(self, environment: Environment, client: Client, secret: bytes) -> None:
+        self._environment, self._client, self._secret = environment, client, secret
         self._notes = Note.GENERATED if environment.generated else Note.NONE
 
     @property
@@ -81,7 +82,7 @@ class NcmecSource:
         answer = self._client.find(path)
         if answer is None:
             return None
-        reader = EntriesReader(self.name, notes=self._notes, malformed=MALFORMED_OF_A_PAGE)
+        reader = EntriesReader(self.name, self._secret, notes=self._notes, malformed=MALFORMED_OF_A_PAGE)
         batches = [batch for batch in (*reader.feed(answer.body), *reader.close()) if len(batch)]
         told = reader.told
         following = None if told.next is None else json.dumps({**place, "next": self._checked_next(told.next, place)})
