@@ -6,14 +6,12 @@ be. Each service has a clock of its own, which tests set.
 
 import json
 import random
-import ssl
-import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
+
+from list_servers import OwnerHandler, serving_by
 
 BEGINNING = 1_700_000_000
 FUNCTION_KEY, SUBSCRIPTION_KEY = "function-key-of-somebody", "subscription-key-of-somebody"
@@ -38,6 +36,12 @@ class Service:
 
     def tick(self, seconds=None):
         self.clock += self.dice.randrange(1, 120) if seconds is None else seconds
+
+    def moment(self):
+        return datetime.fromtimestamp(self.clock, UTC)
+
+    def garbage(self):
+        return self.dice.randbytes(2000)
 
     def pdq(self):
         bits = [1] * 128 + [0] * 128
@@ -223,80 +227,30 @@ class TechAgainstService(Service):
         return json.dumps(content)
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # an answer is two small writes
-
-    def log_message(self, *_):
-        """Silence."""
-
-    def do_GET(self):
+class Handler(OwnerHandler):
+    def do_GET(self):  # noqa: N802 — http.server calls it so
         self._answer("GET", b"")
 
-    def do_POST(self):
+    def do_POST(self):  # noqa: N802 — http.server calls it so
         self._answer("POST", self.rfile.read(int(self.headers["Content-Length"])))
 
     def _answer(self, method, body):
         service = self.server.service
         service.asked.append((method, self.path))
         if not service.allowed(self.headers):
-            return self._send(401, b"")
+            return self.send(401, b"")
         fault = service.fault(None, "half", "garbage", "compressed", "redirect", *range(600))
         if isinstance(fault, int):
-            return self._send(fault, b"no", {"Retry-After": "0"})
+            return self.send(fault, b"no", {"Retry-After": "0"})
         if fault == "redirect":
-            return self._send(302, b"", {"Location": "https://elsewhere.invalid/"})
+            return self.send(302, b"", {"Location": "https://elsewhere.invalid/"})
         extra = (
             {"authorization": self.headers.get("Authorization", "")} if isinstance(service, TechAgainstService) else {}
         )
         found = service.answer(method, self.path, body, **extra)
         if not isinstance(found, str):
-            return self._send(found or 404, b"no")
-        return self._faulty(fault, found.encode())
-
-    def _faulty(self, fault, body):
-        if fault == "garbage":
-            body = self.server.service.dice.randbytes(2000)
-        if fault == "compressed":
-            return self._send(200, body, {"Content-Encoding": "gzip"})
-        if fault == "half":
-            self._send(200, body, cut=len(body) // 2)
-            self.close_connection = True
-            return None
-        return self._send(200, body)
-
-    def _send(self, status, body, headers=None, cut=None):
-        self.send_response_only(status)
-        moment = datetime.fromtimestamp(self.server.service.clock, UTC)
-        self.send_header("Date", format_datetime(moment, usegmt=True))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[:cut])
+            return self.send(found or 404, b"no")
+        return self.answer_with(fault, found.encode())
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """A client that goes away is no news."""
-
-
-@contextmanager
-def serving(service, certificate=None):
-    """The service's base address while it runs; by HTTPS where there is a certificate (chain and key in one file)."""
-    server = Server(("127.0.0.1", 0), Handler)
-    server.service = service
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}{service.prefix}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+serving = partial(serving_by, Handler)

@@ -5,17 +5,14 @@ order of time. The service has a clock of its own, which tests set.
 """
 
 import random
-import ssl
-import threading
-import time
 from base64 import b64encode
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape, quoteattr
+
+from list_servers import OwnerHandler, serving_by
 
 NAMESPACE = "https://hashsharing.ncmec.org/hashsharing/v2"
 HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -144,6 +141,14 @@ class Service:
         self.redirect = "https://elsewhere.invalid/v2/entries"
         self.base = ""
 
+    prefix = "/npo"
+
+    def moment(self):
+        return self.database.clock if self.tells_time else None
+
+    def garbage(self):
+        return self.database.dice.randbytes(2000)
+
     def answer(self, path):
         parts = urlsplit(path)
         if parts.path == "/npo/v2/status":
@@ -203,93 +208,32 @@ class Service:
         return f'{HEAD}<submissionResult xmlns="{NAMESPACE}"/>'
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16
-
-    def log_message(self, *_):
-        """Silence."""
-
-    def do_GET(self):
+class Handler(OwnerHandler):
+    def do_GET(self):  # noqa: N802 — http.server calls it so
         service = self.server.service
         service.asked.append(("GET", self.path))
         if self.headers.get("Authorization") != f"Basic {b64encode(USER.encode()).decode()}":
-            return self._send(401, b"")
+            return self.send(401, b"")
         fault = None
         if service.faults and service.faults[0] not in {"circle", "endless", "elsewhere"}:
             fault = service.faults.pop(0)
         if isinstance(fault, int):
-            return self._send(fault, b"no", {"Retry-After": service.retry_after})
+            return self.send(fault, b"no", {"Retry-After": service.retry_after})
         if fault == "redirect":
-            return self._send(302, b"", {"Location": service.redirect})
+            return self.send(302, b"", {"Location": service.redirect})
         body = service.answer(self.path)
         if body is None:
-            return self._send(404, b"no")
-        return self._faulty(fault, body.encode())
+            return self.send(404, b"no")
+        return self.answer_with(fault, body.encode())
 
-    def _faulty(self, fault, body):
-        if fault == "garbage":
-            body = self.server.service.database.dice.randbytes(2000)
-        if fault == "huge":
-            body += b" " * (4 << 20)
-        if fault == "compressed":
-            return self._send(200, body, {"Content-Encoding": "gzip"})
-        if fault == "slow":
-            self._send(200, body, cut=0)
-            for byte in body[:40]:
-                self.wfile.flush()
-                time.sleep(0.05)
-                self.wfile.write(bytes([byte]))
-            self.close_connection = True
-            return None
-        if fault == "half":
-            self._send(200, body, cut=len(body) // 2)
-            self.close_connection = True
-            return None
-        return self._send(200, body)
-
-    def do_PUT(self):
+    def do_PUT(self):  # noqa: N802 — http.server calls it so
         service = self.server.service
         body = self.rfile.read(int(self.headers["Content-Length"]))
         service.asked.append(("PUT", self.path))
         if service.faults:
-            return self._send(service.faults.pop(0), b"", {"Retry-After": service.retry_after})
+            return self.send(service.faults.pop(0), b"", {"Retry-After": service.retry_after})
         answer = service.put(self.path, body)
-        return self._send(404, b"") if answer is None else self._send(200, answer.encode())
-
-    def _send(self, status, body, headers=None, cut=None):
-        self.send_response_only(status)
-        if self.server.service.tells_time:
-            self.send_header("Date", format_datetime(self.server.service.database.clock, usegmt=True))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[:cut])
+        return self.send(404, b"") if answer is None else self.send(200, answer.encode())
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """A client that goes away, as tests have it do, is no news."""
-
-
-@contextmanager
-def serving(service, certificate=None):
-    """The service's base address while it runs; by HTTPS where there is a certificate (chain and key in one file)."""
-    server = Server(("127.0.0.1", 0), Handler)
-    server.service = service
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}/npo"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+serving = partial(serving_by, Handler)
