@@ -15,8 +15,10 @@ from vetset.search import linear, products, screen, similarity
 from vetset.search import nearest as module
 from vetset.search.blocks import ArrayBlock, each_piece
 from vetset.search.nearest import nearest
+from vetset.search.rounding import FIT
 
 METRICS = ["ip", "cosine"]
+SHAPES = ["plain", "cone", "outlier", "clusters", "one point"]
 KINDS = [np.float16, np.float32, np.int8]
 
 
@@ -142,37 +144,42 @@ def test_rows_of_every_nature_by_any_number_of_threads(seed, metric, kind, shape
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from(KINDS),
-    st.sampled_from(["plain", "cone", "outlier", "clusters", "one point"]), st.integers(1, 700),
+    st.sampled_from(SHAPES), st.integers(1, 700), st.sampled_from(products.ways()),
 )  # fmt: skip
-def test_no_cosine_exceeds_the_bound_of_the_screening(seed, kind, shape, dimension):
+def test_every_cosine_is_within_the_bounds_of_the_screening(seed, kind, shape, dimension, way):
     rng = np.random.default_rng(seed)
     rows, asked = shaped(rng, shape, 60, dimension, kind), rng.standard_normal((70, dimension)).astype(np.float32)
     asked[:10] = rows[:10]
     centre = screen.centre_of(shaped(rng, shape, 60, dimension, kind) if seed % 2 else rows)
-    seeds, room = screen.Seeds.prepared(asked, centre), screen.Rows.room(60, dimension)
+    seeds, room = screen.Seeds.prepared(asked, centre, way), screen.Rows.room(60, dimension)
     room.take(rows.view(np.uint16) if kind == np.float16 else rows, seeds)
+    assert np.abs(room.whole.astype(int)).max() <= seeds.levels == products.LEVELS[way]
     cosines = linear.similarities(asked, rows, "cosine").T
-    for group, wide in room.products(60, seeds):
+    for group, _, wide in room.products(60, seeds):
         scores = wide[:, : group.stop - group.start]
         bound = scores * (room.grain[:, None].astype(np.float64) * seeds.grain[group]) + seeds.offset[group]
-        fit = room.state == screen.FIT
+        fit = room.state == FIT
         assert (cosines[fit][:, group] <= (bound + room.bound[:, None])[fit]).all()
+        assert (cosines[fit][:, group] >= (bound + room.bound[:, None] - room.apart[:, None])[fit]).all()
         np.testing.assert_array_equal(np.linalg.norm(rows.astype(np.float64), axis=1) > 0, fit)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 300), st.integers(1, 64),
-    st.sampled_from([True, False] if products.has_byte_products() else [False]),
+    st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 80), st.integers(1, 64),
+    st.sampled_from(products.ways()),
 )  # fmt: skip
-def test_products_of_bytes_are_those_of_integers(seed, tiles, fours, count, own):
-    rng = np.random.default_rng(seed)
+def test_products_of_bytes_are_those_of_integers(seed, tiles, parts, count, way):
+    rng, most = np.random.default_rng(seed), products.LEVELS[way]
     edge = rng.random() < 0.3  # the greatest products there are
-    draw = (lambda shape: rng.choice([-127, 127], shape)) if edge else (lambda shape: rng.integers(-127, 128, shape))
-    rows = draw((tiles * products.TILE, fours * products.FOUR)).astype(np.int8)
-    seeds = draw((count, fours * products.FOUR)).astype(np.int8)
-    group = products.packed(seeds, own=own)
-    assert group.own is own
+    draw = (
+        (lambda shape: rng.choice([-most, most], shape))
+        if edge
+        else (lambda shape: rng.integers(-most, most + 1, shape))
+    )
+    rows = draw((tiles * products.TILE, parts * products.COLUMNS)).astype(np.int8)
+    seeds = draw((count, parts * products.COLUMNS)).astype(np.int8)
+    group = products.packed(seeds, way)
     room = np.empty(len(rows) * products.GROUP, np.int32)
     scores = group.multiply(rows, rows.sum(axis=1, dtype=np.int32), room)
     np.testing.assert_array_equal(scores[:, :count], rows.astype(np.int64) @ seeds.astype(np.int64).T)
@@ -181,12 +188,42 @@ def test_products_of_bytes_are_those_of_integers(seed, tiles, fours, count, own)
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("count", [1, 64])
 def test_sums_of_the_most_columns_fit_where_they_are_kept(sign, count):
-    rows = np.full((products.TILE, 65_536), 127 * sign, np.int8)
-    seeds = np.full((count, 65_536), 127, np.int8)
-    for own in {products.has_byte_products(), False}:
+    for way in products.ways():
+        most = products.LEVELS[way]
+        rows, seeds = np.full((products.TILE, 65_536), most * sign, np.int8), np.full((count, 65_536), most, np.int8)
         room = np.empty(products.TILE * products.GROUP, np.int32)
-        scores = products.packed(seeds, own=own).multiply(rows, rows.sum(axis=1, dtype=np.int32), room)
-        assert (scores[:, :count] == sign * 127**2 * 65_536).all()
+        scores = products.packed(seeds, way).multiply(rows, rows.sum(axis=1, dtype=np.int32), room)
+        assert (scores[:, :count] == sign * most**2 * 65_536).all()
+
+
+def test_who_needs_eight_bits_is_given_them():
+    assert products.quickest(127) in {"bytes", "numkong"}
+    assert products.quickest(63) == products.ways()[0]
+    assert products.ways()[-1] == "numkong"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.sampled_from(SHAPES),
+    st.tuples(st.integers(1, 90), st.integers(1, 70), st.integers(1, 40)),
+    st.tuples(st.sampled_from(METRICS), st.sampled_from(products.ways())),
+)  # fmt: skip
+def test_what_is_learnt_ahead_rules_nothing_out_that_belongs(seed, kind, shape, sizes, how):
+    (dimension, count, k), (metric, way) = sizes, how
+    rng = np.random.default_rng(seed)
+    rows = shaped(rng, shape, 400, dimension, kind)
+    if kind != np.int8:
+        rows[rng.integers(0, 400, 20)] *= kind(3)
+        rows[rng.integers(0, 400, 5)] = np.nan
+    rows[rng.integers(0, 400, 5)] = 0
+    rows[200:300] = rows[:100]  # ties, of which the first ones are kept
+    asked = rng.standard_normal((count, dimension)).astype(np.float32)
+    asked[:5] = np.nan_to_num(rows[:5][: len(asked[:5])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "ways", lambda: [way])
+        patch.setattr(module, "_AHEAD_SHARE", 1)
+        patch.setattr(module, "_CHUNK_ROWS", 64)
+        assert_same(asked, cut(rows, rng), k, metric, threads=int(rng.integers(1, 3)))
 
 
 def test_the_answer_is_the_same_where_the_processor_lacks_the_instruction(monkeypatch):
@@ -194,10 +231,16 @@ def test_the_answer_is_the_same_where_the_processor_lacks_the_instruction(monkey
     rows = rng.standard_normal((3000, 70)).astype(np.float16)
     seeds = rows[:80].astype(np.float32)
     wanted = nearest(seeds, [rows], 20)
-    monkeypatch.setattr(products, "has_byte_products", lambda: False)
-    found = nearest(seeds, [rows], 20)
-    np.testing.assert_array_equal(found.row, wanted.row)
-    np.testing.assert_array_equal(found.similarity, wanted.similarity)
+    for way in products.ways():
+        monkeypatch.setattr(products, "ways", lambda way=way: [way])
+        found = nearest(seeds, [rows], 20)
+        np.testing.assert_array_equal(found.row, wanted.row)
+        np.testing.assert_array_equal(found.similarity, wanted.similarity)
+
+
+def test_ways_of_our_own_are_not_gone_for_another_processor(monkeypatch):
+    monkeypatch.setattr("numba.config.CPU_NAME", "generic")
+    assert products.ways() == ["numkong"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -331,7 +374,7 @@ def converted(convert, half):
 
 @pytest.mark.parametrize(("dimension", "asked"), [(1, 600), (16, 20), (3000, 2)])
 def test_duplicates_at_the_last_place_stay_within_bounded_memory_whatever_the_shape(dimension, asked):
-    rows = np.ones((400_000 // dimension, dimension), np.float16)
+    rows = np.ones((min(60_000, 400_000 // dimension), dimension), np.float16)
     seeds = np.ones((asked, dimension), np.float32)
     nearest(seeds, [rows[:10]], 5)
     tracemalloc.start()

@@ -1,8 +1,11 @@
 """The rows most similar to some seeds, in one pass over all embeddings: exact, with no index to build.
 
-One thread reads, others screen each chunk in 8-bit integers against all seeds (`vetset.search.screen`), and whatever
+One thread reads, others screen each chunk in small integers against all seeds (`vetset.search.screen`), and whatever
 the bound cannot rule out is computed in float64 as it is defined (`vetset.search.similarity`). So the answer is that
 of `vetset.search.linear.nearest`, bit for bit, however the rows are cut into blocks and whatever the number of threads.
+
+The first rows, a sixteenth of all at most, are screened once more beforehand: how similar the k best of them are at
+least is already a floor for all others, so that fewer rows are ranked that better ones will push out again.
 """
 
 import threading
@@ -16,12 +19,14 @@ from numpy.typing import NDArray
 from vetset.model.errors import DatasetError, UsageError
 from vetset.model.vectors import VectorBlock
 from vetset.search.blocks import Piece, as_blocks, each_piece
-from vetset.search.ranking import Hits, Kept, Question, ranked
+from vetset.search.ranking import Floors, Hits, Kept, Question, ranked
 from vetset.search.screen import MOST_COLUMNS, Rows, Seeds, centre_of
 
 _CHUNK_VALUES = 1 << 18
 """Numbers of a chunk: its rows in 8 bits stay in a core's cache while all groups of seeds go over them."""
 _CHUNK_ROWS = 1024
+_AHEAD, _AHEAD_SHARE = 1 << 16, 16
+"""Rows that are looked at ahead of the pass, and of how many rows it is one at most."""
 _PIECE = 4
 """Chunks that are read in one go."""
 
@@ -89,6 +94,7 @@ def nearest(
     question = Question(prepared, 0 if k is None else min(k, int(firsts[-1])), float(least), metric == "cosine")
     asked = _Pass(question, firsts, threads)
     if len(exact) and firsts[-1]:
+        asked.look_ahead(opened)
         each_piece(opened, asked.chunk * _PIECE, [asked.worker(number) for number in range(threads)], passed)
     counts = asked.counts.sum(axis=0)
     seed, position, similarity = ranked([kept.hits() for kept in asked.kept], question.k) if firsts[-1] else _nothing()
@@ -142,6 +148,24 @@ def _nothing() -> Hits:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 
 
+def _first_chunks(blocks: Sequence[VectorBlock], chunk: int, most: int) -> Iterator[NDArray[Any]]:
+    """The first rows there are, at most so many, as `Rows.take` wants them."""
+    for block in blocks:
+        rows = min(block.rows, most)
+        most -= rows
+        if not rows:
+            continue
+        with block.open() as fill:
+            for start in range(0, rows, chunk):
+                vectors = np.empty((min(chunk, rows - start), block.dimension), block.dtype)
+                fill(vectors)
+                yield _bits(vectors)
+
+
+def _bits(vectors: NDArray[Any]) -> NDArray[Any]:
+    return vectors.view(np.uint16) if vectors.dtype == np.float16 else vectors
+
+
 class _Pass:
     """One pass by several workers, who tell each other what no row needs to be looked at for any more."""
 
@@ -154,13 +178,25 @@ class _Pass:
         self._floor = np.full(len(seeds.exact), question.least)
         self._lock = threading.Lock()
 
+    def look_ahead(self, blocks: Sequence[VectorBlock]) -> None:
+        """Learn from the first rows below what no row is one of the k best, without ranking any of them."""
+        rows = min(_AHEAD, int(self._firsts[-1]) // _AHEAD_SHARE)
+        if self._question.counts or rows < 2 * self._question.k or not self._question.k:
+            return
+        floors = Floors(self._question)
+        room = Rows.room(self.chunk, self._question.seeds.exact.shape[1])
+        for chunk in _first_chunks(blocks, self.chunk, rows):
+            room.take(chunk, self._question.seeds)
+            floors.take(len(chunk), room)
+        self._floor = floors.floor
+
     def worker(self, number: int) -> Any:
         """What the thread of this number does."""
 
         def work(pieces: Iterator[Piece]) -> None:
             rows, kept = Rows.room(self.chunk, self._question.seeds.exact.shape[1]), self.kept[number]
             for piece in pieces:
-                vectors = piece.vectors.view(np.uint16) if piece.vectors.dtype == np.float16 else piece.vectors
+                vectors = _bits(piece.vectors)
                 needed = self._question.needed(self._floor)
                 for start in range(0, len(vectors), self.chunk):
                     chunk = vectors[start : start + self.chunk]

@@ -13,14 +13,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from vetset.search.bound import lowest, possible, raise_floors
 from vetset.search.products import GROUP
-from vetset.search.screen import FIT, GONE, Rows, Seeds
+from vetset.search.rounding import FIT, GONE
+from vetset.search.screen import Rows, Seeds
 from vetset.search.similarity import LANES, Doubles, Floats, similarity, widen
 
 Ints = NDArray[np.int64]
 Hits = tuple[Ints, Ints, Doubles]
 """Seeds, positions and similarities, one entry for each hit."""
-_WORD = 8
 _LONGEST = 2.0**60
 
 
@@ -46,13 +47,19 @@ class Question:
         return self.least > -np.inf
 
     def needed(self, floor: Doubles) -> Floats:
-        """float32 (s,): what a row's cosine must reach for these similarities; times its length if not cosine."""
-        if self.cosine:
-            return floor.astype(np.float32)
-        length = self.seeds.length
-        # A seed of zeros has similarity 0 to everything: nothing is ruled out.
+        """What a row's cosine must reach for these similarities; times its length if not cosine.
+
+        Returns:
+            float32 (s padded to a multiple of 16,), infinite behind s.
+        """
+        needed, length = np.full(len(self.seeds.grain), np.inf), self.seeds.length
+        needed[: len(length)] = floor
+        if not self.cosine:
+            # A seed of zeros has similarity 0 to everything: nothing is ruled out.
+            needed[: len(length)] = -np.inf
+            np.divide(floor, length, out=needed[: len(length)], where=length > 0)
         with np.errstate(over="ignore"):
-            return np.divide(floor, length, out=np.full_like(floor, -np.inf), where=length > 0).astype(np.float32)
+            return needed.astype(np.float32)
 
 
 class Kept:
@@ -70,7 +77,7 @@ class Kept:
         self._hits: Hits = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         self._used = np.zeros(1, np.int64)
         dimension = question.seeds.exact.shape[1]
-        self._room = np.empty(dimension, np.float32), np.empty((2, LANES)), np.zeros(GROUP, np.uint8)
+        self._room = np.empty(dimension, np.float32), np.empty((2, LANES))
 
     @property
     def floor(self) -> Doubles:
@@ -83,14 +90,14 @@ class Kept:
         """Admit a chunk, as `Rows.take` was given it, whose first row has this position; `needed` rises."""
         seeds, rule = self._question.seeds, (self._question.cosine, self._question.counts, self._question.least)
         taken = rows.grain, rows.bound, rows.length, rows.state
-        for group, scores in rows.products(len(chunk), seeds):
+        for group, lanes, scores in rows.products(len(chunk), seeds):
             if not self._question.k:
                 self._make_room(scores.size)
-            asked = seeds.exact[group], seeds.length[group], seeds.grain[group], seeds.offset[group]
+            asked = seeds.exact[group], seeds.length[group]
             kept = self._similarity[group], self._position[group], self._filled[group], self.within[group]
             _admit(
-                scores, asked, chunk, taken, (first, group.start), rule, needed[group], kept, self._hits, self._used,
-                self._room,
+                scores, asked, (seeds.grain[lanes], seeds.offset[lanes], needed[lanes]), chunk, taken,
+                (first, group.start), rule, kept, self._hits, self._used, self._room,
             )  # fmt: skip
 
     def _make_room(self, more: int) -> None:
@@ -107,6 +114,34 @@ class Kept:
         return np.nonzero(there)[0], self._position[there], self._similarity[there]
 
 
+class Floors:
+    """What the k best of some rows reach at least, by the lower side of the bound alone: nothing is ranked for it."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._needed = question.needed(np.full(len(question.seeds.exact), -np.inf))
+        self._best = np.empty((len(question.seeds.exact), question.k))
+        self._filled = np.zeros(len(question.seeds.exact), np.int64)
+
+    @property
+    def floor(self) -> Doubles:
+        """float64 (s,): as many rows as are wanted have this similarity or more."""
+        return np.where(self._filled == self._question.k, self._best[:, 0], -np.inf)
+
+    def take(self, count: int, rows: Rows) -> None:
+        """A chunk of so many rows, as `Rows.take` was given it."""
+        seeds = self._question.seeds
+        for group, lanes, scores in rows.products(count, seeds):
+            raise_floors(
+                scores,
+                (seeds.grain[lanes], seeds.offset[lanes], seeds.length[group]),
+                (rows.grain, rows.bound, rows.apart, rows.length, rows.state),
+                self._question.cosine,
+                self._needed[lanes],
+                (self._best[group], self._filled[group]),
+            )
+
+
 def ranked(parts: Sequence[Hits], k: int) -> Hits:
     """What all workers kept together: by seed, best first, ties by position, k of each seed (all if k is 0)."""
     seed, position, similarity = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -121,44 +156,40 @@ def ranked(parts: Sequence[Hits], k: int) -> Hits:
 @njit(cache=True, nogil=True)
 def _admit(  # noqa: PLR0917  a kernel takes its arrays one by one
     scores: NDArray[np.int32],
-    seeds: tuple[Floats, Doubles, Floats, Floats],
+    seeds: tuple[Floats, Doubles],
+    screen: tuple[Floats, Floats, Floats],
     chunk: NDArray[Any],
     rows: tuple[Floats, Floats, Doubles, NDArray[np.uint8]],
     begin: tuple[int, int],
     rule: tuple[bool, bool, float],
-    needed: Floats,
     kept: tuple[Doubles, Ints, Ints, Ints],
     hits: Hits,
     used: Ints,
-    room: tuple[Floats, Doubles, NDArray[np.uint8]],
+    room: tuple[Floats, Doubles],
 ) -> None:
     """Rank again, as it is defined, every row that the bound cannot rule out."""
-    possible, states = room[2], rows[3]
+    needed, states = screen[2], rows[3]
+    everyone = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(GROUP - seeds[1].size)
     for row in range(scores.shape[0]):
         if states[row] == GONE:
             continue
-        scale = np.float32(1)
+        scale, length, bits = np.float32(1), 0.0, everyone
         if states[row] == FIT:
-            scale = scale if rule[0] else np.float32(1 / rows[2][row])
-            terms = rows[0][row], rows[1][row], scale
-            if not _count_possible(scores[row], seeds[2], seeds[3], needed, terms):
+            length = rows[2][row]
+            scale = scale if rule[0] else np.float32(1 / length)
+            bits = possible(scores, row, screen, (rows[0][row], rows[1][row], scale))
+            if not bits:
                 continue
-            _mark_possible(scores[row], seeds[2], seeds[3], needed, terms, possible)
-        else:
-            possible[:] = 1
         widen(chunk, row, room[0])
-        length = rows[2][row] if states[row] == FIT else 0.0
-        for start in range(0, needed.size, _WORD):
-            if possible[start : start + _WORD].view(np.uint64)[0]:
-                for seed in range(start, min(start + _WORD, needed.size)):
-                    if possible[seed] and _may_be_near(seeds, seed, room[0], length, needed[seed] * scale):
-                        _rank(seed, seeds, room, begin[0] + row, begin[1], rule, needed, kept, hits, used)
+        while bits:
+            seed = lowest(bits)
+            bits &= bits - np.uint64(1)
+            if _may_be_near(seeds, seed, room[0], length, needed[seed] * scale):
+                _rank(seed, seeds, room, begin[0] + row, begin[1], rule, needed, kept, hits, used)
 
 
 @njit(cache=True, nogil=True)
-def _may_be_near(
-    seeds: tuple[Floats, Doubles, Floats, Floats], seed: int, row: Floats, length: float, needed: np.float32
-) -> Any:
+def _may_be_near(seeds: tuple[Floats, Doubles], seed: int, row: Floats, length: float, needed: np.float32) -> Any:
     """A closer look in float32, which is off by at most 2 (d + 16) 2**-24 in all; true where float32 might not do."""
     both = seeds[1][seed] * length
     if not 1 / _LONGEST < both < _LONGEST:
@@ -175,36 +206,11 @@ def _product(seed: Floats, row: Floats) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _count_possible(
-    scores: NDArray[np.int32], grains: Floats, offsets: Floats, needed: Floats, terms: tuple[Any, Any, Any]
-) -> Any:
-    """How many seeds the bound does not rule out for a row; most often none, and counting is quicker than marking."""
-    grain, bound, scale = terms
-    count = np.int32(0)
-    for seed in range(needed.size):
-        above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
-        count += np.int32(above >= needed[seed] * scale)
-    return count
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _mark_possible(  # noqa: PLR0917  a kernel takes its arrays one by one
-    scores: NDArray[np.int32], grains: Floats, offsets: Floats, needed: Floats, terms: tuple[Any, Any, Any],
-    possible: NDArray[np.uint8],
-) -> None:  # fmt: skip
-    """Which seeds the bound does not rule out for a row."""
-    grain, bound, scale = terms
-    for seed in range(needed.size):
-        above = grains[seed] * (grain * np.float32(scores[seed])) + (offsets[seed] + bound)
-        possible[seed] = above >= needed[seed] * scale
-
-
 @njit(cache=True, nogil=True)
 def _rank(  # noqa: PLR0917  a kernel takes its arrays one by one
     seed: int,
-    seeds: tuple[Floats, Doubles, Floats, Floats],
-    room: tuple[Floats, Doubles, NDArray[np.uint8]],
+    seeds: tuple[Floats, Doubles],
+    room: tuple[Floats, Doubles],
     position: int,
     before: int,
     rule: tuple[bool, bool, float],

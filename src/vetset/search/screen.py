@@ -1,4 +1,4 @@
-"""Screening in 8-bit integers: a bound on the cosine of every seed and every row that costs a fraction of the cosine.
+"""Screening in small integers: a bound on the cosine of every seed and every row that costs a fraction of the cosine.
 
 What the bound rules out is left; the rest is computed as it is defined. So the screening decides about time, never
 about the answer.
@@ -8,12 +8,13 @@ best, since what all pictures have in common then needs no digits. With z = y - 
 
     x·y = x·m + m·z + w·z.
 
-Both z and w are written in 8 bits, z = a q + r and w = b p + e, with q and p whole numbers of -127 to 127, so
+Both z and w are written in 8 bits, z = a q + r and w = b p + e, with q and p whole numbers of -127 to 127 (of 7 bits,
+-63 to 63, where the processor multiplies those much faster), so
 
     w·z = a b (p·q) + e·(a q) + w·r  <=  a b (p·q) + |e| |a q| + |w| |r|      (Cauchy-Schwarz),
 
 where p·q is exact in 32-bit integers (d 127² is less than 2³¹ for d up to 65,536), and every other term belongs to the
-seed alone or the row alone. |r| is the row's own rounding error, not the worst that 8 bits could bring.
+seed alone or the row alone. |r| is the row's own rounding error, not the worst that so many bits could bring.
 
 Single precision. Let u = 2**-24. A sum of d float32 products is off by at most 1.1 d u times the product of the lengths
 (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1); squares too small for float32 add less
@@ -29,19 +30,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from vetset.search.products import FOUR, GROUP, TILE, Group, packed
-from vetset.search.similarity import Doubles, Floats, lengths, widen
+from vetset.search.lanes import LANES
+from vetset.search.products import COLUMNS, GROUP, LEVELS, TILE, Group, Way, packed, quickest
+from vetset.search.rounding import quantise
+from vetset.search.similarity import Doubles, Floats, lengths
 
 MOST_COLUMNS = 1 << 16
-_LEVELS = 127
-_LONGEST = 2.0**40
-_EVEN = 1e20
-_NORMALISED = 0.01
-GONE, ODD, FIT = 0, 1, 2
-"""A row that is not finite takes no part; one of zeros or of an extreme length is not screened; the others are."""
+_SEVEN_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,11 @@ class Seeds:
     Attributes:
         exact: float32 (s, d).
         length: float64 (s,).
-        centre: float32 (d,), m.
+        centre: float32 (d, padded to a multiple of `COLUMNS`), m.
+        levels: the greatest of the numbers p and q.
         groups: the numbers p, up to 64 seeds together.
-        grain: float32 (s,), b.
-        offset: float32 (s,), x·m.
+        grain: float32 (s padded to a multiple of 16,), b.
+        offset: float32 (s padded,), x·m.
         rest: the greatest |e|, times its allowance.
         reach: the greatest |w|, times its allowance.
         slack: what single precision may add.
@@ -63,6 +61,7 @@ class Seeds:
     exact: Floats
     length: Doubles
     centre: Floats
+    levels: int
     groups: tuple[Group, ...]
     grain: Floats
     offset: Floats
@@ -71,25 +70,29 @@ class Seeds:
     slack: float
 
     @classmethod
-    def prepared(cls, exact: Floats, centre: Floats) -> Self:
-        """Seeds, float32 (s, d) and finite, around a centre, float32 (d,) of length 1 or less."""
+    def prepared(cls, exact: Floats, centre: Floats, way: Way | None = None) -> Self:
+        """Seeds, float32 (s, d) and finite, around a centre, float32 (d,) of length 1 or less; by the quickest way."""
+        way = way or quickest(_SEVEN_BITS)
+        levels = LEVELS[way]
         length = lengths(exact)
         unit = np.divide(exact, length[:, None], out=np.zeros(exact.shape), where=length[:, None] > 0)
         middle = centre.astype(np.float64)
         w = unit - middle
-        grain = (np.abs(w).max(axis=1, initial=0) / _LEVELS).astype(np.float32)
+        grain = (np.abs(w).max(axis=1, initial=0) / levels).astype(np.float32)
         steps = np.divide(w, grain[:, None], out=np.zeros_like(w), where=grain[:, None] > 0)
-        whole = np.clip(np.rint(steps), -_LEVELS, _LEVELS)
+        whole = np.clip(np.rint(steps), -levels, levels)
         rest = np.linalg.norm(w - whole * grain[:, None], axis=1)
-        padded = np.zeros((len(exact), _padded(exact.shape[1], FOUR)), np.int8)
-        padded[:, : exact.shape[1]] = whole
+        columns = exact.shape[1], _padded(exact.shape[1], COLUMNS)
+        padded = np.zeros((len(exact), columns[1]), np.int8)
+        padded[:, : columns[0]] = whole
         return cls(
             exact=exact,
             length=length,
-            centre=centre,
-            groups=tuple(packed(padded[at : at + GROUP]) for at in range(0, len(exact), GROUP)),
-            grain=grain,
-            offset=(unit @ middle).astype(np.float32),
+            centre=np.pad(centre, (0, columns[1] - columns[0])),
+            levels=levels,
+            groups=tuple(packed(padded[at : at + GROUP], way) for at in range(0, len(exact), GROUP)),
+            grain=_lanes(grain),
+            offset=_lanes((unit @ middle).astype(np.float32)),
             rest=float(rest.max(initial=0)) * (1 + 1e-6),
             reach=float(np.linalg.norm(w, axis=1).max(initial=0)) * (1 + 1e-6),
             slack=(25 * exact.shape[1] + 100) * 2.0**-24,
@@ -105,16 +108,18 @@ class Rows:
         sums: int32 (n,), the sum of each q.
         grain: float32 (n,), a.
         bound: float32 (n,), what is added to the bound on the cosine for the row alone.
+        apart: float32 (n,), by how much the bound is above a cosine at most.
         length: float64 (n,), |y|.
-        state: uint8 (n,), `GONE`, `ODD` or `FIT`.
+        state: uint8 (n,), `GONE`, `ODD` or `FIT` (`vetset.search.rounding`).
         scores: int32 (n × GROUP,), p·q.
-        scratch: float32 (2, d).
+        scratch: float32 (d, padded as `whole` is).
     """
 
     whole: NDArray[np.int8]
     sums: NDArray[np.int32]
     grain: Floats
     bound: Floats
+    apart: Floats
     length: Doubles
     state: NDArray[np.uint8]
     scores: NDArray[np.int32]
@@ -123,31 +128,42 @@ class Rows:
     @classmethod
     def room(cls, rows: int, dimension: int) -> Self:
         """For at most this many rows."""
-        tall = _padded(rows, TILE)
+        tall, wide = _padded(rows, TILE), _padded(dimension, COLUMNS)
         return cls(
-            np.zeros((tall, _padded(dimension, FOUR)), np.int8), np.zeros(tall, np.int32), np.empty(rows, np.float32),
-            np.empty(rows, np.float32), np.empty(rows), np.empty(rows, np.uint8), np.empty(tall * GROUP, np.int32),
-            np.empty((2, dimension), np.float32),
+            np.zeros((tall, wide), np.int8), np.zeros(tall, np.int32), np.empty(rows, np.float32),
+            np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows), np.empty(rows, np.uint8),
+            np.empty(tall * GROUP, np.int32), np.zeros(wide, np.float32),
         )  # fmt: skip
 
     def take(self, chunk: NDArray[Any], seeds: Seeds) -> NDArray[np.int64]:
-        """Write a chunk, float16 bits, float32 or int8 (n, d), in 8 bits.
+        """Write a chunk, float16 bits, float32 or int8 (n, d), in whole numbers.
 
         Returns:
             int64 (3,): rows that are not finite, rows of zeros, others whose length is further than 1 % from 1.
         """
-        out = self.whole, self.sums, self.grain, self.bound, self.length, self.state
-        counts: NDArray[np.int64] = _quantise(
-            chunk, seeds.centre, (seeds.rest, seeds.reach, seeds.slack), out, self.scratch
+        out = self.whole, self.sums, self.grain, self.bound, self.apart, self.length, self.state
+        counts: NDArray[np.int64] = quantise(
+            chunk, seeds.centre, seeds.levels, (seeds.rest, seeds.reach, seeds.slack), out, self.scratch
         )
         return counts
 
-    def products(self, rows: int, seeds: Seeds) -> Iterator[tuple[slice, NDArray[np.int32]]]:
-        """For each group of seeds, p·q of the first rows with it, int32 (rows, seeds of the group or more)."""
+    def products(self, rows: int, seeds: Seeds) -> Iterator[tuple[slice, slice, NDArray[np.int32]]]:
+        """For each group of seeds, p·q of the first rows with it.
+
+        Yields:
+            The group among the seeds; the same, padded to a multiple of 16; int32 (rows, seeds of the group or more),
+            with memory behind it for as many.
+        """
         tall = _padded(rows, TILE)
         for number, group in enumerate(seeds.groups):
             scores = group.multiply(self.whole[:tall], self.sums[:tall], self.scores)
-            yield slice(number * GROUP, number * GROUP + group.seeds), scores[:rows]
+            first = number * GROUP
+            lanes = slice(first, first + _padded(group.seeds, LANES))
+            yield slice(first, first + group.seeds), lanes, scores[:rows]
+
+
+def _lanes(values: Floats) -> Floats:
+    return np.pad(values, (0, _padded(len(values), LANES) - len(values)))
 
 
 def _padded(count: int, multiple: int) -> int:
@@ -164,94 +180,3 @@ def centre_of(chunk: NDArray[Any]) -> Floats:
     # A float32 that rounds up must not make it longer than 1.
     mean: Floats = ((rows[fit] / length[fit, None]).mean(axis=0) * (1 - 1e-6)).astype(np.float32)
     return mean
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _squares(row: Floats) -> Any:
-    total = np.float32(0)
-    for column in range(row.size):
-        total += row[column] * row[column]
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _wide_squares(row: Floats) -> Any:
-    total = 0.0
-    for column in range(row.size):
-        value = np.float64(row[column])
-        total += value * value
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
-def _centred(row: Floats, scale: np.float32, centre: Floats) -> Any:
-    """Turn a row into z; returns its greatest component, its squared length and m·z."""
-    squares = along = np.float32(0)
-    for column in range(row.size):
-        z = row[column] * scale - centre[column]
-        row[column] = z
-        squares += z * z
-        along += centre[column] * z
-    # Without their sign, floats are ordered as their bits are, and of whole numbers a compiler makes vectors.
-    bits = row.view(np.uint32)
-    greatest = np.uint32(0)
-    for column in range(row.size):
-        greatest = max(greatest, bits[column] & np.uint32(0x7FFFFFFF))
-    return np.uint32(greatest).view(np.float32), squares, along
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
-def _rounded(z: Floats, grain: np.float32, steps: np.float32, whole: NDArray[np.int8]) -> Any:
-    """Write z in whole steps; returns the squared length of what is left over, and the sum of the steps.
-
-    The sum is exact: no part of it reaches 2**24.
-    """
-    rest = total = np.float32(0)
-    for column in range(z.size):
-        step = np.rint(z[column] * steps)
-        left = z[column] - step * grain
-        rest += left * left
-        total += step
-        whole[column] = np.int8(np.int32(step))
-    return rest, total
-
-
-@njit(cache=True, nogil=True)
-def _quantise(
-    chunk: NDArray[Any], centre: Floats, terms: tuple[float, float, float], out: tuple[Any, ...], scratch: Floats
-) -> Any:
-    counts = np.zeros(3, np.int64)
-    rest, reach, slack = terms
-    whole, sums, grain, bound, length, state = out
-    z = scratch[0]
-    for row in range(chunk.shape[0]):
-        widen(chunk, row, z)
-        total = np.float64(_squares(z))
-        if not 1 / _EVEN < total < _EVEN:
-            total = _wide_squares(z)
-        long = np.sqrt(total)
-        length[row] = long
-        if not np.isfinite(long):
-            state[row] = GONE
-            counts[0] += 1
-        elif long == 0:
-            state[row] = ODD
-            counts[1] += 1
-        else:
-            state[row] = FIT if 1 / _LONGEST < long < _LONGEST else ODD
-            counts[2] += abs(long - 1) > _NORMALISED
-        if state[row] == FIT:
-            greatest, squares, along = _centred(z, np.float32(1 / long), centre)
-            a = greatest / np.float32(_LEVELS)
-            steps = np.float32(_LEVELS) / greatest if greatest > np.float32(1e-30) else np.float32(0)
-            squares_left, total = _rounded(z, a, steps, whole[row])
-            left = np.sqrt(np.float64(squares_left))
-            sums[row] = np.int32(total)
-            grain[row] = a
-            bound[row] = along + rest * (np.sqrt(np.float64(squares)) + left) + reach * left + slack
-            continue
-        whole[row] = 0
-        sums[row] = 0
-        grain[row] = 0
-        bound[row] = 0
-    return counts
