@@ -35,18 +35,39 @@ except SystemExit:
 """
 
 
+BARE = """
+import sys, time, typer
+app = typer.Typer()
+@app.command()
+def one() -> None:
+    pass
+sys.argv = ["bare", "--help"]
+try:
+    app()
+except SystemExit:
+    print(time.process_time(), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """Seconds of the processor that typer alone takes for a help page on this machine."""
+    runs = [subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True) for _ in range(3)]
+    return max(float(run.stderr) for run in runs)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_help_imports_nothing_heavy_and_is_quick(name):
+def test_help_imports_nothing_heavy_and_is_quick(name, bare):
     command = [sys.executable, "-c", PROBE, *name.split()[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     modules, seconds = done.stderr.split()
     heavy = HEAVY & set(modules.split(","))
     assert not heavy
-    assert float(seconds) < 0.3
+    assert float(seconds) < 2 * bare
     assert "Usage: " in done.stdout
 
 
-def test_the_installed_command_answers_within_a_third_of_a_second_of_processor_time():
+def test_the_installed_command_answers_about_as_soon_as_typer_does(bare):
     import resource
 
     def spent():
@@ -58,7 +79,7 @@ def test_the_installed_command_answers_within_a_third_of_a_second_of_processor_t
         before = spent()
         subprocess.run([Path(sys.executable).with_name("vetset"), "--help"], capture_output=True, check=True)
         took.append(spent() - before)
-    assert min(took) < 0.3
+    assert min(took) < 2 * bare
 
 
 @pytest.mark.parametrize("name", NAMES)

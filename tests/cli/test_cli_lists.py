@@ -284,30 +284,85 @@ def test_a_folder_without_pictures_is_no_benign_list(vetset, tmp_path):
     assert "note.txt" in ended.err
 
 
+def signed(vetset, folder, file, *said, by="owner"):
+    """The arguments that prove a file, signed by somebody with what they say of it."""
+    if not (folder / "keys" / f"{by}.key").exists():
+        assert vetset("keygen", by, "--out", folder / "keys").code == 0
+    out = folder / f"{by}-{file.name}.sig"
+    said = {"--owner": "A hotline", "--category": "child-abuse", "--as-of": "2026-01-01"} | dict(said)
+    ended = vetset(
+        "lists", "sign", file, "--key", folder / "keys" / f"{by}.key", "--out", out,
+        *(word for pair in said.items() for word in pair if word is not True),
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    return "--signature", out, "--signer", folder / "keys" / f"{by}.pub"
+
+
 def test_a_signed_list_stays_signed(vetset, tmp_path):
     file = table(tmp_path / "list.csv", range(4))
-    for name in ("owner", "other"):
-        assert vetset("keygen", name, "--out", tmp_path / "keys").code == 0
-        out = tmp_path / f"{name}.sig"
-        assert vetset("lists", "sign", file, "--key", tmp_path / "keys" / f"{name}.key", "--out", out).code == 0
-    pub, sig = tmp_path / "keys" / "owner.pub", tmp_path / "owner.sig"
-    wrong = vetset(
-        "lists", "add", file, "--name", "known", *TOLD, "--signature", tmp_path / "other.sig", "--signer", pub
-    )
+    proof, strange = signed(vetset, tmp_path, file), signed(vetset, tmp_path, file, by="other")
+    wrong = vetset("lists", "add", file, "--name", "known", "--licence", "tests", *strange[:2], *proof[2:])
     assert wrong.code == 21
-    ended = vetset("lists", "add", file, "--name", "known", *TOLD, "--signature", sig, "--signer", pub)
+    ended = vetset("lists", "add", file, "--name", "known", "--licence", "tests", *proof)
     assert ended.code == 0, ended.err
     assert shown(vetset)["origin"].startswith("signed:")
     assert shown(vetset)["answered_for"]
     other = table(tmp_path / "more.csv", range(5))
-    unsigned = vetset("lists", "update", "known", other, "--whole", "--as-of", "2026-02-01")
-    assert unsigned.code == 21
-    stale = vetset(
-        "lists", "update", "known", other, "--whole", "--as-of", "2026-02-01", "--signature", sig, "--signer", pub
-    )
+    update = "lists", "update", "known", other, "--whole", "--as-of", "2026-02-01"
+    assert vetset(*update).code == 21
+    stale = vetset(*update, *proof)
     assert stale.code == 21
     assert "another file" in stale.err
-    assert vetset("lists", "add", file, "--name", "two", *TOLD, "--signer", pub).code == 2
+    assert vetset(*update, *signed(vetset, tmp_path, other, ("--as-of", "2026-02-01"))).code == 0
+    assert vetset("lists", "add", file, "--name", "two", *TOLD, "--signer", proof[3]).code == 2
+
+
+def test_what_an_owner_signed_is_what_the_list_is(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(4))
+    proof = signed(vetset, tmp_path, file, ("--purpose", "dataset-audit"), ("--expires", "2999-01-31"))
+    add = "lists", "add", file, "--name", "known", *proof
+    nothing = vetset(*add)
+    assert nothing.code == 2
+    assert "--licence" in nothing.err
+    for said in (
+        ("--category", "terrorism"),
+        ("--owner", "Another"),
+        ("--as-of", "2026-05-01"),
+        ("--expires", "2999-02-01"),
+    ):
+        ended = vetset(*add, "--licence", "tests", *said)
+        assert ended.code == 21, said
+        assert said[1] in ended.err
+    assert vetset("lists", "show", "--json").out.count("known") == 0
+    assert vetset(*add, "--licence", "tests", "--owner", "A hotline").code == 0
+    found = shown(vetset)
+    assert (found["owner"], found["category"], found["as_of"]) == ("A hotline", "child-abuse", "2026-01-01")
+    assert (found["purpose"], found["expires"], found["licence"]) == ("dataset-audit", "2999-01-31", "tests")
+
+
+def test_what_changed_is_not_taken_for_the_whole_list(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(9))
+    assert vetset("lists", "add", file, "--name", "known", "--licence", "t", *signed(vetset, tmp_path, file)).code == 0
+    few = table(tmp_path / "few.csv", range(8, 11))
+    proof = signed(vetset, tmp_path, few, ("--as-of", "2026-02-01"), ("--changes", True))
+    ended = vetset("lists", "update", "known", few, "--whole", *proof)
+    assert ended.code == 21
+    assert "what changed" in ended.err
+    assert vetset("lists", "add", few, "--name", "other", "--licence", "t", *proof).code == 21
+    assert vetset("lists", "update", "known", few, *proof).code == 0
+    assert shown(vetset)["as_of"] == "2026-02-01"
+    assert sum(shown(vetset)["entries"].values()) == 11
+
+
+def test_an_older_list_is_not_passed_off_as_a_newer_one(vetset, tmp_path):
+    file, later = table(tmp_path / "list.csv", range(4)), table(tmp_path / "later.csv", range(5))
+    first = signed(vetset, tmp_path, file)
+    assert vetset("lists", "add", file, "--name", "known", "--licence", "t", *first).code == 0
+    proof = signed(vetset, tmp_path, later, ("--as-of", "2026-02-01"))
+    assert vetset("lists", "update", "known", later, "--whole", *proof).code == 0
+    back = "lists", "update", "known", file, "--whole", *first
+    assert vetset(*back).code == 12
+    assert vetset(*back, "--as-of", "2026-03-01").code == 21
 
 
 def test_nobody_answers_for_a_list_without_owner_and_signature(vetset, tmp_path):

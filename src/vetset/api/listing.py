@@ -1,7 +1,5 @@
 """lists: bringing owners' lists into the vault, keeping them up to date, deciding about their entries."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,29 +13,26 @@ from vetset.api.given import Key, Pub, private_key, public_key, read_file, today
 from vetset.hashlist.bank import quarantine, release
 from vetset.hashlist.formats import format_of, opinions
 from vetset.hashlist.overlap import as_json, overlap
+from vetset.hashlist.signed import Terms, agreed, require_whole, sign_file, signed_terms
 from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault, default_home, require_usable
-from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
 from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
-from vetset.seal.signature import check, sign
 from vetset.stage.benign import benign
 from vetset.stage.intake import NOTHING, Delivery, Intake, Known, decide, intake, known
-
-PAYLOAD_TYPE = "application/vnd.vetset.list.v1+json"
 
 
 def add_list(
     file: Path | str,
     *,
     name: str,
-    owner: str = UNKNOWN,
-    category: Category | str,
-    licence: str,
-    as_of: str = UNKNOWN,
-    purpose: str = UNKNOWN,
-    expires: str = UNKNOWN,
+    owner: str | None = None,
+    category: Category | str | None = None,
+    licence: str | None = None,
+    as_of: str | None = None,
+    purpose: str | None = None,
+    expires: str | None = None,
     kind: Kind | str | None = None,
     list_format: str | None = None,
     ignore: Sequence[str] = (),
@@ -49,12 +44,15 @@ def add_list(
 ) -> Intake:
     """Import an owner's whole list; from here on it lies encrypted under `$VETSET_HOME`.
 
+    What its owner signed need not be said again, and cannot be said otherwise. Of anything else that nobody says,
+    `unknown` is kept.
+
     Args:
         file: what the owner gave; docs/lists.md has the formats.
         name: what to call it here.
         owner: whose opinion it is. Of a list whose owner is not known, and that nobody signed, only counts are told.
-        category: which harm it is about.
-        licence: under what terms it may be used.
+        category: which harm it is about; needed, unless it was signed.
+        licence: under what terms it may be used; needed, unless it was signed.
         as_of: date of the owner's state.
         purpose: what it may be used for: words with commas between.
         expires: the last day of use.
@@ -69,17 +67,25 @@ def add_list(
 
     Raises:
         ListError: the file or what is said about it is malformed; nothing was imported.
-        SignatureError: the signature is not of this file or not by this signer.
+        SignatureError: the signature is not of this file or not by this signer, or says otherwise.
+        UsageError: nobody says which harm the list is about, or under what terms it may be used.
     """
-    origin = _origin(Path(file), signature, signer)
+    origin, terms = _signed(Path(file), signature, signer)
+    require_whole(terms, whole=True)
+    harm = None if category is None else str(category)
+    said = agreed(terms, owner=owner, category=harm, licence=licence, as_of=as_of, purpose=purpose, expires=expires)
+    for what in ("category", "licence"):
+        if said[what] == UNKNOWN:
+            raise UsageError(f"nobody says which {what} the list has", expected=f"--{what}, or an owner who signed it")
     info = ListInfo(
-        name, owner, _category(category), licence, as_of, purpose, expires, origin, share_counts, pdq_radius
-    )
+        name, said["owner"], _category(said["category"]), said["licence"], said["as_of"], said["purpose"],
+        said["expires"], origin, share_counts, pdq_radius,
+    )  # fmt: skip
     format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
     before = _superseded(vault, name, replace=replace)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
-    delivery = Delivery(batches, full=True, when=_moment(as_of), left_out=left_out)
+    delivery = Delivery(batches, full=True, when=_moment(info.as_of), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
 
@@ -110,7 +116,7 @@ def update_list(
     file: Path | str,
     *,
     name: str,
-    as_of: str,
+    as_of: str | None = None,
     expires: str | None = None,
     licence: str | None = None,
     whole: bool = False,
@@ -127,7 +133,7 @@ def update_list(
     Args:
         file: entries that are new, changed, or taken back.
         name: the list.
-        as_of: date of the owner's state now.
+        as_of: date of the owner's state now; needed, unless it was signed.
         expires: the last day of use, if it is another one now.
         licence: the terms, if they are others now.
         whole: the file is the owner's whole list: what is not in it was taken back.
@@ -142,7 +148,7 @@ def update_list(
     Raises:
         ListError: there is no such list, it is newer, comes from a service or was changed meanwhile, or something in
             the file is malformed; nothing was changed.
-        SignatureError: the list was signed, and this is not signed by the same signer.
+        SignatureError: the list was signed, and this is not signed by the same signer, or is signed as something else.
     """
     vault = Vault(default_home())
     before = known(vault, name)
@@ -154,18 +160,22 @@ def update_list(
             where=name,
             todo="Use `vetset lists sync`, or import the file under another name.",
         )
-    origin = _origin(Path(file), signature, signer)
+    origin, terms = _signed(Path(file), signature, signer)
     if info.origin.startswith("signed:") and origin != info.origin:
         raise SignatureError(
             "the list is a signed one, and this update is not signed by the same signer",
             where=name,
             todo="Give --signature and the --signer that the list was added with.",
         )
-    told = replace(info, as_of=as_of, expires=expires or info.expires, licence=licence or info.licence)
+    require_whole(terms, whole=whole)
+    said = agreed(terms, as_of=as_of, expires=expires, licence=licence)
+    agreed(terms, owner=info.owner, category=info.category.value)
+    kept = {what: word if word != UNKNOWN else getattr(info, what) for what, word in said.items()}
+    told = replace(info, as_of=said["as_of"], expires=kept["expires"], licence=kept["licence"])
     _require_newer(info, checked_info(told))
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
-    delivery = Delivery(batches, full=whole, strict=strict, when=_moment(as_of), left_out=left_out)
+    delivery = Delivery(batches, full=whole, strict=strict, when=_moment(told.as_of), left_out=left_out)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
 
 
@@ -270,35 +280,51 @@ def overlap_lists(names: Sequence[str]) -> dict[str, Mapping[str, object]]:
     }
 
 
-def sign_list(file: Path | str, key: Key, out: Path | str) -> Path:
-    """Sign a list as its owner, so that whoever imports it knows whose it is and that it is whole.
+def sign_list(
+    file: Path | str,
+    key: Key,
+    out: Path | str,
+    *,
+    owner: str,
+    category: Category | str,
+    as_of: str,
+    whole: bool = True,
+    licence: str | None = None,
+    purpose: str | None = None,
+    expires: str | None = None,
+) -> Path:
+    """Sign a list as its owner: who imports it knows whose it is, that it is whole, and what the owner says of it.
+
+    Args:
+        file: the list, as it will be given away.
+        key: the owner's private key.
+        out: where the signature goes.
+        owner: the owner's name.
+        category: which harm the entries are about.
+        as_of: ISO date of the owner's state.
+        whole: whether the file is the whole list; otherwise it is what changed.
+        licence: the terms of use; like the next two, left to who imports it if None.
+        purpose: what it may be used for: words with commas between.
+        expires: the last day of use.
 
     Raises:
-        UsageError: there is no such file.
+        ListError: something that is said is malformed.
+        UsageError: there is no such file, or no such category.
         OutputError: the signature cannot be written.
     """
-    return written(Path(out), sign(PAYLOAD_TYPE, canonical_json(_identity(Path(file))), private_key(key)))
+    open_ = (licence or UNKNOWN, purpose or UNKNOWN, expires or UNKNOWN)
+    terms = Terms(owner, _category(category).value, as_of, whole, *open_)
+    return written(Path(out), sign_file(Path(file), terms, private_key(key)))
 
 
-def _identity(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            return {"sha256": digest, "bytes": handle.tell()}
-    except OSError as error:
-        raise UsageError("there is no list to read", seen=error.strerror, where=file.name) from error
-
-
-def _origin(file: Path, signature: Path | str | None, signer: Pub | None) -> str:
+def _signed(file: Path, signature: Path | str | None, signer: Pub | None) -> tuple[str, Terms | None]:
+    """The origin of a list, and what its owner signed, if anything."""
     if (signature is None) != (signer is None):
         raise UsageError("a signature needs a signer, and a signer a signature", todo="Give both, or neither.")
     if signature is None or signer is None:
-        return STATED
+        return STATED, None
     key = public_key(signer)
-    signed = json.loads(check(read_file(signature, "signature"), key, PAYLOAD_TYPE))
-    if signed != _identity(file):
-        raise SignatureError("the signature is of another file", where=file.name, todo="Ask the owner for both again.")
-    return f"signed:{key.fingerprint}"
+    return f"signed:{key.fingerprint}", signed_terms(file, read_file(signature, "signature"), key)
 
 
 def _read(

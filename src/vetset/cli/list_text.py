@@ -29,6 +29,17 @@ Ignored = Annotated[
     list[str] | None,
     typer.Option("--ignore", help="A column that holds no values and is not needed; may be repeated."),
 ]
+HARMS = "child-abuse, exploitative, intimate-images, terrorism, opt-out, benchmark, benign or other."
+CategoryOption = Annotated[str | None, typer.Option("--category", help=HARMS, show_default=False)]
+LicenceOption = Annotated[
+    str | None, typer.Option("--licence", help="Under what terms it may be used.", show_default=False)
+]
+OwnerOption = Annotated[str | None, typer.Option("--owner", help="Whose opinion it is.", show_default=False)]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="Date of the owner's state, YYYY-MM-DD.", show_default=False)]
+PurposeOption = Annotated[
+    str | None, typer.Option("--purpose", help="What it may be used for: words, commas between.", show_default=False)
+]
+Expires = Annotated[str | None, typer.Option("--expires", help="Last day of use, YYYY-MM-DD.", show_default=False)]
 SignatureOption = Annotated[
     Path | None,
     typer.Option("--signature", help="The owner's signature of FILE (`vetset lists sign`).", show_default=False),

@@ -7,12 +7,19 @@ import typer
 
 from vetset.cli.decisions import feedback, quarantine, release
 from vetset.cli.list_text import (
+    HARMS,
     Accept,
+    AsOf,
+    CategoryOption,
     DryRun,
+    Expires,
     FormatOption,
     Ignored,
     KindOption,
+    LicenceOption,
     Name,
+    OwnerOption,
+    PurposeOption,
     SignatureOption,
     SignerOption,
     changed,
@@ -32,21 +39,12 @@ app = typer.Typer(
 def add(
     file: Annotated[Path, typer.Argument(help="What the owner gave: text, CSV, XML or JSON (docs/lists.md).")],
     name: Annotated[str, typer.Option("--name", help="What to call it here.", show_default=False)],
-    category: Annotated[
-        str,
-        typer.Option(
-            "--category",
-            help="child-abuse, exploitative, intimate-images, terrorism, opt-out, benchmark, benign or other.",
-            show_default=False,
-        ),
-    ],
-    licence: Annotated[str, typer.Option("--licence", help="Under what terms you may use it.", show_default=False)],
-    owner: Annotated[str, typer.Option("--owner", help="Whose opinion it is.")] = "unknown",
-    as_of: Annotated[str, typer.Option("--as-of", help="Date of the owner's state, YYYY-MM-DD.")] = "unknown",
-    purpose: Annotated[
-        str, typer.Option("--purpose", help="What it may be used for: words, commas between.")
-    ] = "unknown",
-    expires: Annotated[str, typer.Option("--expires", help="Last day of use, YYYY-MM-DD.")] = "unknown",
+    category: CategoryOption = None,
+    licence: LicenceOption = None,
+    owner: OwnerOption = None,
+    as_of: AsOf = None,
+    purpose: PurposeOption = None,
+    expires: Expires = None,
     kind: KindOption = None,
     list_format: FormatOption = None,
     ignore: Ignored = None,
@@ -64,7 +62,9 @@ def add(
 ) -> None:
     """Import an owner's whole list. It is checked whole, vetted, then kept encrypted under $VETSET_HOME (~/.vetset).
 
-    Entries of pictures that are known to be benign (--category benign lists) are set apart. Delete FILE afterwards.
+    Entries of pictures that are known to be benign (--category benign lists) are set apart. What a signed list says of
+    itself (harm, owner, dates, terms) need not be said again; of one that is not signed, --category and --licence are
+    needed. Delete FILE afterwards.
     """
     from vetset.api.listing import add_list
 
@@ -93,16 +93,12 @@ def add(
 def update(
     name: Name,
     file: Annotated[Path, typer.Argument(help="What changed: entries that are new, changed or taken back.")],
-    as_of: Annotated[str, typer.Option("--as-of", help="Date of the owner's state, YYYY-MM-DD.", show_default=False)],
+    as_of: AsOf = None,
     whole: Annotated[bool, typer.Option("--whole", help="FILE is the whole list: what is absent was taken back.")] = (
         False
     ),
-    expires: Annotated[
-        str | None, typer.Option("--expires", help="Last day of use, if it is another one now.", show_default=False)
-    ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--licence", help="The terms, if they are others now.", show_default=False)
-    ] = None,
+    expires: Expires = None,
+    licence: LicenceOption = None,
     kind: KindOption = None,
     list_format: FormatOption = None,
     ignore: Ignored = None,
@@ -114,6 +110,7 @@ def update(
 ) -> None:
     """Bring an owner's changes into a list, all of them or none, and tell them in numbers.
 
+    What is not said of the list stays as it is, except its date, which is needed unless the owner signed it with FILE.
     Afterwards `vetset recheck AUDIT` holds the new version against what was scanned, without reading a picture.
     """
     from vetset.api.listing import update_list
@@ -262,12 +259,34 @@ def sign(
     file: Annotated[Path, typer.Argument(help="The list, as it will be given away.")],
     key: Annotated[Path, typer.Option("--key", help="Your private key, NAME.key.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Where the signature goes.", show_default=False)],
+    owner: Annotated[str, typer.Option("--owner", help="Your name, as owner.", show_default=False)],
+    category: Annotated[str, typer.Option("--category", help=HARMS, show_default=False)],
+    as_of: Annotated[str, typer.Option("--as-of", help="Date of the list's state, YYYY-MM-DD.", show_default=False)],
+    changes: Annotated[bool, typer.Option("--changes", help="FILE is what changed, not the whole list.")] = False,
+    licence: LicenceOption = None,
+    purpose: PurposeOption = None,
+    expires: Expires = None,
     as_json: Json = False,
 ) -> None:
-    """Sign a list as its owner: whoever imports it then knows whose it is, and that it is whole."""
+    """Sign a list as its owner, with what you say of it: whose it is, which harm, of what day, under what terms.
+
+    Whoever imports it then knows that it is whole, and can call it nothing else. Terms, purpose and expiry that you do
+    not say are left to them.
+    """
     from vetset.api.listing import sign_list
 
-    written = sign_list(file, key, out)
+    written = sign_list(
+        file,
+        key,
+        out,
+        owner=owner,
+        category=category,
+        as_of=as_of,
+        whole=not changes,
+        licence=licence,
+        purpose=purpose,
+        expires=expires,
+    )
     emit({"signature": str(written)}, f"signature: {written}", as_json=as_json)
 
 
