@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vetset.model.errors import KeyFileError, SealError, UsageError, VetsetError
 from vetset.seal import envelope
-from vetset.seal.envelope import seal, seal_into, sealed_size, unseal, unseal_from
+from vetset.seal.envelope import first_line_from, seal, seal_into, sealed_size, unseal, unseal_from
 from vetset.seal.keys import new_key
 
 GOLDEN = Path(__file__).with_name("golden") / "sealed.bin"
@@ -246,3 +246,23 @@ def test_a_malformed_recipient_or_identity_is_a_key_error(key):
 def test_foreign_bytes_are_an_error_of_ours(data):
     with pytest.raises(VetsetError):
         unseal(data, new_key("a"))
+
+
+@pytest.mark.parametrize("behind", [b"", b"x", bytes(300_000)])
+def test_a_first_line_is_read_whatever_follows(behind):
+    key = new_key("custodian")
+    assert first_line_from(io.BytesIO(seal(b"a line\n" + behind, [key.public])), key, 100) == b"a line\n"
+    long = b"a" * 200_000 + b"\n"
+    assert first_line_from(io.BytesIO(seal(long + behind, [key.public])), key, len(long)) == long
+    with pytest.raises(SealError):
+        first_line_from(io.BytesIO(seal(long + behind, [key.public])), key, len(long) - 1)
+    with pytest.raises(SealError):
+        first_line_from(io.BytesIO(seal(b"no line", [key.public])), key, 100)
+    with pytest.raises(KeyFileError):
+        first_line_from(io.BytesIO(seal(b"a line\n", [key.public])), new_key("other"), 100)
+
+
+def test_a_file_that_cannot_be_read_is_no_damage_of_its_first_line():
+    key = new_key("custodian")
+    with pytest.raises(OSError, match="Input/output"):
+        first_line_from(Torn(seal(b"a" * 300_000 + b"\n", [key.public])), key, 1 << 20)

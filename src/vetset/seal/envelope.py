@@ -89,7 +89,8 @@ def seal_into(file: BinaryIO, pieces: Iterable[bytes | memoryview], recipients: 
         pyrage.encrypt_io(source, target, keys)
     except (pyrage.EncryptError, OSError) as error:
         raise source.failure or target.failure or error from None
-    if target.failure is not None:  # of the last bytes pyrage does not tell
+    # of the last bytes pyrage does not tell
+    if target.failure is not None and not isinstance(target.failure, _EnoughError):
         raise target.failure
     target.finish(source.length)
 
@@ -200,32 +201,69 @@ def unseal_from(file: BinaryIO, key: PrivateKey | str) -> memoryview:
         SealError, KeyFileError: as `unseal`.
         OSError: the file cannot be read.
     """
-    text = key if isinstance(key, str) else key.identity
-    try:
-        identity = pyrage.x25519.Identity.from_str(text)
-    except pyrage.IdentityError:
-        raise KeyFileError(
-            "the key is not an age X25519 identity", todo="Name the NAME.key of the custodian."
-        ) from None
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    line = _LINE.fullmatch(file.read(_LINE_LENGTH))
-    if line is None:
-        raise _damaged("its first line is not that of a sealed part")
-    source, target = _Read(file, line[2]), _Content(size)
-    blank = source.is_blank(int(line[2]) - _LINE_LENGTH)
+    identity, size = _identity(key), file.seek(0, io.SEEK_END)
+    source, digest, blank = _opened(file)
+    target = _Content(size)
     fault = _decrypted(source, target, identity) if blank else _damaged("it does not begin as a sealed part does")
-    if source.digest_to_end() != line[1]:  # told first: only after it a wrong key is known to be one
+    if source.digest_to_end() != digest:  # told first: only after it a wrong key is known to be one
         raise _damaged("it is not what was written")
     if fault is not None:
         raise fault
     return target.content()
 
 
-def _decrypted(source: "_Read", target: "_Content", identity: pyrage.x25519.Identity) -> VetsetError | None:
+def first_line_from(file: BinaryIO, key: PrivateKey | str, most: int) -> bytes:
+    """The first line of what a sealed part holds, with its end, whatever follows it: no more than that is decrypted.
+
+    Args:
+        file: the sealed part, seekable.
+        key: as for `unseal`.
+        most: bytes that the line has at most.
+
+    Raises:
+        SealError: the beginning of the part is damaged, or holds no such line.
+        KeyFileError: as `unseal`.
+        OSError: the file cannot be read.
+    """
+    identity = _identity(key)
+    source, _, blank = _opened(file)
+    target = _FirstLine(most)
+    fault = _decrypted(source, target, identity) if blank else _damaged("it does not begin as a sealed part does")
+    if fault is not None:
+        raise fault
+    if not target.line.endswith(b"\n"):
+        raise _damaged("it does not begin with a line")
+    return target.line
+
+
+def _identity(key: PrivateKey | str) -> pyrage.x25519.Identity:
+    text = key if isinstance(key, str) else key.identity
+    try:
+        return pyrage.x25519.Identity.from_str(text)
+    except pyrage.IdentityError:
+        raise KeyFileError(
+            "the key is not an age X25519 identity", todo="Name the NAME.key of the custodian."
+        ) from None
+
+
+def _opened(file: BinaryIO) -> tuple["_Read", bytes, bool]:
+    """A part behind its own first line and the blank, its digest as stated, and whether the blank is one."""
+    file.seek(0)
+    line = _LINE.fullmatch(file.read(_LINE_LENGTH))
+    if line is None:
+        raise _damaged("its first line is not that of a sealed part")
+    source = _Read(file, line[2])
+    return source, line[1], source.is_blank(int(line[2]) - _LINE_LENGTH)
+
+
+def _decrypted(
+    source: "_Read", target: "_Content | _FirstLine", identity: pyrage.x25519.Identity
+) -> VetsetError | None:
     """Decrypt from here to there. Returns what is wrong; what went wrong in reading and writing is raised."""
     try:
         pyrage.decrypt_io(source, target, [identity])
+    except _EnoughError:
+        return None
     except (pyrage.DecryptError, OSError) as error:
         if failure := source.failure or target.failure:
             raise failure from None
@@ -237,7 +275,8 @@ def _decrypted(source: "_Read", target: "_Content", identity: pyrage.x25519.Iden
                 todo="Use the NAME.key that belongs to one of them.",
             )
         return _damaged("its encryption does not verify")
-    if target.failure is not None:  # of the last bytes pyrage does not tell
+    # of the last bytes pyrage does not tell
+    if target.failure is not None and not isinstance(target.failure, _EnoughError):
         raise target.failure
     return None
 
@@ -294,6 +333,29 @@ class _Content:
 
     def content(self) -> memoryview:
         return self._room[: self._length]
+
+
+class _EnoughError(Exception):
+    """Ends a decryption of which no more is wanted."""
+
+
+class _FirstLine:
+    """What comes out of an age file, up to the end of its first line or the most that it may have."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.line = b""
+        self.failure: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.failure is not None:  # age writes again what it could not write
+            raise self.failure
+        end = data.find(b"\n") + 1
+        self.line = (self.line + (data[:end] if end else data))[: self._most]
+        if end or len(self.line) == self._most:
+            self.failure = _EnoughError()
+            raise self.failure
+        return len(data)
 
 
 def _damaged(how: str) -> SealError:

@@ -82,7 +82,7 @@ class Intake:
 
 def benign_lists(vault: Vault) -> list[HashList]:
     """The lists of pictures that must not match."""
-    return [each for each in map(vault.load, vault.names()) if each.info.category is Category.BENIGN]
+    return [vault.load(info.name) for info in vault.infos() if info.category is Category.BENIGN]
 
 
 @dataclass(frozen=True, slots=True)

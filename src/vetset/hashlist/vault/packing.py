@@ -35,6 +35,8 @@ _ALIGNED = 64
 _ALL_FLAGS = sum(EntryFlag)
 _INFO = TypeAdapter(ListInfo)
 _LINE = re.compile(rb"[^\n]*\n")
+MOST_HEADER = 1 << 20
+"""Bytes that the first line has at most; one takes a few thousand."""
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
 _ROWS = 1 << 20
 """Rows that are compared at once."""
@@ -153,10 +155,10 @@ def unpack(content: bytes | memoryview, secret: bytes | None) -> tuple[HashList,
     """
     try:
         document, body = _parted(content)
-        info, bank = _INFO.validate_python(document["info"]), document["bank"]
+        info, bank = _stated(document)
         entries = _columns(document["columns"], body)
-        if not _DIGEST.fullmatch(bank) or info.entries != {kind: len(column) for kind, column in entries.items()}:
-            raise ValueError("bank or counts are not what they should be")  # noqa: TRY301 — one way out for all of it
+        if info.entries != {kind: len(column) for kind, column in entries.items()}:
+            raise ValueError("counts are not what they should be")  # noqa: TRY301 — one way out for all of it
         version = info.version.encode("utf-8", "surrogatepass")
         genuine = secret is None
         if secret is not None:
@@ -166,6 +168,30 @@ def unpack(content: bytes | memoryview, secret: bytes | None) -> tuple[HashList,
     if not genuine:
         raise SealError("the content of a list is not what this vault wrote")
     return HashList(info, entries), bank
+
+
+def unpack_info(line: bytes) -> ListInfo:
+    """What is known of the list whose first line this is; nothing is held against its columns.
+
+    Raises:
+        SealError: it is no first line of a list.
+    """
+    try:
+        return _stated(_parted(line)[0])[0]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SealError("the content of a list is not as it should be") from None
+
+
+def _stated(document: dict[str, Any]) -> tuple[ListInfo, str]:
+    """Information and the digest of the bank.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are not as they should be.
+    """
+    bank = document["bank"]
+    if not _DIGEST.fullmatch(bank):
+        raise ValueError("a bank has another digest")
+    return _INFO.validate_python(document["info"]), bank
 
 
 def _parted(content: bytes | memoryview) -> tuple[dict[str, Any], memoryview]:

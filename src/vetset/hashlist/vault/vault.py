@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from hashlib import file_digest
 from pathlib import Path
+from typing import BinaryIO
 
 from blake3 import blake3
 
@@ -33,7 +34,7 @@ from vetset.model.errors import KeyFileError, ListError, OutputError, SealError,
 from vetset.model.hashlist import Entries, HashList, ListInfo
 from vetset.model.signal import Kind
 from vetset.seal.dumps import forbid_core_dumps
-from vetset.seal.envelope import seal, seal_into, unseal, unseal_from
+from vetset.seal.envelope import first_line_from, seal, seal_into, unseal, unseal_from
 from vetset.seal.keys import NAME_PATTERN, PublicKey
 from vetset.storage.commit import alone_in, clear_partials, commit, private_folder, temporary_file, write_atomic
 
@@ -72,6 +73,11 @@ def require_usable(info: ListInfo, today: date) -> None:
         )
 
 
+def _require_name(info: ListInfo, name: str) -> None:
+    if info.name != name:
+        raise SealError("this file holds the list of another name", where=name, todo=_RESTORE)
+
+
 class Vault:
     """The lists of one user on one machine.
 
@@ -107,9 +113,24 @@ class Vault:
         """What is known about every list, sorted by name.
 
         Raises:
-            KeyFileError, SealError: as `load`.
+            KeyFileError, SealError: as `info`.
         """
-        return [self.load(name).info for name in self.names()]
+        return [self.info(name) for name in self.names()]
+
+    def info(self, name: str) -> ListInfo:
+        """What is known about a list, without its entries: damage in these is seen when they are loaded.
+
+        Raises:
+            ListError: there is no list of this name.
+            KeyFileError: the vault's key is missing, malformed, not the one, or open to other users.
+            SealError: the beginning of the list's file is damaged, or it is another list's.
+        """
+        self._require(name)
+        key = self._key()
+        with self._opened(name) as file:
+            info = packing.unpack_info(first_line_from(file, key.identity, packing.MOST_HEADER))
+        _require_name(info, name)
+        return info
 
     def load(self, name: str) -> HashList:
         """A list, ready to be searched. Whether it has expired is for `require_usable` to say.
@@ -326,9 +347,15 @@ class Vault:
         return self._unpacked(name, self._content(name, key), key)
 
     def _content(self, name: str, key: VaultKey) -> memoryview:
+        with self._opened(name) as file:
+            return unseal_from(file, key.identity)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO]:
+        """The file of a list; what is wrong with it is told with its name and what to do."""
         try:
             with self._path(name).open("rb", buffering=_BUFFER) as file:
-                return unseal_from(file, key.identity)
+                yield file
         except OSError as error:
             raise ListError(f"the list cannot be read ({error.strerror})", where=name) from error
         except (SealError, KeyFileError) as error:
@@ -341,8 +368,7 @@ class Vault:
         except SealError as error:
             error.todo = _RESTORE
             raise error.at(name) from None
-        if found.info.name != name:
-            raise SealError("this file holds the list of another name", where=name, todo=_RESTORE)
+        _require_name(found.info, name)
         return found, bank
 
     def _stated(self, name: str, key: VaultKey) -> tuple[ListInfo | None, str]:
