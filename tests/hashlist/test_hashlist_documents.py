@@ -123,6 +123,10 @@ def test_an_answer_is_one_object_under_a_cap(monkeypatch):
         ("remark", "A" * 43 + "=", "remark"),
         (DIGEST, 1, None),
         ("x" * 40 + "hash", 1, None),
+        ("ae" + "c" * 29 + "d", 1, None),
+        ("hash_" + "Q" * 26, 1, None),
+        ("hash_" + "q" * 22, 1, None),
+        ("hash_" + "q" * 21, 1, "hash_" + "q" * 21),
         ("hash\x1b[2J", 1, None),
     ],
 )

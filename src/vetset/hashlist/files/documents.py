@@ -40,7 +40,8 @@ _BLOCK_BYTES = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Za-z+/_-]{43}|://")
 _NAME_OF_VALUE = re.compile(r"hash|md5|sha\d|pdq|dna|digest|ur[il]|fingerprint|signal|indicator|tmk", re.IGNORECASE)
-_SHOWN_NAME = re.compile(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_]{0,31}")
+_SHOWN_NAME = re.compile(r"(?!.*\d{4})(?!.*[A-Za-z0-9]{22})[A-Za-z_][A-Za-z0-9_]{0,31}")
+"""Names that are told; an MD5 digest takes 22 letters in base64, and 26 in base32."""
 _LAST_SECOND = 4_102_444_800
 """2100-01-01: later times are milliseconds, or nonsense."""
 

@@ -16,7 +16,8 @@ KIND_OF_TYPE = {"md5": Kind.MD5, "sha1": Kind.SHA1, "pdna": Kind.PHOTODNA, "pdq"
 _DIGITS = re.compile(r"[0-9A-Fa-f]{32}")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _VALUE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Za-z+/_=-]{43}|[A-Z2-7]{26}|(?:[0-9]{1,3},\s*){15}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}")
+_NAME = re.compile(r"(?!.*[A-Za-z]{22})[A-Za-z_][A-Za-z_-]{0,39}")
+"""Names that are told; an MD5 digest takes 22 letters in base64, and 26 in base32."""
 
 
 def type_of(word: str) -> str:
@@ -27,7 +28,7 @@ def type_of(word: str) -> str:
 def shown(name: str) -> str:
     """An element's name, if it can be shown: whoever writes elements might write values as names."""
     local = name.rpartition(" ")[2]
-    return local if _NAME.fullmatch(local) and not _DIGITS.search(local) else "other"
+    return local if _NAME.fullmatch(local) else "other"
 
 
 def may_be_value(text: str) -> bool:
