@@ -24,13 +24,16 @@ from vetset.case.findings import FindingsPart, RecheckPart, alarms_now, fold, tr
 from vetset.case.manifest import ListUse
 from vetset.dataset.webdataset import pack
 from vetset.model.alarm import Sign
+from vetset.model.dataset import RecordId
 from vetset.model.finding import Match, Seeds
 from vetset.model.hashlist import EntryFlag
 from vetset.model.policy import AlarmPolicy, MatchPolicy, Policy, RemovePolicy
 from vetset.model.signal import Kind, Variant
+from vetset.model.verdict import Decision
 from vetset.stage.alarms import raised
 from vetset.stage.audit import record_table
 from vetset.stage.order import to_remove
+from vetset.stage.verify import ListAsker
 from vetset.store.store import Store
 
 LOW = Policy(alarm=AlarmPolicy(hits=100, hit_rate=0.1))
@@ -183,6 +186,33 @@ def test_a_template_and_a_collision_are_set_apart_and_true_items_still_go(match)
     assert told["by_owners"] == {"1": len(TRUE) + 1}
     assert len(removed(audited, doubtful=True)[0]) > 100 + len(TRUE)
     assert removed(audited, unconfirmed_matches=False)[0] == goes
+
+
+def test_an_entry_under_an_alarm_confirms_nothing_when_its_list_verifies(match):
+    audited = match(small.hash_list("known", sha256s([0])))
+    second = small.hash_list("second", sha256s(TRUE), template())
+    with Store(audited.root) as store:
+        table = record_table(store, vetset.open_audit(audited.out, audited.key).manifest)
+        keys = [(shard, part.key_batches()) for shard, part in table.parts()]
+        records = [
+            RecordId(shard.name, row, key)
+            for shard, batches in keys
+            for row, key in enumerate(key for _, batch in batches for key in batch.to_pylist())
+        ]
+        asker = ListAsker(table, second, Policy())
+        # those of the template are asked about one by one, and judged by all that the entry matches
+        few = [record for record in records if small.number_of(record.key) in TEMPLATE][:3]
+        alone = asker.ask(few).verdicts
+        verdicts = {small.number_of(one.record.key): one for one in asker.ask(records).verdicts}
+    assert {one.decision for one in alone} == {Decision.UNDECIDED}
+    assert "alarm" in alone[0].reason
+    known = {number for number, one in verdicts.items() if one.decision is Decision.KNOWN}
+    assert known == set(TRUE)
+    assert not [one for number, one in verdicts.items() if number in TEMPLATE and one.decision is Decision.NEAR]
+    with Store(audited.root) as store:
+        table = record_table(store, vetset.open_audit(audited.out, audited.key).manifest)
+        much = ListAsker(table, small.hash_list("much", sha256s(range(600, 900))), LOW).ask(records).verdicts
+    assert {one.decision for one in much} == {Decision.UNDECIDED, Decision.NOT_KNOWN}, "a list under an alarm"
 
 
 def test_what_is_released_raises_no_alarm_and_is_no_hit(match):

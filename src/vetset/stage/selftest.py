@@ -68,17 +68,6 @@ def index_test(matcher: ListMatcher) -> Found:
     return Found(len(matcher.matchers) - len(failed), (*kernel_faults(), *failed))
 
 
-def require_indexes(matcher: ListMatcher) -> None:
-    """Refuse to ask indexes that do not find what they hold.
-
-    Raises:
-        CountError: one of them does not.
-    """
-    failed = index_test(matcher).failed
-    if failed:
-        raise CountError("the self-test of the search failed: nothing is decided", seen=failed[0])
-
-
 def finds_its_own(index: Matcher) -> bool:
     """Whether a random sample of an index's entries is found, as it is and with some bits changed, and nothing else.
 

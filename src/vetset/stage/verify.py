@@ -3,16 +3,17 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from vetset.case.findings import Findings, Provenance, VerdictsPart
 from vetset.model.dataset import RecordId, ShardDigest
+from vetset.model.errors import CountError
 from vetset.model.finding import Candidate, Match
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.model.trust import Trust
-from vetset.stage.match import ListMatcher
-from vetset.stage.selftest import require_indexes
+from vetset.stage.matched import match_store
 from vetset.store.records import RecordTable
 from vetset.verifier.local_list import ListVerifier
 from vetset.verifier.protocol import Question, asked
@@ -58,7 +59,10 @@ def best_first(candidates: Sequence[Candidate], score: Mapping[RecordId, float])
 
 
 class ListAsker:
-    """A list that candidates are held against, indexed once, however often it is asked.
+    """A list that candidates are held against; it is held against the store once, however often it is asked.
+
+    An entry that an alarm is raised about confirms nothing, and nor does a list, as in an audit
+    (`vetset.stage.alarms`).
 
     Args:
         table: the records.
@@ -71,7 +75,7 @@ class ListAsker:
         self._list = hash_list
         self._policy = policy
         self._verifier = ListVerifier(f"list:{hash_list.info.name}", Trust.of(policy, [hash_list.info]))
-        self._matcher: ListMatcher | None = None
+        self._matches: Mapping[RecordId, Sequence[Match]] | None = None
 
     @property
     def name(self) -> str:
@@ -87,18 +91,27 @@ class ListAsker:
         """One verdict for each of these records.
 
         Raises:
-            CountError: the store does not fit, a candidate was left without verdict, or the list's index does not
-                find its own entries.
+            CountError: the store does not fit or is damaged, a candidate was left without verdict, or the list's
+                index does not find its own entries.
         """
         if not records:
             return VerdictsPart(self.name, ())
-        if self._matcher is None:
-            self._matcher = ListMatcher([self._list], self._policy)
-            require_indexes(self._matcher)
-        return VerdictsPart(self.name, asked(self._verifier, self._questions(self._matcher, sorted(records))))
+        if self._matches is None:
+            self._matches = self._matched()
+        return VerdictsPart(self.name, asked(self._verifier, self._questions(self._matches, sorted(records))))
 
-    def _questions(self, matcher: ListMatcher, records: Sequence[RecordId]) -> list[Question]:
+    def _matched(self) -> Mapping[RecordId, Sequence[Match]]:
+        """What the list matches anywhere, as an audit with it would: an entry is judged by all that it matches."""
+        found = match_store(self._table, [self._list], self._policy)
+        if found.imbalances:
+            raise CountError(found.imbalances[0])
+        whole = any(alarm.sign.of_list for alarm in found.alarms)
         matches: dict[RecordId, list[Match]] = {}
+        for match in found.matches:
+            matches.setdefault(match.record, []).append(replace(match, seedable=False) if whole else match)
+        return matches
+
+    def _questions(self, matches: Mapping[RecordId, Sequence[Match]], records: Sequence[RecordId]) -> list[Question]:
         decidable: dict[RecordId, set[Kind]] = {record: set() for record in records}
         by_shard: dict[ShardDigest, list[RecordId]] = {}
         for record in records:
@@ -108,9 +121,6 @@ class ListAsker:
             if not asked_here:
                 continue
             part = self._table.part(index)
-            for match in matcher.shard(part, shard.name, shard.records).matches:
-                if match.record in decidable:
-                    matches.setdefault(match.record, []).append(match)
             for kind in self._list.entries:
                 if kind in part.kinds:
                     present = part.present_at(kind, [record.row for record in asked_here])

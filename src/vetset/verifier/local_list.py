@@ -3,7 +3,7 @@
 An exact match, or a perceptual one inside the policy's confirming distance and quality, is `known`; a perceptual match
 further away is `near`; an address alone, or what would need another owner to confirm it, says only
 `match_unclassified`. Where the record has no signal of any kind that the list holds, or agrees with nothing but entries
-that are quarantined or disputed, the list cannot decide.
+that are quarantined, disputed or under an alarm, the list cannot decide.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ListVerifier:
             strength, match = min(zip(map(_STRENGTH.index, decisions), matches, strict=True))
             return Verdict(question.record, _STRENGTH[strength], self.name, tracking=match.entry)
         if question.matches:
-            reason = "only entries that are quarantined or disputed"
+            reason = "only entries that are quarantined, disputed or under an alarm"
             return Verdict(question.record, Decision.UNDECIDED, self.name, reason=reason)
         if not any(not kind.is_url for kind in question.decidable):
             # that an address is not on a list says nothing about the picture
