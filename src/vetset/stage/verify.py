@@ -104,7 +104,7 @@ class ListAsker:
         """What the list matches anywhere, as an audit with it would: an entry is judged by all that it matches."""
         found = match_store(self._table, [self._list], self._policy)
         if found.imbalances:
-            raise CountError(found.imbalances[0])
+            raise CountError("the list cannot be held against the store: nothing is decided", seen=found.imbalances[0])
         whole = any(alarm.sign.of_list for alarm in found.alarms)
         matches: dict[RecordId, list[Match]] = {}
         for match in found.matches:
