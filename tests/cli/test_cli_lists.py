@@ -344,13 +344,15 @@ def test_what_changed_is_not_taken_for_the_whole_list(vetset, tmp_path):
     file = table(tmp_path / "list.csv", range(9))
     assert vetset("lists", "add", file, "--name", "known", "--licence", "t", *signed(vetset, tmp_path, file)).code == 0
     few = table(tmp_path / "few.csv", range(8, 11))
-    proof = signed(vetset, tmp_path, few, ("--as-of", "2026-02-01"), ("--changes", True))
+    said = ("--as-of", "2026-02-01"), ("--purpose", "research"), ("--expires", "2999-02-01"), ("--changes", True)
+    proof = signed(vetset, tmp_path, few, *said)
     ended = vetset("lists", "update", "known", few, "--whole", *proof)
     assert ended.code == 21
     assert "what changed" in ended.err
     assert vetset("lists", "add", few, "--name", "other", "--licence", "t", *proof).code == 21
     assert vetset("lists", "update", "known", few, *proof).code == 0
-    assert shown(vetset)["as_of"] == "2026-02-01"
+    found = shown(vetset)
+    assert (found["as_of"], found["purpose"], found["expires"]) == ("2026-02-01", "research", "2999-02-01")
     assert sum(shown(vetset)["entries"].values()) == 11
 
 

@@ -309,14 +309,19 @@ def test_no_form_of_a_list_or_vault_shows_a_value(kept, caplog):
 # damage and loss
 
 
-def test_every_flipped_byte_is_noticed(vault, home):
-    vault.add(INFO, FEWER)
-    path = list_file(home)
+def flipped(path, step):
+    """The file with one bit of every so many bytes flipped, one after the other."""
     whole = path.read_bytes()
-    for place in range(0, len(whole), 3):
+    for place in range(0, len(whole), step):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
+        yield place
+
+
+def test_every_flipped_byte_is_noticed(vault, home):
+    vault.add(INFO, FEWER)
+    for _ in flipped(list_file(home), 3):
         with pytest.raises(SealError, match=r"^synthetic:"):
             vault.load("synthetic")
 
@@ -336,11 +341,7 @@ def test_what_is_known_of_a_list_is_read_without_its_entries(kept, home):
 def test_a_damaged_beginning_is_noticed_without_the_rest(vault, home):
     known = vault.add(INFO, FEWER)
     path = list_file(home)
-    whole = path.read_bytes()
-    for place in range(0, len(whole), 7):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
+    for _ in flipped(path, 7):
         try:
             assert vault.info("synthetic") == known
         except TrustError as error:

@@ -168,10 +168,10 @@ def update_list(
             todo="Give --signature and the --signer that the list was added with.",
         )
     require_whole(terms, whole=whole)
-    said = agreed(terms, as_of=as_of, expires=expires, licence=licence)
+    said = agreed(terms, as_of=as_of, expires=expires, licence=licence, purpose=None)
     agreed(terms, owner=info.owner, category=info.category.value)
     kept = {what: word if word != UNKNOWN else getattr(info, what) for what, word in said.items()}
-    told = replace(info, as_of=said["as_of"], expires=kept["expires"], licence=kept["licence"])
+    told = replace(info, **(kept | {"as_of": said["as_of"]}))  # type: ignore[arg-type]
     _require_newer(info, checked_info(told))
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict

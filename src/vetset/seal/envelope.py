@@ -89,8 +89,7 @@ def seal_into(file: BinaryIO, pieces: Iterable[bytes | memoryview], recipients: 
         pyrage.encrypt_io(source, target, keys)
     except (pyrage.EncryptError, OSError) as error:
         raise source.failure or target.failure or error from None
-    # of the last bytes pyrage does not tell
-    if target.failure is not None and not isinstance(target.failure, _EnoughError):
+    if target.failure is not None:  # of the last bytes pyrage does not tell
         raise target.failure
     target.finish(source.length)
 
