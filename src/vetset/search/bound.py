@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from vetset.search.heap import Ints, rise, sink, worse
 from vetset.search.lanes import LANES, WORDS, Lanes, pointers
 from vetset.search.rounding import FIT
 from vetset.search.similarity import Doubles, Floats
@@ -92,7 +93,7 @@ def raise_floors(  # noqa: PLR0917  a kernel takes its arrays one by one
     rows: tuple[Floats, Floats, Floats, Doubles, NDArray[np.uint8]],
     cosine: bool,
     needed: Floats,
-    best: tuple[Doubles, NDArray[np.int64]],
+    best: tuple[Doubles, Ints, Ints],
 ) -> None:
     """Take the least similarities that the bound leaves possible into heaps, the worst of each on top.
 
@@ -104,7 +105,7 @@ def raise_floors(  # noqa: PLR0917  a kernel takes its arrays one by one
         rows: grain, bound, apart, length, state.
         cosine: cosine, or else inner product.
         needed: float32, as `possible` takes it, raised.
-        best: float64 (s, k) heaps, and how many of each are filled.
+        best: float64 (s, k) heaps, int64 (s, k) places, and how many of each are filled.
     """
     grains, offsets, lengths = seeds
     for row in range(scores.shape[0]):
@@ -119,33 +120,14 @@ def raise_floors(  # noqa: PLR0917  a kernel takes its arrays one by one
             bits &= bits - np.uint64(1)
             least = np.float64(grains[seed]) * np.float64(rows[0][row]) * scores[row, seed]
             least += np.float64(offsets[seed]) + np.float64(lower) - _ROUNDED
-            _keep(best[0][seed], best[1], seed, least if cosine else least * lengths[seed] * rows[3][row])
-            if best[1][seed] == best[0].shape[1]:
-                top = best[0][seed, 0]
+            least = least if cosine else least * lengths[seed] * rows[3][row]
+            heap, places, filled = best[0][seed], best[1][seed], best[2]
+            if filled[seed] < heap.size:
+                rise(heap, places, filled[seed], least, row)
+                filled[seed] += 1
+            elif worse(heap, places, 0, least, row):
+                sink(heap, places, least, row)
+            if filled[seed] == heap.size:
+                top = heap[0]
                 bar = top if cosine else (top / lengths[seed] if lengths[seed] > 0 else -np.inf)
                 needed[seed] = max(needed[seed], np.float32(bar))
-
-
-@njit(cache=True, nogil=True)
-def _keep(heap: Doubles, filled: NDArray[np.int64], seed: int, value: float) -> None:
-    """Add to a heap of the greatest values, or replace its least."""
-    slot = filled[seed]
-    if slot < heap.size:
-        filled[seed] += 1
-        while slot > 0 and heap[(slot - 1) >> 1] > value:
-            heap[slot] = heap[(slot - 1) >> 1]
-            slot = (slot - 1) >> 1
-        heap[slot] = value
-        return
-    if heap[0] >= value:
-        return
-    slot = 0
-    while 2 * slot + 1 < heap.size:
-        below = 2 * slot + 1
-        if below + 1 < heap.size and heap[below + 1] < heap[below]:
-            below += 1
-        if heap[below] >= value:
-            break
-        heap[slot] = heap[below]
-        slot = below
-    heap[slot] = value

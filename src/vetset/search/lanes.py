@@ -19,6 +19,13 @@ WORDS = ir.VectorType(_WORD, LANES)
 _MAY_FUSE = ("contract",)
 
 
+def everywhere(builder: Any, value: Any, lanes: int) -> Any:
+    """A number in each lane of a vector of so many."""
+    nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes))
+
+
 class Lanes:
     """Sixteen columns at a time, by one builder."""
 
@@ -43,10 +50,8 @@ class Lanes:
         self._builder.store(value, place, align=1)
 
     def everywhere(self, value: Any) -> Any:
-        """A float32 in each lane."""
-        nothing = ir.Constant(SINGLES, ir.Undefined)
-        first = self._builder.insert_element(nothing, value, ir.Constant(_WORD, 0))
-        return self._builder.shuffle_vector(first, nothing, ir.Constant(WORDS, [0] * LANES))
+        """A number in each lane."""
+        return everywhere(self._builder, value, LANES)
 
     def times(self, one: Any, other: Any) -> Any:
         """The product, which may be fused with a sum."""

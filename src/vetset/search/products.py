@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.search import tiles
+from vetset.search.lanes import LANES
 
 GROUP = 64
 """Most seeds of a group."""
@@ -76,7 +77,7 @@ class Group:
             numkong.dots_packed(rows, self.packed, out=numkong.from_dlpack(scores))
         elif self.way == "pairs":
             tiles.paired(rows, self.packed, sums, scores)
-        elif self.width == tiles.LANES:
+        elif self.width == LANES:
             tiles.narrow(rows, self.packed, sums, scores)
         else:
             tiles.wide(rows, self.packed, sums, scores)
@@ -89,7 +90,7 @@ def packed(seeds: NDArray[np.int8], way: Way) -> Group:
     if way == "numkong":
         return Group(count, count, way, numkong.dots_pack(seeds))
     shift = tiles.PAIR_SHIFT if way == "pairs" else tiles.BYTE_SHIFT
-    step = tiles.LANES if way == "pairs" or count <= tiles.LANES else GROUP
+    step = LANES if way == "pairs" or count <= LANES else GROUP
     width = -(-count // step) * step
     whole = np.full((width, dimension), shift, np.uint8)
     whole[:count] = seeds.astype(np.int16) + shift

@@ -14,12 +14,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from vetset.search.bound import lowest, possible, raise_floors
+from vetset.search.heap import Ints, rise, sink, worse
 from vetset.search.products import GROUP
 from vetset.search.rounding import FIT, GONE
 from vetset.search.screen import Rows, Seeds
 from vetset.search.similarity import LANES, Doubles, Floats, similarity, widen
 
-Ints = NDArray[np.int64]
 Hits = tuple[Ints, Ints, Doubles]
 """Seeds, positions and similarities, one entry for each hit."""
 _LONGEST = 2.0**60
@@ -121,6 +121,7 @@ class Floors:
         self._question = question
         self._needed = question.needed(np.full(len(question.seeds.exact), -np.inf))
         self._best = np.empty((len(question.seeds.exact), question.k))
+        self._places = np.empty(self._best.shape, np.int64)
         self._filled = np.zeros(len(question.seeds.exact), np.int64)
 
     @property
@@ -138,7 +139,7 @@ class Floors:
                 (rows.grain, rows.bound, rows.apart, rows.length, rows.state),
                 self._question.cosine,
                 self._needed[lanes],
-                (self._best[group], self._filled[group]),
+                (self._best[group], self._places[group], self._filled[group]),
             )
 
 
@@ -235,47 +236,12 @@ def _rank(  # noqa: PLR0917  a kernel takes its arrays one by one
         return
     heap, places = similarities[seed], positions[seed]
     if filled[seed] < k:
-        _rise(heap, places, filled[seed], value, position)
+        rise(heap, places, filled[seed], value, position)
         filled[seed] += 1
-    elif _worse(heap, places, 0, value, position):
-        _sink(heap, places, value, position)
+    elif worse(heap, places, 0, value, position):
+        sink(heap, places, value, position)
     else:
         return
     if filled[seed] == k and not counts:
         bar = heap[0] if cosine else (heap[0] / lengths[seed] if lengths[seed] > 0 else -np.inf)
         needed[seed] = max(needed[seed], np.float32(bar))
-
-
-@njit(cache=True, nogil=True)
-def _worse(heap: Doubles, places: Ints, i: int, value: float, place: int) -> Any:
-    return heap[i] < value or (heap[i] == value and places[i] > place)
-
-
-@njit(cache=True, nogil=True)
-def _rise(heap: Doubles, places: Ints, slot: int, value: float, place: int) -> None:
-    """Add to a heap whose top is the worst."""
-    while slot > 0:
-        above = (slot - 1) >> 1
-        if _worse(heap, places, above, value, place):
-            break
-        heap[slot], places[slot] = heap[above], places[above]
-        slot = above
-    heap[slot], places[slot] = value, place
-
-
-@njit(cache=True, nogil=True)
-def _sink(heap: Doubles, places: Ints, value: float, place: int) -> None:
-    """Replace the top of the heap, its worst."""
-    size = heap.size
-    slot = 0
-    while True:
-        below = 2 * slot + 1
-        if below >= size:
-            break
-        if below + 1 < size and _worse(heap, places, below + 1, heap[below], places[below]):
-            below += 1
-        if not _worse(heap, places, below, value, place):
-            break
-        heap[slot], places[slot] = heap[below], places[below]
-        slot = below
-    heap[slot], places[slot] = value, place

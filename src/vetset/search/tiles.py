@@ -14,12 +14,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from vetset.search.lanes import LANES, everywhere, pointers
+
 FOUR = 4
 """Columns that are multiplied in one lane."""
 EIGHT = 8
 """Columns of a step of `paired`."""
-LANES = 16
-"""Seeds of the narrower kernels."""
 BYTE_SHIFT = 128
 """Of seeds for `narrow` and `wide`, which multiply -127 to 127."""
 PAIR_SHIFT = 64
@@ -27,14 +27,6 @@ PAIR_SHIFT = 64
 
 _cgutils: Any = cgutils  # which carries no types
 _WORD, _SHORT, _BYTE = (ir.IntType(bits) for bits in (32, 16, 8))
-
-
-def _everywhere(builder: Any, word: Any, lanes: int) -> Any:
-    """A word in each lane."""
-    vector = ir.VectorType(word.type, lanes)
-    nothing = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(nothing, word, ir.Constant(_WORD, 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes))
 
 
 def _at(builder: Any, pointer: Any, place: Any, kind: Any) -> Any:
@@ -56,15 +48,15 @@ def _begun(builder: Any, sums: Any, numbers: list[Any], shape: tuple[int, int, i
     kept = [[_cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in numbers]
     for number, slots in zip(numbers, kept, strict=True):
         word = builder.load(_at(builder, sums, number, _WORD))
-        begin = _everywhere(builder, _times(builder, word, -shift), lanes)
+        begin = everywhere(builder, _times(builder, word, -shift), lanes)
         for slot in slots:
             builder.store(begin, slot)
     return kept
 
 
-def _byte_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, shape: tuple[int, int]) -> None:
+def _byte_tile(builder: Any, arrays: list[Any], row: Any, steps: Any, shape: tuple[int, int]) -> None:
     """Some rows and vectors of sixteen seeds by AVX-512 VNNI, four columns a step."""
-    rows, sums, seeds, scores = pointers
+    rows, sums, seeds, scores = arrays
     height, vectors = shape
     vector = ir.VectorType(_WORD, LANES)
     numbers = [_plus(builder, row, number) for number in range(height)]
@@ -78,7 +70,7 @@ def _byte_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, shape: t
         unsigned = [builder.load(_at(builder, seeds, place, vector), align=1) for place in places]
         for start, slots in zip(starts, kept, strict=True):
             place = builder.add(start, _times(builder, loop.index, FOUR))
-            signed = _everywhere(builder, builder.load(_at(builder, rows, place, _WORD), align=1), LANES)
+            signed = everywhere(builder, builder.load(_at(builder, rows, place, _WORD), align=1), LANES)
             for slot, each in zip(slots, unsigned, strict=True):
                 builder.store(builder.call(multiply, [builder.load(slot), each, signed]), slot)
     for number, slots in zip(numbers, kept, strict=True):
@@ -90,9 +82,9 @@ def _byte_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, shape: t
 _PAIR_ROWS, _PAIR_VECTORS, _PAIR_LANES = 4, 2, 8
 
 
-def _pair_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, width: Any) -> None:
+def _pair_tile(builder: Any, arrays: list[Any], row: Any, steps: Any, width: Any) -> None:
     """Four rows and sixteen seeds by AVX2: products of bytes are added in pairs, two pairs in 16 bits, then in 32."""
-    rows, sums, seeds, scores = pointers
+    rows, sums, seeds, scores = arrays
     words, shorts, bytes_ = (ir.VectorType(kind, 256 // bits) for kind, bits in ((_WORD, 32), (_SHORT, 16), (_BYTE, 8)))
 
     def called(name: str, result: Any, *given: Any) -> Any:
@@ -112,7 +104,7 @@ def _pair_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, width: A
             fours = [
                 builder.load(_at(builder, rows, _plus(builder, place, more), _WORD), align=1) for more in (0, FOUR)
             ]
-            signed = [builder.bitcast(_everywhere(builder, four, _PAIR_LANES), bytes_) for four in fours]
+            signed = [builder.bitcast(everywhere(builder, four, _PAIR_LANES), bytes_) for four in fours]
             for v, slot in enumerate(slots):
                 pairs = [
                     called("pmadd.ub.sw", shorts, unsigned[half * _PAIR_VECTORS + v], signed[half]) for half in (0, 1)
@@ -125,11 +117,6 @@ def _pair_tile(builder: Any, pointers: list[Any], row: Any, steps: Any, width: A
             builder.store(builder.load(slot), _at(builder, scores, place, words), align=4)
 
 
-def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
-    arrays = zip(signature.args[:4], arguments[:4], strict=True)
-    return [context.make_array(kind)(context, builder, value).data for kind, value in arrays]
-
-
 if TYPE_CHECKING:
 
     def _narrow_tiles(rows: Any, sums: Any, seeds: Any, scores: Any, *size: int) -> None: ...
@@ -140,11 +127,11 @@ else:
 
     def _byte_tiles(height, vectors):  # noqa: ANN001, ANN202
         def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-            pointers = _pointers(context, builder, signature, arguments)
+            places = pointers(context, builder, signature.args[:4], arguments[:4])
             count, steps = arguments[4:]
             zero, step = ir.Constant(count.type, 0), ir.Constant(count.type, height)
             with _cgutils.for_range_slice(builder, zero, count, step, count.type) as (row, _):
-                _byte_tile(builder, pointers, row, steps, (height, vectors))
+                _byte_tile(builder, places, row, steps, (height, vectors))
             return context.get_dummy_value()
 
         return generate
@@ -160,7 +147,7 @@ else:
     @intrinsic
     def _paired_tiles(typing_context, rows, sums, seeds, scores, count, steps, width):  # noqa: ANN001, ANN202, ARG001, PLR0917
         def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
-            rows, sums, seeds, scores = _pointers(context, builder, signature, arguments)
+            rows, sums, seeds, scores = pointers(context, builder, signature.args[:4], arguments[:4])
             count, steps, width = arguments[4:]
             zero, tall, across = (ir.Constant(count.type, number) for number in (0, _PAIR_ROWS, LANES))
             with _cgutils.for_range_slice(builder, zero, width, across, width.type) as (seed, _):
