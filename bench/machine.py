@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,12 +26,14 @@ _PACKAGES = (
     "autofaiss", "duckdb", "polars",
 )  # fmt: skip
 _ROUNDS = 3
+_ROOT = Path(__file__).parents[1]
 
 
 def describe(*, quick: bool) -> dict[str, Any]:
     """Processor, limits, load and versions."""
     size = 1 << (26 if quick else 31)
     return {
+        "code": _code(),
         "processor": _processor(),
         "flags": [flag for flag in _FLAGS if flag in _flags()],
         "cores": len(os.sched_getaffinity(0)),
@@ -42,6 +45,18 @@ def describe(*, quick: bool) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in _PACKAGES},
     }
+
+
+def _code() -> str:
+    """The commit that was measured, and whether the files it is measured by and of were as it has them."""
+    said = []
+    for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--", "src", "bench", "requirements")):
+        try:
+            done = subprocess.run(("git", *words), cwd=_ROOT, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return "of no known commit"
+        said.append(done.stdout.strip())
+    return f"commit {said[0]}" + (", changed since" if said[1] else "")
 
 
 def _cpuinfo(field: str) -> str:

@@ -91,6 +91,7 @@ def _machine(machine: Mapping[str, Any], topics: Mapping[str, Any], results: Map
     blas = sorted({kernel for name in TOPICS for kernel in topics[name].get("blas", [])})
     versions = ", ".join(f"{name} {number}" for name, number in of("packages").items())
     limits = [
+        ("code", of("code")),
         ("processor", of("processor")),
         ("of its flags", " ".join(of("flags"))),
         ("cores", str(of("cores"))),

@@ -39,7 +39,7 @@ def topic(name):
 
 def results():
     machine = {
-        "processor": "a processor", "flags": ["avx2"], "cores": 2, "memory_gb": 25.0, "memory_read_gb_s": 17.0,
+        "code": "commit 0123456789ab", "processor": "a processor", "flags": ["avx2"], "cores": 2, "memory_gb": 25.0, "memory_read_gb_s": 17.0,
         "page_cache_read_gb_s": 9.0, "load": 0.0, "python": "3.11", "system": "Linux", "packages": {"numpy": "2"},
     }  # fmt: skip
     return {"quick": False, "minutes": 1.0, "machine": machine, "topics": {name: topic(name) for name in report.TOPICS}}
@@ -48,6 +48,10 @@ def results():
 def test_every_topic_is_on_the_page():
     page = report.render(results())
     assert all(f"## Topic {name}\n" in page for name in report.TOPICS)
+
+
+def test_the_page_says_which_commit_was_measured():
+    assert "| code | commit 0123456789ab |" in report.render(results())
 
 
 def test_a_row_shows_median_spread_and_the_median_of_the_ratios_of_each_round():
