@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,11 +50,13 @@ def describe(*, quick: bool) -> dict[str, Any]:
 
 def _code() -> str:
     """The commit that was measured, and whether the files it is measured by and of were as it has them."""
-    said = []
+    git, said = shutil.which("git"), []
+    if git is None:
+        return "of no known commit"
     for words in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--", "src", "bench", "requirements")):
         try:
-            done = subprocess.run(("git", *words), cwd=_ROOT, capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
+            done = subprocess.run((git, *words), cwd=_ROOT, capture_output=True, text=True, check=True)
+        except subprocess.CalledProcessError:
             return "of no known commit"
         said.append(done.stdout.strip())
     return f"commit {said[0]}" + (", changed since" if said[1] else "")

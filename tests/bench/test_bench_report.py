@@ -39,7 +39,8 @@ def topic(name):
 
 def results():
     machine = {
-        "code": "commit 0123456789ab", "processor": "a processor", "flags": ["avx2"], "cores": 2, "memory_gb": 25.0, "memory_read_gb_s": 17.0,
+        "code": "commit 0123456789ab", "processor": "a processor",
+        "flags": ["avx2"], "cores": 2, "memory_gb": 25.0, "memory_read_gb_s": 17.0,
         "page_cache_read_gb_s": 9.0, "load": 0.0, "python": "3.11", "system": "Linux", "packages": {"numpy": "2"},
     }  # fmt: skip
     return {"quick": False, "minutes": 1.0, "machine": machine, "topics": {name: topic(name) for name in report.TOPICS}}
