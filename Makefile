@@ -18,7 +18,7 @@ help:
 	@sed -n '2,3s/^# *//p' Makefile
 	@echo 'make check   tests, linter and strict type check (what CI runs)'
 	@echo 'make bench   side-by-side benchmark, writes docs/benchmarks.md (needs a C++ compiler for one peer)'
-	@echo 'make soak    every fuzz target for SOAK_SECONDS (3600) each'
+	@echo 'make soak    every fuzz target until each had SOAK_SECONDS (3600), going on where it stopped'
 	@echo 'make lock    resolve the lock files anew (needs uv)'
 
 $(STAMP): requirements/lock.txt requirements/models.txt pyproject.toml

@@ -73,6 +73,12 @@ def test_every_target_has_a_corpus_and_every_corpus_a_target():
     assert modules == set(TARGETS)
 
 
+def test_the_account_of_soaking_knows_its_targets():
+    account = json.loads((HERE / "soaked.json").read_text())
+    assert set(account) <= set(TARGETS)
+    assert all(entry["executions"] > 0 for entry in account.values() if entry["seconds"])
+
+
 def test_the_corpus_is_small():
     sizes = [path.stat().st_size for path in (HERE / "corpus").rglob("*") if path.is_file()]
     assert max(sizes) <= 64 << 10
