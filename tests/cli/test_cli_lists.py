@@ -232,6 +232,12 @@ def test_a_list_of_one_harm_is_not_called_another(vetset, tmp_path, category):
     assert value not in ended.err
     for fine in ("intimate-images", "benchmark"):
         assert vetset("lists", "add", file, *told, "--category", fine, "--replace").code == 0
+    other = table(tmp_path / "other.csv", range(3))
+    assert vetset("lists", "add", other, *told, "--category", category, "--replace").code == 0
+    for whole in ((), ("--whole",)):
+        ended = vetset("lists", "update", "known", file, "--as-of", "2026-02-01", *whole)
+        assert ended.code == 12
+        assert "intimate-images" in ended.err
 
 
 def test_benign_pictures_are_set_apart_in_every_list(vetset, tmp_path):

@@ -10,6 +10,7 @@ import ncmec_server
 from vetset.api import syncing
 from vetset.hashlist.sync import transport
 from vetset.hashlist.vault.vault import default_home
+from vetset.stage import intake
 from vetset.storage.commit import alone_in
 
 
@@ -282,6 +283,29 @@ def test_pages_that_wait_are_forgotten_with_their_list(vetset, served, sync, mon
     assert vetset("lists", "remove", "theirs").code == 0
     assert not waiting.exists()
     assert vetset("lists", "remove", "theirs").code == 12
+
+
+def test_what_was_refused_is_asked_for_again(vetset, served, sync, monkeypatch):
+    assert sync(*first(served)).code == 0
+    monkeypatch.setattr(intake, "UNASKED", 0)
+    served.change(200)
+    assert "--accept" in sync().err
+    asked = len(served.service.asked)
+    sync()
+    assert len(served.service.asked) > asked
+
+
+def test_changes_of_another_host_are_not_mixed_in(vetset, served, sync):
+    assert sync(*first(served)).code == 0
+    before, asked = shown(vetset), len(served.service.asked)
+    elsewhere = "lists", "sync", "theirs", "--address", served.address.replace("127.0.0.1", "localhost")
+    ended = vetset(*elsewhere)
+    assert ended.code == 2
+    assert "another host" in ended.err
+    assert "--full" in ended.err
+    assert (shown(vetset), len(served.service.asked)) == (before, asked)
+    assert vetset(*elsewhere, "--full").code == 0
+    assert shown(vetset)[0]["origin"] == "service:localhost"
 
 
 def test_one_sync_of_a_list_at_a_time(vetset, served, sync, monkeypatch, tmp_path):

@@ -237,6 +237,48 @@ def test_taking_back_what_was_never_known_is_refused_where_that_is_asked():
     assert set(after.entries().entries[Kind.MD5].ids) == {b"a", b"b"}
 
 
+def mute(name, note, day):
+    rows = OpinionRows("a test")
+    rows.withdraw(name, updated=START + timedelta(days=day), notes=note)
+    return rows.batch()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_cannot_be_read_leaves_what_was_known(full):
+    bank, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1)))], full=False)
+    after, change = bank.apply([mute("a", Note.UNREAD, 5), mute("b", Note.UNREAD, 5)], full=full)
+    assert change == Change()
+    assert after.rows.equals(bank.rows)
+
+
+def test_an_entry_that_has_no_value_any_more_is_gone_and_one_that_never_had_is_not_taken_back():
+    bank, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1)), entry("b", (Kind.MD5, 2)))], full=False)
+    news = [mute("a", Note.NO_VALUE, 5), mute("c", Note.NO_VALUE, 5)]
+    after, change = bank.apply(news, full=False, strict=True)
+    assert change == Change(withdrawn=1)
+    assert [(row["entry"], row["withdrawn"]) for row in after.rows.to_pylist()] == [("b", False), ("a", True)]
+
+
+def test_a_time_that_is_yet_to_come_holds_nothing_up():
+    news = [batch(entry("a", (Kind.MD5, 1), day=9999), entry("b", (Kind.MD5, 2), day=1))]
+    bank, _ = Bank.empty().apply(news, full=False, latest=START + timedelta(days=3))
+    assert bank.rows["updated"].to_pylist() == [START + timedelta(days=3), START + timedelta(days=1)]
+    bank, change = bank.apply([batch(("a", 4, None, {}))], full=False, latest=START + timedelta(days=5))
+    assert change == Change(withdrawn=1)
+
+
+@pytest.mark.parametrize("when", [None, START + timedelta(days=2), START + timedelta(days=8)])
+def test_what_a_whole_list_left_out_is_not_brought_back_by_what_was_known_before(when):
+    known = batch(entry("a", (Kind.MD5, 1), day=5))
+    bank, _ = Bank.empty().apply([known, batch(entry("b", (Kind.MD5, 2)))], full=True)
+    bank, change = bank.apply([batch(entry("b", (Kind.MD5, 2)))], full=True, when=when)
+    assert change == Change(withdrawn=1, unchanged=1)
+    bank, change = bank.apply([known], full=False)
+    assert change == Change(stale=1)
+    _, change = bank.apply([batch(entry("a", (Kind.MD5, 1), day=9))], full=False)
+    assert change == Change(added=1)
+
+
 def test_decisions_go_by_value_and_outlive_other_deliveries():
     first, _ = Bank.empty().apply([batch(entry("line:1", (Kind.MD5, 1)), entry("line:2", (Kind.MD5, 2)))], full=True)
     bank = first.decided(quarantine(first.values_of_entry("line:2"), "alarm", date(2026, 1, 2)))
@@ -379,3 +421,6 @@ def test_rows_are_taken_out_of_more_values_than_offsets_of_32_bits_reach():
     asked = np.array([15 * rows - 1, 0, 7 * rows + 5])
     found = taken(pa.table({"value": many}), asked)["value"]
     assert values_of(found, width).tolist() == content[asked % rows].tolist()
+    standing = pa.array(np.zeros(len(many), np.bool_))
+    bank = Bank(pa.table({"entry": pa.repeat("a", len(many)), "value": many, "withdrawn": standing}))
+    assert bank.entries_gone(bank) == 0

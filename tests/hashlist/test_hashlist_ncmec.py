@@ -214,6 +214,17 @@ def test_malformed_fingerprints_name_their_entries_and_some_may_be_forgiven():
     assert "malformed" in refusal(document(images(*bad[:3])), malformed=2)
 
 
+def test_an_entry_none_of_whose_values_can_be_read_is_not_taken_back():
+    (found,), told = read(document(images(image(f"<md5>{MD5[:-2]}</md5>"))), malformed=1)
+    assert (found["withdrawn"], found["notes"]) == (True, int(Note.UNREAD))
+    assert (told.malformed, told.empty, told.standing) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "2026-01-01T00:00:00"])
+def test_times_beyond_all_days_are_refused(text):
+    assert "a time is not usable" in refusal(document(f'<images maxTimestamp="{text}"></images>'))
+
+
 def test_ids_that_cannot_be_shown_have_another_name():
     plain = "42-image 1/ä"
     assert entry_id(SECRET, "42", "0123456789") == "42-0123456789"

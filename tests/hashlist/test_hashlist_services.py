@@ -23,8 +23,8 @@ from json_servers import (
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.owners.stopncii_service import StopNCII, stopncii_headers
 from vetset.hashlist.owners.techagainst_service import TechAgainstTerrorism
-from vetset.hashlist.sync.position import SLACK, Position
-from vetset.hashlist.sync.ranges import synced
+from vetset.hashlist.sync.position import Position
+from vetset.hashlist.sync.ranges import SLACK, synced
 from vetset.hashlist.sync.spool import Spool
 from vetset.hashlist.sync.transport import Client, Limits
 from vetset.model.errors import KeyFileError, ListError, ServiceError
@@ -288,6 +288,44 @@ def test_a_service_whose_clock_jumps_ahead_hides_no_later_change(service, source
     clock = service.clock
     bank = synced(source, bank, spool, moment).bank
     assert said(service, bank) == service.standing()
+
+
+def test_a_clock_that_ran_ahead_once_does_not_hide_how_long_ago_it_was(spool):
+    service = StopNciiService()
+    for _ in range(20):
+        service.change()
+    with serving(service) as base:
+        source = source_of(service, base)
+        later = lambda: now_of(service)() + timedelta(days=3650)  # noqa: E731
+        bank = synced(source, Bank.empty(), spool, later).bank
+        spool.clear()
+        service.tick(20 * 86400)
+        synced(source, bank, spool, now_of(service))
+        spool.clear()
+        service.tick(20 * 86400)
+        with pytest.raises(ServiceError, match="too long ago"):
+            synced(source, bank, spool, now_of(service))
+        source._client.close()
+
+
+def test_a_value_that_cannot_be_read_takes_nothing_back(spool):
+    service = TechAgainstService()
+    for _ in range(20):
+        service.change()
+    with serving(service) as base:
+        source = source_of(service, base)
+        bank = synced(source, Bank.empty(), spool, now_of(service)).bank
+        spool.clear()
+        standing = {row["entry"] for row in bank.rows.to_pylist() if not row["withdrawn"]}
+        broken = next(each for each in service.entries.values() if str(each["id"]) in standing)
+        broken["hash_digest"], broken["updated_on"] = broken["hash_digest"][:-2], service.clock
+        service.tick(60)
+        for full in (False, True):
+            found = synced(source, bank, spool, now_of(service), full=full)
+            spool.clear()
+            assert found.change.withdrawn == 0
+            assert str(broken["id"]) in {row["entry"] for row in found.bank.rows.to_pylist() if not row["withdrawn"]}
+        source._client.close()
 
 
 def test_malformed_values_of_a_page_are_counted_up_to_some(spool):

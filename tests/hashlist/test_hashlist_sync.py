@@ -1,8 +1,10 @@
 """A sync with NCMEC's protocol: a year of changes ends where one whole download does, whatever happens in between."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyrage
 import pytest
@@ -10,10 +12,10 @@ import pytest
 from ncmec_server import USER, Database, Service, serving
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.deliveries import Change
-from vetset.hashlist.opinions import OpinionRows
+from vetset.hashlist.opinions import SCHEMA, OpinionRows
 from vetset.hashlist.owners.ncmec.environments import Environment, environment
 from vetset.hashlist.owners.ncmec.service import NcmecSource
-from vetset.hashlist.sync.ranges import Page, synced
+from vetset.hashlist.sync.ranges import SLACK, Page, synced
 from vetset.hashlist.sync.spool import Spool
 from vetset.hashlist.sync.transport import Client, Limits, basic
 from vetset.model.errors import ListError, SealError, ServiceError, UsageError
@@ -315,6 +317,62 @@ def test_everything_anew_takes_back_what_is_not_there(source, service, spool, da
     with pytest.raises(ServiceError, match="nothing at all"):
         synced(source, bank, spool, lambda: database.clock, full=True)
     assert list(spool.heads()) == []
+
+
+def test_an_entry_that_changes_while_everything_is_fetched_is_not_taken_back(source, service, spool, database):
+    for _ in range(60):
+        database.add()
+    service.size = 5
+    bank = synced(source, Bank.empty(), spool, lambda: database.clock).bank
+    spool.clear()
+    database.tick(86400)
+
+    def restated(pages):
+        """Somebody votes for the entry at the end, which so leaves the pages that are still to come."""
+        if pages <= 6:
+            database.tick(120)
+            standing = [item for item in database.items.values() if not item.video]
+            standing[-pages].when = database.clock
+
+    found = synced(source, bank, spool, lambda: database.clock, full=True, progress=restated)
+    assert (found.change.added, found.change.changed, found.change.withdrawn) == (0, 0, 0)
+    assert said(found.bank) == state(service)
+
+
+def test_a_time_that_is_yet_to_come_hides_no_later_change(source, service, spool, database):
+    victim = next(item for item in (database.add() for _ in range(30)) if not item.video)
+    place, right = SCHEMA.get_field_index("updated"), source.page
+
+    def dated_wrong(position):
+        page = right(position)
+        later = [pa.array([START + timedelta(days=9999)] * len(rows), SCHEMA.types[place]) for rows in page.batches]
+        wrong = [rows.set_column(place, SCHEMA[place], time) for rows, time in zip(page.batches, later, strict=True)]
+        return replace(page, batches=wrong)
+
+    source.page = dated_wrong
+    bank = synced(source, Bank.empty(), spool, lambda: database.clock).bank
+    spool.clear()
+    assert max(bank.rows["updated"].to_pylist()) <= database.clock + SLACK
+    assert said(bank) == state(service)
+    source.page = right
+    database.tick(86400)
+    victim.when, victim.deleted = database.clock - timedelta(hours=2), True
+    found = synced(source, bank, spool, lambda: database.clock)
+    assert found.change.withdrawn == 1
+    assert said(found.bank) == state(service)
+
+
+def test_pages_that_another_host_gave_are_not_used(source, service, spool, database):
+    for _ in range(20):
+        database.add()
+    service.faults = []
+    synced(source, Bank.empty(), spool, lambda: database.clock)
+    asked = len(service.asked)
+    synced(source, Bank.empty(), spool, lambda: database.clock)
+    assert len(service.asked) == asked
+    source._client.host = "another.example"
+    synced(source, Bank.empty(), spool, lambda: database.clock)
+    assert len(service.asked) > asked
 
 
 def test_what_waits_is_of_this_source_and_this_checkpoint(source, service, spool, database):

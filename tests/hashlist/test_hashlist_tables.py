@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import rows_of
 
-from vetset.hashlist.files import spellings
+from vetset.hashlist.bank import Bank
+from vetset.hashlist.files import lines, spellings
 from vetset.hashlist.files.cells import Cells, Faults
 from vetset.hashlist.files.header import read_header
 from vetset.hashlist.files.remarks import remarks
 from vetset.hashlist.files.spellings import COLUMN_OF_NAME, SET_OF_NAME, SETS, SPELLINGS, VALUES_OF_NAME, Column, plain
 from vetset.hashlist.formats import opinions
-from vetset.hashlist.opinions import Note
+from vetset.hashlist.opinions import SCHEMA, Note
 from vetset.model.errors import ListError
 
 MD5 = [hashlib.md5(bytes([number])).digest() for number in range(6)]
@@ -192,11 +193,33 @@ def test_columns_to_be_passed_over_must_be_there(rows):
 def test_fingerprints_that_are_not_matched_are_counted(rows):
     told = Counter()
     found = rows(f"id,md5,NetClean,tmk_pdqf\na,{MD5[0].hex()},x,y\nb,,x,\n", unsupported=told)
-    assert said(found, "entry") == [("a",)]
+    assert said(found, "entry", "withdrawn", "notes") == [("a", False, 0), ("b", True, int(Note.NO_VALUE))]
     assert told == {"netclean": 2, "tmk_pdqf": 1}
     told = Counter()
     rows(f"kind,value\nvPDQ,zzz\nmd5,{MD5[0].hex()}\n", unsupported=told)
     assert told == {"vpdq": 1}
+
+
+@pytest.mark.parametrize("block", [40, 90, 1 << 20])
+def test_an_entry_whose_values_are_all_of_other_kinds_has_none_any_more(rows, block, monkeypatch):
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+    lone, first = f"a,NetClean,x\na,vPDQ,y\nb,md5,{MD5[0].hex()}\nb,NetClean,x\n", f"c,vPDQ,x\nc,md5,{MD5[1].hex()}\n"
+    found = rows("id,kind,value\n" + lone + first + ",NetClean,x\nd,vPDQ,x\nd,vPDQ,y\n")
+    bank, change = Bank.empty().apply([batch_of(found)], full=True)
+    assert change.added == 2
+    standing = [row for row in found if not row["withdrawn"]]
+    assert said(standing, "entry", "value") == [("b", MD5[0]), ("c", MD5[1])]
+    assert {row["entry"] for row in found if row["withdrawn"]} >= {"a", "d"}
+    known = rows("id,md5\n" + "".join(f"{name},{MD5[2].hex()}\n" for name in "abcd"))
+    before, _ = Bank.empty().apply([batch_of(known)], full=True)
+    after, change = before.apply([batch_of(found)], full=False, strict=True)
+    assert (change.changed, change.withdrawn) == (2, 2)
+    assert sorted(set(after.rows.filter(after.rows["withdrawn"])["entry"].to_pylist())) == ["a", "d"]
+    assert bank.standing == 2
+
+
+def batch_of(found):
+    return pa.RecordBatch.from_pylist(found, SCHEMA)
 
 
 FAULTS = {

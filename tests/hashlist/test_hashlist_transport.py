@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ncmec_server import REASONS, USER, Database, Service, serving
 from vetset.hashlist.owners.ncmec.feedback import Vote, reasons, send_feedback
 from vetset.hashlist.sync.transport import Client, Limits, basic, secret
+from vetset.hashlist.vault.info import checked_info
 from vetset.model.errors import KeyFileError, ListError, MissingExtraError, ServiceError, UsageError
+from vetset.model.hashlist import Category, ListInfo
 
 STATUS = "/v2/status"
 RANGE = "/v2/entries?from=2024-01-01T00%3A00%3A00.000Z&to=2026-01-01T00%3A00%3A00.000Z"
@@ -181,11 +183,22 @@ def test_paths_that_lead_elsewhere_are_not_asked_for(service, path):
 
 
 @pytest.mark.parametrize(
-    "base", ["http://host.example/x", "ftp://127.0.0.1", "https://", "https://u:p@host/", "https://host/?a=b", "host"]
-)
+    "base",
+    [
+        "http://host.example/x", "ftp://127.0.0.1", "https://", "https://u:p@host/", "https://host/?a=b", "host",
+        "https://[::1", "https://host:abc/x", "https://host:99999/", "https://a..b/x", "https://bücher.example/",
+        "https://a b/",
+    ],
+)  # fmt: skip
 def test_other_addresses_are_refused(base):
     with pytest.raises(UsageError):
         Client(base, {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "my_proxy", "api.example", "xn--bcher-kva.example"])
+def test_every_host_that_is_asked_can_be_told_as_the_origin_of_a_list(host):
+    with Client(f"https://{host}/v2", {}) as client:
+        checked_info(ListInfo("a", "b", Category.OTHER, "c", origin=f"service:{client.host}"))
 
 
 @pytest.fixture

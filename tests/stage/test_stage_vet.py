@@ -76,4 +76,5 @@ def test_nothing_is_shown_of_a_value():
 def test_nothing_is_shown_of_a_delivery():
     rows = OpinionRows("a test")
     rows.add("a", [(Kind.MD5, HARM[0])])
-    assert repr(Delivery([rows.batch()], full=True)) == "Delivery(full=True, strict=False, when=None, left_out={})"
+    told = repr(Delivery([rows.batch()], full=True))
+    assert told == "Delivery(full=True, strict=False, when=None, latest=None, left_out={})"

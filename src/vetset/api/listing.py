@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def add_list(
     vault = Vault(default_home())
     before = _superseded(vault, name, replace=replace)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
-    delivery = Delivery(batches, full=True, when=_moment(info.as_of), left_out=left_out)
+    when = _moment(info.as_of)
+    delivery = Delivery(batches, full=True, when=when, latest=_end(when), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
 
@@ -173,9 +174,11 @@ def update_list(
     kept = {what: word if word != UNKNOWN else getattr(info, what) for what, word in said.items()}
     told = replace(info, **(kept | {"as_of": said["as_of"]}))  # type: ignore[arg-type]
     _require_newer(info, checked_info(told))
+    format_of(Path(file), list_format).require_harm(info.category, name)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
-    delivery = Delivery(batches, full=whole, strict=strict, when=_moment(told.as_of), left_out=left_out)
+    when = _moment(told.as_of)
+    delivery = Delivery(batches, full=whole, strict=strict, when=when, latest=_end(when), left_out=left_out)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
 
 
@@ -348,6 +351,12 @@ def _moment(as_of: str) -> datetime | None:
         return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=UTC)
     except ValueError:
         return None  # what is wrong with it is said where the information is checked, before anything is read
+
+
+def _end(when: datetime | None) -> datetime:
+    """The end of what a file can tell of: that of its date and of tomorrow, whichever is later."""
+    here = datetime.combine(today(), time(), UTC)
+    return max(here, when or here) + timedelta(days=2)
 
 
 def _kind(kind: Kind | str | None) -> Kind | None:

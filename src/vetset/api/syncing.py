@@ -1,6 +1,7 @@
 """lists sync: a list brought up to what its owner's service says, page by page, all of it or nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,8 +9,9 @@ from vetset.api.given import today
 from vetset.hashlist.formats import KEPT
 from vetset.hashlist.services import opened, owner_of
 from vetset.hashlist.sync.ranges import Source, synced
+from vetset.hashlist.sync.spool import Spool
 from vetset.hashlist.vault.vault import Vault, default_home
-from vetset.model.errors import UsageError
+from vetset.model.errors import ListError, UsageError
 from vetset.model.hashlist import UNKNOWN, ListInfo
 from vetset.stage.intake import NOTHING, Applied, Intake, known, taken_in
 
@@ -44,10 +46,11 @@ def sync_list(
         progress: hears how many pages there are.
 
     Raises:
-        UsageError: the first sync does not say from where or under what terms, a later one names another service, or
-            another sync of this list is under way.
+        UsageError: the first sync does not say from where or under what terms, a later one names another service or,
+            unless everything is fetched, another host; or another sync of this list is under way.
         ServiceError: the service cannot be reached, or does not answer as it should; nothing was changed.
-        ListError: what it gives is malformed, or changes more than it may unasked; nothing was changed.
+        ListError: what it gives is malformed, or changes more than it may unasked; nothing was changed, and the next
+            sync asks again.
         KeyFileError: there are no credentials.
     """
     vault = Vault(default_home())
@@ -59,6 +62,8 @@ def sync_list(
         service = _service(name, service, before.bank.source, licence, new=new)
         with opened(service, default_home(), vault.naming_secret(), address) as source:
             info = _first(name, service, source, licence) if new else vault.load(name).info
+            if not new and not full:
+                _require_same_host(info, source.host)
             got = synced(source, before.bank, spool, lambda: datetime.now(UTC), full=full, progress=progress)
         told = replace(
             info,
@@ -71,10 +76,34 @@ def sync_list(
         )
         left_out = {word: number for word, number in got.told.items() if word not in KEPT}
         applied = Applied(got.bank.from_source(service), got.change, left_out)
-        made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run)
+        with _asked_again(spool):
+            made = taken_in(vault, told, before, applied, today=today(), accept=accept or new, keep=not dry_run)
         if made.kept:
             spool.clear()
     return made
+
+
+@contextmanager
+def _asked_again(spool: Spool) -> Iterator[None]:
+    """What was refused is not kept for the next sync: its owner may have mended it by then."""
+    try:
+        yield
+    except ListError:
+        spool.clear()
+        raise
+
+
+def _require_same_host(info: ListInfo, host: str) -> None:
+    known = info.origin.removeprefix("service:")
+    if known == host:
+        return
+    raise UsageError(
+        "the list comes from another host, whose changes would be mixed with this one's",
+        expected=known,
+        seen=host,
+        where=info.name,
+        todo="Nothing was asked for. If the service moved there, fetch everything anew with --full.",
+    )
 
 
 def _service(name: str, given: str, known: str, licence: str, *, new: bool) -> str:

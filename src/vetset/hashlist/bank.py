@@ -107,7 +107,9 @@ class Bank:
         does not tell what is not searched for any more.
         """
         mine, theirs = (bank.rows.filter(pc.invert(bank.rows["withdrawn"])) for bank in (self, after))
-        gone = mine.filter(pc.invert(pc.is_in(mine["value"], theirs["value"].combine_chunks())))
+        # in one piece they may be larger than offsets of 32 bits reach
+        known = theirs["value"].cast(pa.large_binary()).combine_chunks()
+        gone = mine.filter(pc.invert(pc.is_in(mine["value"].cast(pa.large_binary()), known)))
         return pc.count_distinct(gone["entry"]).as_py() or 0
 
     @property
@@ -158,19 +160,24 @@ class Bank:
         full: bool,
         strict: bool = False,
         when: datetime | None = None,
+        latest: datetime | None = None,
     ) -> tuple["Bank", Change]:
         """What is known after a delivery, and what it changed. This bank stays as it is.
+
+        The latest statement about an entry holds, so that one of a time that is yet to come would hold against all that
+        follow it: no row keeps a time after `latest`.
 
         Args:
             delivery: batches of `opinions.SCHEMA`.
             full: whether what it does not hold was taken back.
             strict: whether taking back what was never known is an error, and entries must have ids of their owner's.
             when: as of when absent entries count as taken back, of a full delivery.
+            latest: the end of what the delivery can tell of; None where its times are not to be looked at.
 
         Raises:
             ListError: strict, and an entry is taken back that was never known, or has only a line number for an id.
         """
-        news = pa.Table.from_batches(list(delivery), SCHEMA)
+        news = pa.Table.from_batches([_until(batch, latest) for batch in delivery], SCHEMA)
         if strict and pc.any(pc.starts_with(news["entry"], LINE)).as_py():
             raise ListError(
                 "entries of the delivery have no ids of their own",
@@ -283,6 +290,18 @@ def quarantine(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -
 def release(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -> list[Decision]:
     """The decision to stand by values: no alarm sets them apart again."""
     return [Decision(kind, value, "released", reason, today.isoformat()) for kind, value in values]
+
+
+def _until(batch: pa.RecordBatch, latest: datetime | None) -> pa.RecordBatch:
+    """The rows, none of them of a later time."""
+    if latest is None or not len(batch):
+        return batch
+    place = SCHEMA.get_field_index("updated")
+    times, end = batch.column(place), pa.scalar(latest, SCHEMA.field(place).type)
+    beyond = pc.greater(times, end)
+    if not pc.any(beyond).as_py():
+        return batch
+    return batch.set_column(place, SCHEMA.field(place), pc.if_else(beyond, end, times))
 
 
 def _matchable(rows: pa.Table, least: int, aside: dict[str, int]) -> pa.Table:

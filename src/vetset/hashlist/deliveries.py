@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vetset.hashlist.opinions import SCHEMA
+from vetset.hashlist.opinions import SCHEMA, Note
 from vetset.model.errors import ListError
 
 _NEVER, _ALWAYS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+_UNTOLD = _NEVER + 1
+"""Up to here no time was told."""
 _TOLD = 10
 _PIECE = 1 << 20
 """Rows of one chunk at most where rows are put in another order."""
@@ -56,7 +58,7 @@ def merged(
         news: rows of `SCHEMA` in the order in which they came.
         full: whether what is absent was taken back.
         strict: whether taking back what was never known is an error.
-        when: as of when what is absent counts as taken back.
+        when: as of when what is absent counts as taken back; where more was said of an entry since, just after that.
 
     Raises:
         ListError: strict, and an entry is taken back that was never known.
@@ -73,12 +75,14 @@ class _Statements:
         entry: int64 (n,) code of its id.
         moment: int64 (n,) seconds of the owner's time.
         gone: bool (n,) whether it takes the entry back.
+        notes: uint16 (n,) `Note` bits.
     """
 
     start: NDArray[np.int64]
     entry: NDArray[np.int64]
     moment: NDArray[np.int64]
     gone: NDArray[np.bool_]
+    notes: NDArray[np.uint16]
 
     @classmethod
     def of(cls, rows: pa.Table, codes: NDArray[np.int64], untold: int) -> "_Statements":
@@ -90,8 +94,14 @@ class _Statements:
             untold: the time of a statement that tells none.
         """
         start = _starts(codes)
-        gone = rows["withdrawn"].to_numpy()
-        return cls(np.append(start, len(codes)), codes[start], _moments(rows, untold)[start], gone[start])
+        gone, notes = rows["withdrawn"].to_numpy(), rows["notes"].to_numpy()
+        moments = _moments(rows, untold)
+        return cls(np.append(start, len(codes)), codes[start], moments[start], gone[start], notes[start])
+
+    def noted(self, note: Note) -> NDArray[np.bool_]:
+        """Which of them take an entry back for this reason."""
+        found: NDArray[np.bool_] = self.gone & ((self.notes & np.uint16(note)) != 0)
+        return found
 
     def rows(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of these statements, one after the other."""
@@ -200,29 +210,32 @@ class _Merge:
         moment, gone = self._after.moment, self._after.gone
         # of an entry that was not known (-1), what stands at the end: never stated, and gone
         late = moment < np.append(self._before.moment, _NEVER)[known]
-        stale = np.zeros_like(late) if full else late
+        # nothing is said of what could not be read, nor of what was never there and has no value
+        mute = self._after.noted(Note.UNREAD) | (self._after.noted(Note.NO_VALUE) & (known < 0))
+        stale = np.zeros_like(late) if full else late & ~mute
+        passed = stale | mute
         stood = ~np.append(self._before.gone, True)[known]
-        unknown = (known < 0) & gone
+        unknown = (known < 0) & gone & ~mute
         if strict and unknown.any():
             raise self._refused(np.flatnonzero(unknown))
-        same = (self._same(known) | (gone & ~stood & (known >= 0))) & ~stale
-        added = ~gone & ~stood & ~stale
-        changed = ~gone & stood & ~stale & ~same
+        same = (self._same(known) | (gone & ~stood & (known >= 0))) & ~passed
+        added = ~gone & ~stood & ~passed
+        changed = ~gone & stood & ~passed & ~same
         kept = np.ones(len(self._before.entry), np.bool_)
-        kept[known[~stale & (known >= 0)]] = False
+        kept[known[~passed & (known >= 0)]] = False
         absent = self._absent() if full else np.zeros(0, np.int64)
         kept[absent] = False
         rows = pa.concat_tables(
             [
                 taken(self._old, self._before.rows(np.flatnonzero(kept))),
-                taken(self._news, self._after.rows(np.flatnonzero(~stale))),
+                taken(self._news, self._after.rows(np.flatnonzero(~passed))),
                 self._tombstones(absent),
             ]
         )
         counts = Change(
             added=int(added.sum()),
             changed=int(changed.sum()),
-            withdrawn=int((gone & stood & ~stale).sum()) + len(absent),
+            withdrawn=int((gone & stood & ~passed).sum()) + len(absent),
             unchanged=int(same.sum()),
             stale=int(stale.sum()),
             unknown=int(unknown.sum()),
@@ -256,14 +269,19 @@ class _Merge:
     def _tombstones(self, which: NDArray[np.int64]) -> pa.Table:
         rows = taken(self._old, self._before.start[which])
         count = rows.num_rows
+        # after the last thing that was known: who states that once more, late, does not bring the entry back
+        moments = np.maximum(self._before.moment[which] + 1, _NEVER if self._when is None else self._seconds())
         fixed: dict[str, pa.Array] = {
             "withdrawn": pa.array(np.ones(count, np.bool_)),
-            "updated": pa.array([self._when] * count, SCHEMA.field("updated").type),
+            "updated": pa.array(moments, mask=moments <= _UNTOLD).cast(SCHEMA.field("updated").type),
             **{name: pa.array(np.zeros(count, np.uint16)) for name in ("notes", "agree", "dispute")},
             **{name: pa.nulls(count, SCHEMA.field(name).type) for name in ("kind", "value", "quality")},
             **{name: pa.array([""] * count).cast(SCHEMA.field(name).type) for name in ("category", "sets")},
         }
         return pa.table([fixed.get(name, rows[name]) for name in SCHEMA.names], schema=SCHEMA)
+
+    def _seconds(self) -> int:
+        return int(pa.scalar(self._when, SCHEMA.field("updated").type).cast(pa.int64()).as_py())
 
     def _refused(self, statements: NDArray[np.int64]) -> ListError:
         names = [self._names[int(code)].as_py() for code in self._after.entry[statements[:_TOLD]]]

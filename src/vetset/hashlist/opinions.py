@@ -15,7 +15,7 @@ follow each other. An entry that its owner took back has one row, without kind a
     quality       uint8        of a PDQ value, 0 to 100; null where not told
     agree         uint16       members who spoke for it, beside the one that gave it
     dispute       uint16       members who spoke against it
-    withdrawn     bool         the owner took it back
+    withdrawn     bool         the owner took it back; or nothing of it can be matched (`Note.NO_VALUE`, `Note.UNREAD`)
 
 Verbatim words are opinions of others, too, and are kept, never printed. Nothing here puts a piece of an entry into an
 error but its id, and that only where it has the form of one.
@@ -79,6 +79,10 @@ class Note(IntFlag):
     """Made by a model or drawn."""
     SELF_MADE = 16
     """By the owner's word made by the person who is shown."""
+    NO_VALUE = 32
+    """Of a row that takes back: the entry stands, and none of its values is of a kind that is matched."""
+    UNREAD = 64
+    """Of a row that takes back: the entry was named, and its values cannot be read; what was known of it stays."""
 
 
 class OpinionRows:
@@ -129,10 +133,12 @@ class OpinionRows:
                 withdrawn=False,
             )
 
-    def withdraw(self, entry: str, *, member: str = "", updated: datetime | None = None) -> None:
-        """An entry that its owner took back."""
+    def withdraw(
+        self, entry: str, *, member: str = "", updated: datetime | None = None, notes: Note = Note.NONE
+    ) -> None:
+        """An entry that its owner took back, or of which nothing can be matched (`notes`)."""
         self._row(
-            entry=entry, kind=None, value=None, member=member, category="", updated=updated, notes=0, sets="",
+            entry=entry, kind=None, value=None, member=member, category="", updated=updated, notes=int(notes), sets="",
             quality=None, agree=0, dispute=0, withdrawn=True,
         )  # fmt: skip
 

@@ -16,6 +16,8 @@ UNKNOWN = "unknown"
 """What is recorded where the importer was not told."""
 
 
+HOST = r"(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*)"
+"""A host as a list's origin names it: a name in ASCII, or an address."""
 STATED = "stated"
 """Origin of a list whose owner is nobody's word but the importer's."""
 

@@ -36,6 +36,7 @@ class Delivery:
         full: whether it is the owner's whole list, so that what is absent was taken back.
         strict: whether taking back what was never known is an error.
         when: the owner's time of a full one.
+        latest: the end of what it can tell of; None where its times are not to be looked at.
         left_out: what it holds beside and is not kept, counted by words while the batches are read.
     """
 
@@ -43,6 +44,7 @@ class Delivery:
     full: bool
     strict: bool = False
     when: datetime | None = None
+    latest: datetime | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -134,7 +136,9 @@ def intake(
             unasked; nothing was changed.
     """
     checked_info(info)  # before a file is read that may be large
-    after, change = before.bank.apply(delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when)
+    after, change = before.bank.apply(
+        delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when, latest=delivery.latest
+    )
     applied = Applied(after, change, delivery.left_out)
     return taken_in(vault, info, before, applied, today=today, accept=accept, keep=keep)
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from vetset.hashlist.files.encodings import Encoding
 from vetset.hashlist.files.lines import MAX_LIST_BYTES, Complaints
-from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, OpinionRows
+from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note, OpinionRows
 from vetset.model.errors import ListError
 from vetset.model.signal import Kind
 from vetset.seal.document import STRICT, parse_object
@@ -51,7 +51,20 @@ class Malformed(ValueError):  # noqa: N818 — it is what an entry is, and never
 
 
 class MalformedValue(Malformed):
-    """What is wrong with the entry is its value."""
+    """What is wrong with the entry is its value.
+
+    Attributes:
+        entry: its id, where the owner gives it one: what was known of it stays.
+        updated: time of the owner's statement.
+    """
+
+    entry: str = ""
+    updated: datetime | None = None
+
+    def of(self, entry: str, updated: datetime) -> "MalformedValue":
+        """The same of an entry that has an id."""
+        self.entry, self.updated = entry, updated
+        return self
 
 
 def opinions(
@@ -85,6 +98,8 @@ def opinions(
             if lost is not None and isinstance(error, MalformedValue) and left:
                 lost[MALFORMED] += 1
                 left -= 1
+                if error.entry:
+                    rows.withdraw(error.entry, updated=error.updated, notes=Note.UNREAD)
                 continue
             complaints.add(number, str(error))
             if complaints.enough:

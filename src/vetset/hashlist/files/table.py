@@ -5,6 +5,7 @@ Lines are told by their numbers where something is wrong with them, never by wha
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from vetset.hashlist.files.lines import Complaints
 from vetset.hashlist.files.remarks import Remarks, remarks
 from vetset.hashlist.files.runs import Runs
 from vetset.hashlist.files.spellings import WORD_OF_NAME, Column, kind_of, plain
-from vetset.hashlist.opinions import BATCH_ROWS, MAX_ID_LENGTH, TELLING, checked
+from vetset.hashlist.opinions import BATCH_ROWS, LINE, MAX_ID_LENGTH, TELLING, Note, checked
 from vetset.model.signal import LIST_KINDS, Kind
 
 DIGITS = ", ".join(f"{kind.value} {Encoding.HEX.length(kind)}" for kind in LIST_KINDS)
@@ -47,6 +48,7 @@ class Rows:
         self._unsupported = unsupported
         self._runs = Runs() if apart and Column.ID in header.places else None
         self._encodings = dict(header.encodings)
+        self._valued = False  # whether the last entry of the last block has a value
 
     def take(self, cells: Cells) -> Iterator[pa.RecordBatch]:
         """The opinions in the rows of a block, in batches of `opinions.SCHEMA`."""
@@ -64,9 +66,36 @@ class Rows:
             faults.tell(self._complaints)
         if self._complaints.found or not len(cells.lines):
             return
-        batch = checked(assembled(ids, parts, said, fresh & said.withdrawn), self._complaints.where)
+        gone, idle = fresh & said.withdrawn, self._idle(parts, fresh, said)
+        if idle.any():
+            idle &= pc.invert(pc.starts_with(ids, LINE)).to_numpy(zero_copy_only=False)
+            said, gone = replace(said, notes=np.where(idle, np.uint16(Note.NO_VALUE), said.notes)), gone | idle
+        batch = checked(assembled(ids, parts, said, gone), self._complaints.where)
         for start in range(0, len(batch), BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
+
+    def _idle(self, parts: list[Part], fresh: NDArray[np.bool_], said: Remarks) -> NDArray[np.bool_]:
+        """The first rows of entries that stand and have no value which is matched: they may have had one before.
+
+        Of an entry whose rows go on in the next block, what comes there decides.
+
+        Args:
+            parts: the values of the block.
+            fresh: which rows are the first of their entry.
+            said: of each row.
+        """
+        if self._runs is None:
+            return np.zeros(len(fresh), np.bool_)
+        runs = np.cumsum(fresh)
+        valued = np.zeros(int(runs[-1]) + 1, np.bool_)
+        valued[0] = self._valued
+        for part in parts:
+            valued[runs[part.rows]] = True
+        self._valued = bool(valued[-1])
+        first = fresh.copy()
+        first[0] = True
+        idle: NDArray[np.bool_] = first & ~valued[runs] & ~said.withdrawn
+        return idle
 
     def finish(self) -> None:
         """Look for what only shows at the end."""

@@ -9,14 +9,14 @@ told for some weeks only: that client takes a copy for stale after 30 days witho
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from vetset.hashlist.files import documents
 from vetset.hashlist.files.documents import Malformed
 from vetset.hashlist.owners.stopncii import RECORDS, stopncii_rows
 from vetset.hashlist.sync.position import Position, page_of
-from vetset.hashlist.sync.ranges import Page
+from vetset.hashlist.sync.ranges import SLACK, Page
 from vetset.hashlist.sync.transport import Client
 from vetset.model.errors import KeyFileError, ServiceError
 from vetset.model.hashlist import Category
@@ -70,7 +70,9 @@ class StopNCII:
         if checkpoint:
             last = Position.of(checkpoint)
             since = last.since
-            if now - last.begun > COPY_LIVES:
+            # where the clock here ran ahead then, the service's own time says how long ago it was
+            asked = last.begun if last.begun <= now + SLACK else datetime.fromtimestamp(int(since), UTC)
+            if now - asked > COPY_LIVES:
                 raise ServiceError(
                     "the last sync is too long ago: hashes that were taken back meanwhile may not be told any more",
                     expected=f"one within {COPY_LIVES.days} days",
@@ -123,7 +125,7 @@ def _following(content: dict[str, object]) -> tuple[str, datetime | None]:
         raise Malformed(f"{RECORDS} does not hold as many entries as count says")
     if documents.flag(content, "hasMoreRecords"):
         token = content.get("nextPageToken")
-        if type(token) is not str or not token or len(token) > 4000:
-            raise Malformed("nextPageToken is not a text, though there are more pages")
+        if type(token) is not str or not token.isascii() or not 0 < len(token) <= 4000:
+            raise Malformed("nextPageToken is not an ASCII text, though there are more pages")
         return token, None
     return "", documents.seconds(content, "nextSetTimestamp")

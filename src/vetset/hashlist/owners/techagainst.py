@@ -26,6 +26,7 @@ from typing import Any
 import pyarrow as pa
 
 from vetset.hashlist.files import documents
+from vetset.hashlist.files.documents import MalformedValue
 from vetset.hashlist.opinions import OpinionRows
 from vetset.model.signal import BYTE_KINDS, Kind
 
@@ -100,7 +101,11 @@ def _take(entry: Mapping[str, Any], rows: OpinionRows, unsupported: Counter[str]
         unsupported[passed_over] += 1
         rows.withdraw(name, updated=updated)  # it may have been something else before
         return False
-    rows.add(name, [(kind, documents.value(entry, "hash_digest", kind))], category=category, updated=updated)
+    try:
+        value = documents.value(entry, "hash_digest", kind)
+    except MalformedValue as error:
+        raise error.of(name, updated) from None
+    rows.add(name, [(kind, value)], category=category, updated=updated)
     return True
 
 

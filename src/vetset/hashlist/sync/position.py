@@ -3,20 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vetset.hashlist.files.documents import MALFORMED
-from vetset.hashlist.opinions import SCHEMA
-from vetset.hashlist.sync.ranges import Page
+from vetset.hashlist.sync.ranges import SLACK, Page
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError
 from vetset.seal.document import parse_object
-
-SLACK = timedelta(hours=1)
-"""By how much clocks may disagree, and how much of what was fetched is fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +79,6 @@ def page_of(
 ) -> Page:
     """A page of a service as a sync takes it.
 
-    The latest statement about an entry holds, so that one of a time that is yet to come would hold against all that
-    follow it: no row keeps a time more than `SLACK` after the range was begun.
-
     Args:
         position: where it is.
         token: of the page after it; empty where there is none.
@@ -98,7 +91,7 @@ def page_of(
     passed_over = {word if word == MALFORMED else f"unsupported {word}": count for word, count in unsupported.items()}
     told = {"standing": standing, "withdrawn": rows - standing, **passed_over}
     return Page(
-        _not_after(batches, position.begun + SLACK),
+        batches,
         str(position.at(token)) if token else None,
         latest,
         {word: count for word, count in told.items() if count},
@@ -109,14 +102,3 @@ def latest_of(batches: Iterable[pa.RecordBatch]) -> datetime | None:
     """The latest time of rows."""
     found = (pc.max(batch.column("updated")).as_py() for batch in batches if len(batch))
     return max((moment for moment in found if moment is not None), default=None)
-
-
-def _not_after(batches: Iterable[pa.RecordBatch], moment: datetime) -> list[pa.RecordBatch]:
-    place = SCHEMA.get_field_index("updated")
-    latest = pa.scalar(moment, SCHEMA.field(place).type)
-    found = []
-    for batch in batches:
-        times = batch.column(place)
-        earlier = pc.if_else(pc.greater(times, latest), latest, times)
-        found.append(batch.set_column(place, SCHEMA.field(place), earlier))
-    return found

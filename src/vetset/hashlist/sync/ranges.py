@@ -5,11 +5,16 @@ that only a range with all its pages says where the next one may begin: pages ar
 when the last one is there, and the checkpoint with it. An interruption costs the page that was under way. Nothing here
 decides whether the result is used: `synced` returns it, with what changed in numbers; whoever keeps it clears the spool
 then.
+
+An entry that changes while everything is fetched leaves the pages that are still to come, since a service tells of each
+entry only the last change. So a range of everything is followed by one of what changed meanwhile, and absence is
+counted after both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Protocol
 
 import pyarrow as pa
@@ -21,6 +26,8 @@ from vetset.model.errors import ServiceError
 from vetset.model.hashlist import Category
 
 MAX_PAGES = 1_000_000
+SLACK = timedelta(hours=1)
+"""By how much clocks may disagree, and how much of what was fetched is fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,26 +146,72 @@ def synced(
         OutputError: the spool cannot be written.
     """
     base = "" if full else bank.checkpoint
-    walk = _Walk(source, spool, now, base=base, full=full, most=max_pages)
-    while not walk.finished:
-        walk.step()
-        if progress is not None:
-            progress(len(walk.heads))
-    if full and not sum(head.rows for head in walk.heads):
+    told_of = progress or (lambda _: None)
+    heads = _walked(_Walk(source, spool, now, base=base, full=full, most=max_pages), told_of)
+    if full and not sum(head.rows for head in heads):
         spool.clear()
         raise ServiceError(
             "the service gave nothing at all, which would take back every entry",
             where=source.host,
             todo="Nothing was changed. Ask the owner whether the list is empty.",
         )
-    changed, change = bank.apply(spool.batches(), full=full)
-    latest = max((head.latest for head in walk.heads if head.latest), default=None)
+    checkpoint, last, since = _checkpoint(source, heads), heads[0].at, _Held()
+    if full:
+        number = len(heads)
+        walk = _Walk(source, since, now, base=checkpoint, full=False, most=max_pages)
+        more = _walked(walk, lambda pages: told_of(number + pages))
+        checkpoint, last, heads = _checkpoint(source, more), more[0].at, [*heads, *more]
+    changed, change = bank.apply(chain(spool.batches(), since.batches()), full=full, latest=last + SLACK)
     told: dict[str, int] = {}
-    for head in walk.heads:
-        for word, number in head.told.items():
-            told[word] = told.get(word, 0) + number
-    checkpoint = source.after(walk.heads[0].position, latest)
-    return Synced(changed.with_checkpoint(checkpoint), change, len(walk.heads), told, walk.heads[0].at)
+    for head in heads:
+        for word, count in head.told.items():
+            told[word] = told.get(word, 0) + count
+    return Synced(changed.with_checkpoint(checkpoint), change, len(heads), told, heads[0].at)
+
+
+def _walked(walk: "_Walk", progress: Callable[[int], None]) -> list[Head]:
+    """All pages of a range."""
+    while not walk.finished:
+        walk.step()
+        progress(len(walk.heads))
+    return walk.heads
+
+
+def _checkpoint(source: Source, heads: Sequence[Head]) -> str:
+    """Where the range begins that follows one with these pages."""
+    return source.after(heads[0].position, max((head.latest for head in heads if head.latest), default=None))
+
+
+class _Pages(Protocol):
+    """Where the pages of a range are kept: a `Spool`, or memory."""
+
+    def add(self, head: Head, batches: Sequence[pa.RecordBatch]) -> None:
+        """Keep a page."""
+
+    def heads(self) -> Iterable[Head]:
+        """What is known of every page, in order."""
+
+    def clear(self) -> None:
+        """Forget all pages."""
+
+
+class _Held:
+    """Pages in memory: of the hours that fetching everything takes, not of everything."""
+
+    def __init__(self) -> None:
+        self._pages: list[tuple[Head, Sequence[pa.RecordBatch]]] = []
+
+    def add(self, head: Head, batches: Sequence[pa.RecordBatch]) -> None:
+        self._pages.append((head, batches))
+
+    def heads(self) -> Iterator[Head]:
+        return (head for head, _ in self._pages)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return (batch for _, batches in self._pages for batch in batches)
+
+    def clear(self) -> None:
+        self._pages.clear()
 
 
 class _Walk:
@@ -171,7 +224,7 @@ class _Walk:
     """
 
     def __init__(
-        self, source: Source, spool: Spool, now: Callable[[], datetime], *, base: str, full: bool, most: int
+        self, source: Source, spool: _Pages, now: Callable[[], datetime], *, base: str, full: bool, most: int
     ) -> None:
         self._source, self._spool, self._now = source, spool, now
         self._base, self._full, self._most = base, full, most
@@ -188,8 +241,8 @@ class _Walk:
 
     def _goes_on(self) -> bool:
         """Whether what was spooled is of this range, and its next position still lives."""
-        last = self.heads[-1]
-        if (last.source, last.checkpoint, last.full) != (self._source.name, self._base, self._full):
+        last, source = self.heads[-1], self._source
+        if (last.source, last.host, last.checkpoint, last.full) != (source.name, source.host, self._base, self._full):
             return False
         # A clock that went backwards tells no age. All pages of a delta are as good as they were; everything is not.
         young = timedelta(0) <= self._now() - last.at < self._source.stale_after
@@ -223,6 +276,7 @@ class _Walk:
     def _keep(self, position: str, page: Page) -> None:
         head = Head(
             source=self._source.name,
+            host=self._source.host,
             checkpoint=self._base,
             full=self._full,
             number=len(self.heads) + 1,

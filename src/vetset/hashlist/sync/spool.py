@@ -20,7 +20,7 @@ from vetset.hashlist.opinions import SCHEMA, checked
 from vetset.model.errors import OutputError, SealError
 from vetset.storage.commit import alone_in, clear_partials, private_folder, write_atomic
 
-_FORMAT = "vetset-spool-1"
+_FORMAT = "vetset-spool-2"
 _FILE = re.compile(r"[0-9]{8}\.page")
 
 
@@ -34,6 +34,7 @@ class Head:
 
     Attributes:
         source: name of the source that gave it.
+        host: which answered.
         checkpoint: what its range goes on from.
         full: whether the range is everything.
         number: which page of the range it is, from 1.
@@ -46,6 +47,7 @@ class Head:
     """
 
     source: str
+    host: str
     checkpoint: str = field(repr=False)
     full: bool
     number: int

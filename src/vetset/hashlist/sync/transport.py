@@ -22,6 +22,7 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from vetset.model.errors import KeyFileError, MissingExtraError, ServiceError, UsageError
+from vetset.model.hashlist import HOST
 from vetset.seal.keys import read_key_file
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -34,6 +35,7 @@ _LOGGERS = (
     *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
 )
 _MAX_PATH = 8000
+_HOST = re.compile(HOST)
 _WORD = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,998}")
 
 
@@ -111,6 +113,24 @@ def basic(user_and_password: str) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(user_and_password.encode('ascii')).decode('ascii')}"}
 
 
+def _host(base: str) -> str:
+    """The host of a service's address.
+
+    Raises:
+        UsageError: it is no such address.
+    """
+    try:
+        parts = urlsplit(base)
+        host = parts.hostname or ""
+        safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+        sound = _HOST.fullmatch(host) and ".." not in host and parts.port != 0
+        if safe and sound and not parts.query and "@" not in parts.netloc:
+            return host
+    except ValueError:  # a port that is none, a bracket that does not close
+        pass
+    raise UsageError("this is no address of a list owner's service", expected="https://HOST/PATH, HOST in ASCII")
+
+
 class Client:
     """Talks to one service.
 
@@ -135,11 +155,7 @@ class Client:
         trust: ssl.SSLContext | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(base)
-        local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-        if not (parts.scheme == "https" or local) or not parts.hostname or parts.query or "@" in parts.netloc:
-            raise UsageError("this is no address of a list owner's service", expected="https://HOST/PATH")
-        self.host = parts.hostname
+        self.host = _host(base)
         self._base = base.rstrip("/")
         self._limits = limits or Limits()
         self._sleep = sleep

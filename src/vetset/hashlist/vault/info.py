@@ -7,13 +7,13 @@ from datetime import date
 from typing import Any
 
 from vetset.model.errors import ListError
-from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
+from vetset.model.hashlist import HOST, STATED, UNKNOWN, Category, ListInfo
 from vetset.seal.keys import NAME_PATTERN
 
 _MAX_TEXT = 1000
 _MAX_RADIUS = 31
 _PURPOSE = re.compile(r"[a-z0-9-]+(,[a-z0-9-]+)*")
-_ORIGIN = re.compile(rf"{STATED}|signed:[0-9a-f]+|service:[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{{1,5}})?")
+_ORIGIN = re.compile(rf"{STATED}|signed:[0-9a-f]+|service:{HOST}(:[0-9]{{1,5}})?")
 _REASON = re.compile(r"[a-z_]+")
 
 

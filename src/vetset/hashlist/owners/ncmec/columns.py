@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from vetset.hashlist.opinions import SCHEMA, checked
+from vetset.hashlist.opinions import SCHEMA, Note, checked
 from vetset.model.signal import LIST_KINDS, Kind
 
 KINDS: Mapping[Kind, int] = {kind: place for place, kind in enumerate(LIST_KINDS)}
@@ -68,9 +68,9 @@ class EntryColumns:
             self._kinds.append(kind)
             self._values.append(value)
 
-    def withdraw(self, entry: str, member: str, updated: int) -> None:
-        """An entry that was taken back."""
-        self._entry(entry, member, "", updated=updated, notes=0, count=1)
+    def withdraw(self, entry: str, member: str, updated: int, notes: Note = Note.NONE) -> None:
+        """An entry that was taken back, or whose values cannot be read (`Note.UNREAD`)."""
+        self._entry(entry, member, "", updated=updated, notes=int(notes), count=1)
         self._kinds.append(-1)
         self._values.append(None)
 

@@ -11,19 +11,20 @@ which facebook/threatexchange tests its client. What is not told there is read s
   printable ASCII), it is `MEMBER-~` and 24 base32 digits of its BLAKE3 under a secret of the vault: the same for the
   entry and its withdrawal, and no confirmation for who guesses at a digest.
 * Times carry their zone. `updated` is the later one of the entry's and of the feedback to it.
-* An entry that has no value which vetset matches is yielded as withdrawn: it may have had one before.
+* An entry that has no value which vetset matches is yielded as withdrawn: it may have had one before. One whose values
+  are all malformed is yielded as unread: what was known of it stays.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from vetset.hashlist.files.lines import MAX_COMPLAINTS, MAX_LIST_BYTES
 from vetset.hashlist.files.markup import PIECE, Anything, Closed, Markup, Node
-from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note
+from vetset.hashlist.opinions import BATCH_ROWS, MAX_WORD_LENGTH, Note, utc
 from vetset.hashlist.owners.ncmec.columns import KINDS, EntryColumns
 from vetset.hashlist.owners.ncmec.fingerprints import KIND_OF_TYPE, TYPES, entry_id, may_be_value, raw, shown, type_of
 from vetset.hashlist.owners.ncmec.told import Told, count
@@ -192,7 +193,7 @@ class EntriesReader:
 
     def _section(self, attributes: dict[str, str]) -> None:
         if "maxTimestamp" in attributes:
-            latest = datetime.fromtimestamp(self._seconds(attributes["maxTimestamp"]), UTC)
+            latest = self._moment(attributes["maxTimestamp"])
             self.told.latest = max(latest, self.told.latest or latest)
 
     def _next(self, text: str) -> None:
@@ -279,18 +280,10 @@ class EntriesReader:
     def _picture_closed(self, _: str) -> None:
         entry, updated = self._identity()
         updated = updated if self._since is None else max(updated, self._since)
-        values = []
-        for code, text in self._found:
-            value = raw(text, _WIDTHS[code])
-            if value is None:
-                self.told.malformed += 1
-                if len(self._wrong) <= max(MAX_COMPLAINTS, self._allowed):
-                    self._wrong.append(f"entry {entry}")
-            else:
-                values.append((code, value))
+        values = self._values(entry)
         if not values:
-            self.told.empty += 1
-            self._columns.withdraw(entry, self._giver, updated)
+            self.told.empty += not self._found
+            self._columns.withdraw(entry, self._giver, updated, Note.UNREAD if self._found else Note.NONE)
             return
         self.told.standing += 1
         votes = {code: (len(up - {self._giver}), len(down)) for code, (up, down) in self._votes.items()}
@@ -304,19 +297,32 @@ class EntriesReader:
             votes=votes,
         )
 
+    def _values(self, entry: str) -> list[tuple[int, bytes]]:
+        """The values of the entry; those that are none are counted."""
+        values = []
+        for code, text in self._found:
+            value = raw(text, _WIDTHS[code])
+            if value is None:
+                self.told.malformed += 1
+                if len(self._wrong) <= max(MAX_COMPLAINTS, self._allowed):
+                    self._wrong.append(f"entry {entry}")
+            else:
+                values.append((code, value))
+        return values
+
     def _identity(self) -> tuple[str, int]:
         if not self._giver or not self._own or self._updated is None:
             self._markup.refuse("an entry is not whole", "a member, an id and a time")
         return entry_id(self._secret, self._giver, self._own), self._updated
 
     def _seconds(self, text: str) -> int:
+        return int(self._moment(text).timestamp())
+
+    def _moment(self, text: str) -> datetime:
         try:
-            moment = datetime.fromisoformat(text)
+            return utc(text)
         except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
             self._markup.refuse("a time is not usable", "an ISO 8601 time with its zone, as in 2026-01-31T12:00:00Z")
-        return int(moment.replace(microsecond=0).timestamp())  # a float would round fractions up, far from 1970
 
 
 class _Fingerprints(dict[str, Node]):

@@ -1,6 +1,6 @@
 """NCMEC's service as a source of a sync.
 
-A range goes from the checkpoint, less `OVERLAP`, to now by the service's clock. The next checkpoint is where the range
+A range goes from the checkpoint, less `SLACK`, to now by the service's clock. The next checkpoint is where the range
 ended, and never later than this machine's clock says: of two clocks the earlier one is believed, since beginning too
 early costs some pages, and too late would cost entries. Where the service tells no time, the checkpoint is the latest
 change that it told of, which cannot be ahead of its clock.
@@ -14,13 +14,11 @@ from urllib.parse import parse_qs, quote
 from vetset.hashlist.opinions import Note, utc
 from vetset.hashlist.owners.ncmec.entries import EntriesReader
 from vetset.hashlist.owners.ncmec.environments import Environment
-from vetset.hashlist.sync.ranges import Page
+from vetset.hashlist.sync.ranges import SLACK, Page
 from vetset.hashlist.sync.transport import Client
 from vetset.model.errors import ListError, ServiceError
 from vetset.model.hashlist import Category
 
-OVERLAP = timedelta(hours=1)
-"""How much of what was fetched is fetched again: changes that were under way, clocks that disagree."""
 STALE_AFTER = timedelta(hours=12)
 MALFORMED_OF_A_PAGE = 10
 """Fingerprints of a page (1000 entries) that may be malformed: they are counted, and do not stop the rest."""
@@ -63,7 +61,7 @@ class NcmecSource:
         served = self._client.get("/v2/status").date
         until = now if served is None else min(now, served)
         before = _checkpoint(checkpoint)
-        since = _BEGINNING if before is None else max(_BEGINNING, min(before, until) - OVERLAP)
+        since = _BEGINNING if before is None else max(_BEGINNING, min(before, until) - SLACK)
         return json.dumps(
             {
                 "from": _written(since),
