@@ -410,6 +410,17 @@ def test_an_array_without_its_table_and_a_table_of_two_arrays_are_refused(tmp_pa
         find_embeddings(tmp_path)
 
 
+@pytest.mark.parametrize("layout", ["npy", "npz", "safetensors"])
+@pytest.mark.parametrize("named", ["array", "table"])
+def test_one_array_is_named_with_its_table_beside_it(tmp_path, layout, named):
+    build(tmp_path, layout, sizes=(4, 3))
+    (whole, _) = opened(tmp_path)
+    suffix = layout if named == "array" else "parquet"
+    (part,) = opened(tmp_path / f"0000.{suffix}")
+    assert keys_of(part) == keys_of(whole)
+    assert vectors_of(part).tobytes() == vectors_of(whole).tobytes()
+
+
 @pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - TABLES - {"tar"}))
 def test_an_array_and_a_table_of_different_lengths_are_refused(tmp_path, layout):
     build(tmp_path, layout, sizes=(4, 4))

@@ -96,6 +96,7 @@ def test_the_new_revision_audits_to_zero(cleaned, audit, form):
     again = audit(out, out="again", embeddings=out / "embeddings", dataset_format=form)
     assert again.findings.matches == ()
     assert again.findings.status == "complete"
+    assert again.summary["unclaimed_files"] == 0
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -343,6 +344,29 @@ class TestRefusals:
         audited, order = ordered(embeddings=tmp_path / "emb")
         (tmp_path / "emb" / "metadata" / "metadata_1.parquet").unlink()
         assert refused(AlignmentError, audited.root, order, audited.pub) == 11
+
+    @pytest.mark.parametrize("strange", ["all", "one"])
+    def test_embeddings_of_another_dataset(self, ordered, refused, tmp_path, strange):
+        """Their rows would all stay: none has a key that goes."""
+        small.write_embeddings(tmp_path / "emb", Format.WEBDATASET)
+        audited, order = ordered(embeddings=tmp_path / "emb")
+        for path in (tmp_path / "emb" / "metadata").iterdir():
+            table = pq.read_table(path)
+            names = [f"other-{key}" if strange == "all" or not row else key
+                     for row, key in enumerate(table["key"].to_pylist())]  # fmt: skip
+            pq.write_table(table.set_column(table.schema.get_field_index("key"), "key", [names]), path)
+        assert refused(AlignmentError, audited.root, order, audited.pub) == 11
+
+    def test_embeddings_that_are_nowhere_are_seen_before_a_shard_is_read(self, ordered, tmp_path):
+        class Idle:
+            def map(self, *_):
+                pytest.fail("a shard was read")
+
+        audited, order = ordered()
+        told = {"signer": audited.pub, "out": tmp_path / "new", "embeddings": tmp_path / "nowhere"}
+        with pytest.raises(AlignmentError, match="no embeddings"):
+            vetset.clean(audited.root, order, engine=Idle(), **told)
+        assert not (tmp_path / "new").exists()
 
     def test_an_order_is_not_overwritten(self, ordered, tmp_path):
         audited, order = ordered()

@@ -18,7 +18,7 @@ from vetset.api.given import (
 from vetset.case.manifest import DATASET_AUDIT, Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings.layouts import find_embeddings
-from vetset.dataset.formats import format_of
+from vetset.dataset.formats import unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
@@ -314,7 +314,7 @@ def audit(
         store=place,
         purpose=purpose,
     )
-    manifest = begun(Path(out), request, today(), len(format_of(chosen).unclaimed(root)))
+    manifest = begun(Path(out), request, today(), len(unclaimed(chosen, root, folder)))
     if manifest.state == "sealed":
         return AuditResult(manifest, len(manifest.shards), manifest.problems)
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vetset.api.given import dataset_of, load_policy
 from vetset.dataset.columns import ColumnMapping
-from vetset.dataset.formats import format_of
+from vetset.dataset.formats import unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
@@ -75,7 +75,7 @@ def plan(
     question = Question(
         root=root,
         shards=shards,
-        unclaimed=len(format_of(chosen).unclaimed(root)),
+        unclaimed=len(unclaimed(chosen, root)),
         listing=listing,
         mapping=columns or ColumnMapping(),
         policy=load_policy(policy).scan,

@@ -6,13 +6,14 @@ from typing import Any
 
 from vetset.api.given import Key, Pub, dataset_of, private_key, public_key, read_file, require_outside
 from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.formats import REVISION
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 from vetset.model.signal import Kind
 from vetset.stage.attest import Checked, checked_statement, differing_shards
-from vetset.stage.clean import MARKER, CleanJob, read_shards
+from vetset.stage.clean import CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
 from vetset.stage.progress import Reporter, Silent
 from vetset.storage.address import root_of
@@ -75,7 +76,7 @@ def revision_note(path: Path | str) -> dict[str, Any]:
     Raises:
         UsageError: there is no cleaned revision.
     """
-    told: dict[str, Any] = json.loads(read_file(Path(path) / MARKER, "cleaned revision"))
+    told: dict[str, Any] = json.loads(read_file(Path(path) / REVISION, "cleaned revision"))
     return told
 
 

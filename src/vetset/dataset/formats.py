@@ -21,6 +21,9 @@ from vetset.model.record import Record, Unreadable
 from vetset.model.signal import USUAL_KINDS, Kind
 from vetset.storage.remote import Place
 
+REVISION = "vetset-revision.json"
+"""What vetset says of a revision that it cleaned, in the revision."""
+
 
 class DatasetFormat(Protocol):
     """What every format can do. Roots are folders, local or behind an address, or one file of the format."""
@@ -86,6 +89,21 @@ _EXPECTED = (
 def format_of(name: Format) -> DatasetFormat:
     """The reader and writer of a format."""
     return _FORMATS[name]
+
+
+def unclaimed(name: Format, root: Place, embeddings: Place | None = None) -> list[str]:
+    """Uris of files that belong to no shard, nor to the embeddings that were named, nor are vetset's own.
+
+    Args:
+        name: the format.
+        root: the dataset.
+        embeddings: where embeddings lie that are read beside it; below the root, perhaps.
+    """
+    found = [uri for uri in format_of(name).unclaimed(root) if uri != REVISION]
+    if not isinstance(root, Path) or not isinstance(embeddings, Path):
+        return found
+    here, there = root.resolve(), embeddings.resolve()
+    return found if here == there else [uri for uri in found if not (here / uri).is_relative_to(there)]
 
 
 def complete(name: Format, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from vetset.case.manifest import revision_digest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings.parts import Choice
-from vetset.dataset.formats import complete, format_of
+from vetset.dataset.formats import REVISION, complete, format_of, unclaimed
 from vetset.dataset.places import place
 from vetset.dataset.reading import ColumnBatch
 from vetset.engine.outcome import Done, Engine
@@ -28,16 +29,16 @@ from vetset.model.errors import DatasetError, OutputError, UsageError
 from vetset.model.removal import RemovalOrder
 from vetset.model.signal import Kind
 from vetset.seal.keys import PublicKey
-from vetset.stage.move_embeddings import move_embeddings
+from vetset.stage.move_embeddings import move_embeddings, parts_to_move
 from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
 from vetset.storage.address import root_of
 from vetset.storage.commit import fresh_folder
 from vetset.storage.remote import Place
 
-MARKER = "vetset-revision.json"
 KEEP_LIST = "keep.parquet"
 EMBEDDINGS = "embeddings"
+_KEYS = ".keys"
 PRIVATE = (
     "Whoever holds this revision and the one before it can subtract them and learn what was removed. "
     "No cover was added, so keep it private: do not publish it, or its file sizes, beside the earlier one."
@@ -105,6 +106,7 @@ class CleanTask:
     signer: PublicKey
     out: Path | None
     keep_list: Path | None
+    keys: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def clean_shard(task: CleanTask) -> CleanedShard:
         _compare(task, keep)
     if task.keep_list is not None:
         _write_kept(task, keep, keys)
+    if task.keys is not None:
+        pq.write_table(pa.table([pa.array(keys, pa.string())], ["key"]), task.keys)
     gone = tuple(keys[row] for row in np.flatnonzero(~keep).tolist())
     return CleanedShard(task.shard.uri, len(keys), gone)
 
@@ -208,6 +212,13 @@ def _join_kept(tasks: Sequence[CleanTask], out: Path) -> None:
                 task.keep_list.unlink()
 
 
+def _all_keys(tasks: Sequence[CleanTask]) -> Iterator[pa.StringArray]:
+    """The keys of all records, as the shards were read."""
+    for task in tasks:
+        if task.keys is not None:
+            yield from pq.read_table(task.keys)["key"].chunks
+
+
 @dataclass(frozen=True, slots=True)
 class CleanJob:
     """One cleaning.
@@ -231,7 +242,9 @@ class CleanJob:
     keep_list: bool
 
 
-def _tasks(job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder: Path) -> list[CleanTask]:
+def _tasks(
+    job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder: Path, *, keys: bool
+) -> list[CleanTask]:
     names = shard_names([shard.digest for shard in read])
     by_uri = {shard.uri: shard for shard in job.shards}
     return [
@@ -246,6 +259,7 @@ def _tasks(job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder
             signer=job.signer,
             out=None if job.keep_list else folder,
             keep_list=folder / f"{number}.parquet" if job.keep_list else None,
+            keys=folder / _KEYS / f"{number}.parquet" if keys else None,
         )
         for number, (shard, name) in enumerate(zip(read, names, strict=True))
     ]
@@ -282,23 +296,17 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Place | None:
     return place_
 
 
-def _lies_in(root: Place, uri: str, folder: Place | None) -> bool:
-    return isinstance(root, Path) and isinstance(folder, Path) and (root / uri).is_relative_to(folder.resolve())
-
-
 def _write_marker(job: CleanJob, order: RemovalOrder, folder: Path) -> None:
     """Say in the new revision that it is private, and how many files belong to no shard and were not carried along."""
-    moved = _embeddings_of(job, order)
-    inside = [] if job.keep_list else format_of(job.shards[0].format).unclaimed(job.root)
-    left = sum(not _lies_in(job.root, uri, moved) for uri in inside)
+    left = [] if job.keep_list else unclaimed(job.shards[0].format, job.root, _embeddings_of(job, order))
     marker = {
         "format": "vetset-revision",
         "version": 1,
         "private": not order.cover,
         "why": "" if order.cover else PRIVATE,
-        "files_not_carried": left,
+        "files_not_carried": len(left),
     }
-    (folder / MARKER).write_bytes(canonical_json(marker) + b"\n")
+    (folder / REVISION).write_bytes(canonical_json(marker) + b"\n")
 
 
 def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
@@ -315,10 +323,16 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
     Raises:
         SignatureError: the order is not this signer's.
         DatasetError: the dataset is not the revision that the order is for.
+        AlignmentError: there are no embeddings where they should be, or a row of them is no record's.
         OutputError: the output place is taken, or the copy is not what it should be.
     """
     order = checked_order(job.order, job.signer)
     mapping = ColumnMapping(**order.mapping)
+    choice = Choice(job.root, *order.embedding_columns)
+    embeddings = _embeddings_of(job, order)
+    own = [place(job.root, shard.uri) for shard in job.shards]
+    # before anything is read that takes long
+    parts = [] if embeddings is None else parts_to_move(embeddings, choice, own)
     with fresh_folder(job.out) as folder:
         read = read_shards(job.root, job.shards, mapping, order.kinds, engine)
         if revision_digest({shard.uri: shard.digest for shard in read}) != order.dataset:
@@ -328,7 +342,9 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
                 where=str(job.root),
                 todo="Audit this revision and have a new order made.",
             )
-        tasks = _tasks(job, order, read, folder)
+        tasks = _tasks(job, order, read, folder, keys=bool(parts))
+        if parts:
+            (folder / _KEYS).mkdir()
         reporter.started("clean", len(tasks), sum(task.shard.size for task in tasks))
         cleaned = _cleaned(tasks, engine, reporter)
         reporter.finished()
@@ -337,11 +353,10 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
         else:
             changed = {shard.uri for shard in cleaned if shard.dropped}
             complete(job.shards[0].format, job.root, job.shards, folder, changed)
-        embeddings = _embeddings_of(job, order)
-        if embeddings is not None:
-            dropped = [key for shard in cleaned for key in shard.dropped]
-            choice = Choice(job.root, *order.embedding_columns)
-            own = [place(job.root, shard.uri) for shard in job.shards]
-            move_embeddings(embeddings, folder / EMBEDDINGS, pa.array(dropped, pa.string()), choice, own)
+        if parts:
+            dropped = pa.array([key for shard in cleaned for key in shard.dropped], pa.string())
+            records = _all_keys(tasks), sum(shard.records for shard in cleaned)
+            move_embeddings(parts, folder / EMBEDDINGS, dropped, choice, records)
+            rmtree(folder / _KEYS)
         _write_marker(job, order, folder)
     return order.dataset

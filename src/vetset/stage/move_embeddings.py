@@ -1,9 +1,10 @@
 """Embeddings on their way into a cleaned revision: rows of what was removed go, all others stay as they lie, in order.
 
-Everything is read again afterwards. Of embeddings far away, the same is asked of the other side whatever is removed.
+Every row must be a record's: of embeddings of another dataset, none would go. Everything is read again afterwards. Of
+embeddings far away, the same is asked of the other side whatever is removed.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,52 @@ from vetset.dataset.embeddings.parts import Choice, EmbeddingPart
 from vetset.dataset.embeddings.tars import TarPart
 from vetset.model.errors import OutputError
 from vetset.storage.remote import Place
+from vetset.store.alignment import align
 
 _VALUES = 1 << 20
 """Components that are compared in one go."""
 
 
-def move_embeddings(
-    source: Place, out: Path, dropped: pa.StringArray, choice: Choice, shards: Collection[Place]
-) -> None:
-    """Write the rows whose key is not dropped, of vectors and of what lies beside them, then read them again.
-
-    Vectors that lie in the dataset's own tars went with their samples, and are left alone.
+def parts_to_move(source: Place, choice: Choice, shards: Collection[Place]) -> list[EmbeddingPart]:
+    """The parts of embeddings that lose rows; none of vectors that lie in the dataset's own tars, which go with these.
 
     Args:
         source: where the embeddings lie.
-        out: where they will lie; is not there if there is nothing to write.
-        dropped: keys of the records that go.
         choice: what is what in them.
         shards: the files that the dataset's shards are.
 
     Raises:
-        AlignmentError: the embeddings are damaged, or changed meanwhile.
+        AlignmentError: there are no embeddings at this place, or they are damaged.
+        DatasetError: they cannot be read.
+    """
+    own = {str(shard) for shard in shards}
+    return [
+        part for part in find_embeddings(source, choice) if not (isinstance(part, TarPart) and str(part.place) in own)
+    ]
+
+
+def move_embeddings(
+    parts: Sequence[EmbeddingPart],
+    out: Path,
+    dropped: pa.StringArray,
+    choice: Choice,
+    records: tuple[Iterable[pa.StringArray], int],
+) -> None:
+    """Write the rows whose key is not dropped, of vectors and of what lies beside them, then read them again.
+
+    Args:
+        parts: as `parts_to_move` found them.
+        out: where they will lie; is not there if there is nothing to write.
+        dropped: keys of the records that go.
+        choice: what is what in the embeddings.
+        records: the keys of all records, batch by batch, and their number.
+
+    Raises:
+        AlignmentError: a row is no record's, or two are of one; the embeddings are damaged, or changed meanwhile.
         DatasetError: they cannot be read.
         OutputError: a target cannot be written, or the copy is not what it should be.
     """
-    own = {str(shard) for shard in shards}
-    parts = [
-        part for part in find_embeddings(source, choice) if not (isinstance(part, TarPart) and str(part.place) in own)
-    ]
+    align(*records, [(part.where, part.key_batches()) for part in parts])
     keeps = [_kept(part, dropped) for part in parts]
     if parts:
         settle(parts)

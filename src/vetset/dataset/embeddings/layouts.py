@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vetset.dataset.embeddings.beside import array_files, arrays_beside
+from vetset.dataset.embeddings.beside import OPENERS, array_files, arrays_beside
 from vetset.dataset.embeddings.clip_retrieval import clip_files, clip_parts
 from vetset.dataset.embeddings.parts import Choice, EmbeddingPart, refused
 from vetset.dataset.embeddings.tables import SUFFIXES, TablePart, schema_of, table_parts, vector_columns
 from vetset.dataset.embeddings.tars import TarPart, extensions_of, tar_parts
-from vetset.dataset.places import Found, place_found, suffix_of, walk_files
+from vetset.dataset.places import Found, base_of, is_there, one_file, place_found, suffix_of, walk_files
 from vetset.model.errors import AlignmentError
 from vetset.storage.remote import Place
 
@@ -54,11 +54,24 @@ def _layouts(root: Place, files: Mapping[str, Found], choice: Choice) -> dict[st
     return found
 
 
+def _files(root: Place) -> dict[str, Found]:
+    """What lies here, by uri. Where it is one file, also what belongs beside it: an array's table, a table's arrays."""
+    if isinstance(root, Path) and not root.exists():
+        return {}
+    files = {one.uri: one for one in walk_files(root)}
+    if root.is_file():
+        stem, suffix = root.name.rpartition(".")[0], suffix_of(root.name)
+        others = ("parquet",) if suffix in OPENERS else OPENERS if suffix == "parquet" else ()
+        beside = [f"{stem}.{other}" for other in others if is_there(root, f"{stem}.{other}")]
+        files |= {uri: one_file(base_of(root), uri) for uri in beside}
+    return files
+
+
 def find_embeddings(root: Place, choice: Choice | None = None) -> Sequence[EmbeddingPart]:
     """The parts of a set of embeddings. Whether their dimensions agree is known once `settle` was called.
 
     Args:
-        root: where they lie, local or behind an address.
+        root: where they lie, local or behind an address: a folder, or one file and what belongs beside it.
         choice: what is what, where names and types do not say it.
 
     Raises:
@@ -66,9 +79,7 @@ def find_embeddings(root: Place, choice: Choice | None = None) -> Sequence[Embed
             is not clear which column or array is meant.
         DatasetError: the place cannot be read, or a table is damaged.
     """
-    there = not isinstance(root, Path) or root.exists()
-    files = {one.uri: one for one in walk_files(root)} if there else {}
-    found = _layouts(root, files, choice or Choice())
+    found = _layouts(root, _files(root), choice or Choice())
     if len(found) != 1:
         raise AlignmentError(
             "embeddings of more than one layout lie at this place"
