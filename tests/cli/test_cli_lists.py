@@ -321,6 +321,11 @@ def test_a_signed_list_stays_signed(vetset, tmp_path):
     assert "another file" in stale.err
     assert vetset(*update, *signed(vetset, tmp_path, other, ("--as-of", "2026-02-01"))).code == 0
     assert vetset("lists", "add", file, "--name", "two", *TOLD, "--signer", proof[3]).code == 2
+    before = shown(vetset)
+    for other in ((*TOLD, "--owner", "hotline"), ("--licence", "tests", *strange)):
+        assert vetset("lists", "add", file, "--name", "known", *other, "--replace").code == 21
+    assert shown(vetset) == before
+    assert vetset("lists", "add", file, "--name", "known", "--licence", "tests", *proof, "--replace").code == 0
 
 
 def test_what_an_owner_signed_is_what_the_list_is(vetset, tmp_path):

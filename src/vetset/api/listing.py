@@ -67,7 +67,8 @@ def add_list(
 
     Raises:
         ListError: the file or what is said about it is malformed; nothing was imported.
-        SignatureError: the signature is not of this file or not by this signer, or says otherwise.
+        SignatureError: the signature is not of this file or not by this signer, or says otherwise; or the list that it
+            would supersede was signed by another.
         UsageError: nobody says which harm the list is about, or under what terms it may be used.
     """
     origin, terms = _signed(Path(file), signature, signer)
@@ -83,7 +84,7 @@ def add_list(
     )  # fmt: skip
     format_of(Path(file), list_format).require_harm(info.category, name)
     vault = Vault(default_home())
-    before = _superseded(vault, name, replace=replace)
+    before = _superseded(vault, name, replace=replace, origin=origin)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     when = _moment(info.as_of)
     delivery = Delivery(batches, full=True, when=when, latest=_end(when), left_out=left_out)
@@ -105,10 +106,16 @@ def add_benign(folder: Path | str, *, name: str, replace: bool = False) -> Intak
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
 
-def _superseded(vault: Vault, name: str, *, replace: bool) -> Known:
-    """What a list begins with: what was decided of the one in whose place it comes; or the one that it may be."""
+def _superseded(vault: Vault, name: str, *, replace: bool, origin: str = STATED) -> Known:
+    """What a list begins with: what was decided of the one in whose place it comes; or the one that it may be.
+
+    Raises:
+        SignatureError: the one in whose place it comes was signed, and this is not signed by the same signer.
+    """
     if name not in vault.names():
         return NOTHING
+    if replace:
+        _require_signer(vault.info(name), origin)
     before = known(vault, name)
     return before.superseded() if replace else Known(before.bank, "")
 
@@ -162,12 +169,7 @@ def update_list(
             todo="Use `vetset lists sync`, or import the file under another name.",
         )
     origin, terms = _signed(Path(file), signature, signer)
-    if info.origin.startswith("signed:") and origin != info.origin:
-        raise SignatureError(
-            "the list is a signed one, and this update is not signed by the same signer",
-            where=name,
-            todo="Give --signature and the --signer that the list was added with.",
-        )
+    _require_signer(info, origin)
     require_whole(terms, whole=whole)
     said = agreed(terms, as_of=as_of, expires=expires, licence=licence, purpose=None)
     agreed(terms, owner=info.owner, category=info.category.value)
@@ -180,6 +182,16 @@ def update_list(
     when = _moment(told.as_of)
     delivery = Delivery(batches, full=whole, strict=strict, when=when, latest=_end(when), left_out=left_out)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
+
+
+def _require_signer(known: ListInfo, origin: str) -> None:
+    if known.origin.startswith("signed:") and origin != known.origin:
+        raise SignatureError(
+            "the list is a signed one, and this file is not signed by the same signer",
+            where=known.name,
+            todo="Give --signature and the --signer that the list was added with. If it is to be another's from now on, "
+            "`vetset lists remove` it first.",
+        )
 
 
 def _require_newer(known: ListInfo, told: ListInfo) -> None:
