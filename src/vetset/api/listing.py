@@ -189,7 +189,7 @@ def _require_signer(known: ListInfo, origin: str) -> None:
         raise SignatureError(
             "the list is a signed one, and this file is not signed by the same signer",
             where=known.name,
-            todo="Give --signature and the --signer that the list was added with. If it is to be another's from now on, "
+            todo="Give --signature and the --signer that the list was added with. If it is to be another's now, "
             "`vetset lists remove` it first.",
         )
 
