@@ -89,10 +89,10 @@ class Plain:
                     content[kind, number] = (agree, dispute, told)
             self._state(name, day, content, counts, full)
         if full:
-            for name, (_, said) in list(self.known.items()):
+            for name, (day, said) in list(self.known.items()):
                 if name not in {statement[0] for statement in delivery} and said is not None:
                     counts["withdrawn"] += 1
-                    self.known[name] = (None, None)
+                    self.known[name] = (None if day is None else day + 1 / 86400, None)
         return Change(**counts)
 
     def _state(self, name, day, content, counts, full):
