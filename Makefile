@@ -10,6 +10,7 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 FUZZ_VENV := .venv-fuzz
 FUZZ_STAMP := $(FUZZ_VENV)/.installed
 SOAK_SECONDS ?= 3600
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0))))' 2>/dev/null || echo 2)
 
 .PHONY: demo test lint types check bench soak lock clean
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ demo: $(STAMP)
 	$(BIN)/vetset demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
