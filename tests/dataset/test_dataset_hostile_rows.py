@@ -100,8 +100,10 @@ def compressed(tmp_path, claim):
 
 def test_a_buffer_that_claims_to_unpack_to_more_than_there_is_costs_its_file(tmp_path):
     assert within_limits(compressed(tmp_path, 0)) == ["records 1", "compared 1"]
-    (told,) = within_limits(compressed(tmp_path, 1 << 34))
+    (told,) = within_limits(compressed(tmp_path, 7 << 27))
     assert told.startswith("refused x.arrow: reading the Arrow file takes more memory than there is")
+    (told,) = within_limits(compressed(tmp_path, 1 << 34))
+    assert told.startswith("refused x.arrow: a record batch unpacks to more than is sensible")
 
 
 def refused(path, match=None):

@@ -14,7 +14,7 @@ from onnx_graphs import model, picture_model
 from vetset.model.errors import UsageError
 from vetset.signal import embedding
 from vetset.signal.embedding import load_embedder
-from vetset.signal.graph import SCHEMA, require_self_contained
+from vetset.signal.graph import FIELDS, SCHEMA, require_self_contained
 
 SIDE = 8
 DESCRIPTION = {
@@ -82,6 +82,18 @@ def test_every_way_to_a_tensor_or_an_operator_is_walked():
     assert expected == SCHEMA
 
 
+def test_every_field_that_the_installed_onnx_knows_is_known():
+    assert set(FIELDS) == set(SCHEMA)
+    for name, known in FIELDS.items():
+        assert {field.number for field in getattr(onnx, name).DESCRIPTOR.fields} <= known
+
+
+def test_a_field_of_no_known_version_is_refused_by_name():
+    for data, name in ((field(99, b""), "99 of ModelProto"), (field(7, field(3, b"")), "3 of GraphProto")):
+        with pytest.raises(UsageError, match=f"not known here.*field {name}"):
+            require_self_contained(data, "m.onnx")
+
+
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "/etc/hostname"])
 def test_weights_in_another_file_are_refused_wherever_they_are_asked_for(where, place):
@@ -143,18 +155,96 @@ def test_a_name_as_long_as_it_likes_is_told_short():
     assert "\x1b" not in str(caught.value)
 
 
+def varint(number):
+    out = b""
+    while number >= 0x80:
+        out, number = out + bytes([number & 0x7F | 0x80]), number >> 7
+    return out + bytes([number])
+
+
+def field(number, value, *, more=0):
+    """A text or message as a field; `more` is added to its tag."""
+    return varint((number << 3 | 2) + more) + varint(len(value)) + value
+
+
 def nested(depth):
     data = b""
     for number in [1, *[5, 6, 1] * depth][::-1]:
-        data = bytes([number << 3 | 2]) + _length(data) + data
-    return bytes([7 << 3 | 2]) + _length(data) + data
+        data = field(number, data)
+    return field(7, data)
 
 
-def _length(data):
-    size, out = len(data), b""
-    while size >= 0x80:
-        out, size = out + bytes([size & 0x7F | 0x80]), size >> 7
-    return out + bytes([size])
+def test_bits_of_a_tag_that_the_runtime_drops_hide_nothing(tmp_path, monkeypatch):
+    found = plain()
+    del found.graph.initializer[:]
+    tensor = outside("weights")
+    entry = tensor.external_data[0].SerializeToString()
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+    hidden = field(13, entry, more=1 << 32) + varint((14 << 3) + (1 << 32)) + b"\x01"
+    data = found.SerializeToString() + field(7, field(5, tensor.SerializeToString() + hidden))
+    (tmp_path / "weights.bin").write_bytes(MATRIX.tobytes())
+    monkeypatch.chdir(tmp_path)
+    onnxruntime.InferenceSession(data)  # which takes the weights of that file
+    with pytest.raises(UsageError, match="no ONNX graph"):
+        require_self_contained(data, "m.onnx")
+
+
+@pytest.mark.parametrize("tag", [b"\xba\x00", b"\xba\x80\x00", b"\xba\x80\x80\x80\x00", b"\xba\x80\x80\x80\x10"])
+def test_tags_that_are_longer_than_they_need_be_are_refused(tag):
+    require_self_contained(b"\x3a\x00", "m.onnx")
+    with pytest.raises(UsageError, match="no ONNX graph"):
+        require_self_contained(tag + b"\x00", "m.onnx")
+
+
+@pytest.mark.parametrize("length", [b"\x82\x80\x80\x80\x80\x00", b"\x80\x80\x80\x80\x08"])
+def test_a_length_that_the_runtime_does_not_take_is_refused(length):
+    require_self_contained(b"\x12\x82\x80\x00ab", "m.onnx")  # longer than it need be: every parser agrees
+    with pytest.raises(UsageError, match="no ONNX graph"):
+        require_self_contained(b"\x12" + length + b"ab", "m.onnx")
+
+
+FOUR_BYTES, EIGHT_BYTES = 5, 1
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "form", "value"),
+    [
+        ([7, 1], 4, FOUR_BYTES, b"Relu"),  # another name of a node
+        ([7, 1], 7, FOUR_BYTES, b"mine"),  # another domain
+        ([], 25, EIGHT_BYTES, field(10, b"abc") + field(1, b"f")),  # a function that there is not
+        ([7], 5, 0, b"\x01"),
+    ],
+)
+def test_a_field_that_the_runtime_skips_for_its_form_hides_nothing(path, number, form, value):
+    data = varint(number << 3 | form) + value
+    if path == [7, 1]:
+        data = field(4, b"EPContext") + field(7, b"my.company") + data
+    for outer in reversed(path):
+        data = field(outer, data)
+    with pytest.raises(UsageError, match="no ONNX graph"):
+        require_self_contained(data, "m.onnx")
+
+
+def calls(domain, name, functions):
+    """A graph of one node, and these functions (domain, name, overload) that do nothing."""
+    node = field(4, name) + field(7, domain)
+    own = b"".join(field(25, field(1, n) + field(10, d) + field(13, overload)) for d, n, overload in functions)
+    return field(7, field(1, node)) + own
+
+
+def test_only_a_function_of_the_very_name_defines_an_operator():
+    require_self_contained(calls(b"a", b"f", [(b"a", b"f", b"")]), "m.onnx")
+    for functions in ([], [(b"a", b"g", b"")], [(b"a", b"f", b"other")]):
+        with pytest.raises(UsageError, match=r"operators.*a::f"):
+            require_self_contained(calls(b"a", b"f", functions), "m.onnx")
+    with pytest.raises(UsageError, match="operators"):
+        require_self_contained(calls(b"a\xff", b"f", [(b"a\xfe", b"f", b"")]), "m.onnx")
+
+
+def test_no_function_stands_for_an_operator_that_lies_in_a_file():
+    with pytest.raises(UsageError, match=r"operators.*EPContext"):
+        require_self_contained(calls(b"com.microsoft", b"EPContext", [(b"com.microsoft", b"EPContext", b"")]), "m.onnx")
 
 
 @pytest.mark.parametrize(

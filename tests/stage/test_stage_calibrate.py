@@ -191,6 +191,18 @@ def test_the_same_space_is_known_again_and_another_is_not(tmp_path):
         require_same_space(other.space(), policy.expand, SEED, first)
 
 
+@pytest.mark.parametrize(
+    "sizes", [{}, {"calibration_probes": 0}, {"calibration_probes": 10, "calibration_seeds": 3500}]
+)
+def test_all_pairs_are_of_the_same_vectors_however_large_the_other_samples_are(tmp_path, sizes):
+    world = World.unlike(np.random.default_rng(1).standard_normal((4000, 8)))
+    policy = Policy(expand=ExpandPolicy(**sizes))
+    first = told(world, tmp_path, policy)
+    require_same_space(world.space(), policy.expand, SEED, first)
+    alone = told(world, tmp_path / "alone", Policy(expand=ExpandPolicy(calibration_probes=0, calibration_seeds=0)))
+    assert (first.vectors, first.quantile, first.interval) == (2001, alone.quantile, alone.interval)
+
+
 def test_a_calibration_of_an_earlier_version_is_refused_by_name():
     earlier = Calibration("quantile", 24, 276, 0.001, 0.95, 0.9, bounded=True)
     with pytest.raises(AlignmentError, match="earlier version"):

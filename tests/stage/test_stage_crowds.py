@@ -1,5 +1,7 @@
 """Crowds at one point and near one seed: copies come, what collapsed is counted, and the counts add up."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from invented import World, flipped, near, seeds_of
 
 from vetset.model.policy import ExpandPolicy, Policy
+from vetset.stage import crowds
 from vetset.stage.expand import neighbours
 
 SEED_ROW = 0
@@ -124,6 +127,50 @@ def test_collapsed_vectors_do_not_push_neighbours_out(tmp_path):
     keys, crowding = searched(world, tmp_path, k=10)
     assert keys[0] == set(range(301, 311))
     assert (crowding.seeds[0].collapsed, crowding.seeds[0].beyond) == (300, 0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 17, 100])
+def test_copies_beside_a_collapsed_point_are_counted_as_copies_whatever_k_is(tmp_path, k):
+    random = np.random.default_rng(6)
+    world = World.unlike(spread(400))
+    world.vectors[1:13] = world.vectors[0]
+    for row in range(13, 18):
+        world.codes[row] = flipped(world.codes[0], 4, random)
+        world.vectors[row] = near(world.vectors[0], 0.99, random)
+    keys, crowding = searched(world, tmp_path, k=k)
+    (told,) = crowding.seeds
+    assert (told.within, told.copies, told.others, told.collapsed, told.beyond) == (17, 5, 0, 12, 0)
+    assert keys[0] == set(range(13, 18))
+
+
+def test_copies_of_a_seed_that_has_k_hits_and_more_beyond_are_counted_as_copies(tmp_path):
+    """Behind an address copies are not looked up: the search alone brings them, as many as it keeps."""
+    random = np.random.default_rng(6)
+    world = World.unlike(spread(100))
+    for row in range(1, 21):
+        world.codes[row] = flipped(world.codes[0], 4, random)
+        world.vectors[row] = near(world.vectors[0], 0.99, random)
+    table, space = world.table(tmp_path / "store"), world.space()
+    space.watched = True
+    policy = Policy(expand=ExpandPolicy(k=5, crowd=0))
+    found = neighbours(seeds_of(table, [0]), space, table, policy, threshold=0.9, number=1)
+    (told,) = found.crowding.seeds
+    assert (told.within, told.copies, told.others, told.beyond) == (20, 5, 0, 15)
+
+
+def test_memory_is_bounded_by_the_copies_that_are_looked_at_at_once(tmp_path, monkeypatch):
+    count, dimension = 20_000, 256
+    world = World.unlike(spread(count + 50, dimension))
+    world.vectors[:count], world.codes[:count], world.pictures[:count] = world.vectors[0], world.codes[0], 0
+    table, space = world.table(tmp_path / "store"), world.space()
+    monkeypatch.setattr(crowds, "_COPIES", 1_000)
+    policy = Policy(expand=ExpandPolicy(k=3, crowd=5))
+    tracemalloc.start()
+    found = neighbours(seeds_of(table, [0]), space, table, policy, threshold=0.9, number=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.neighbours) == count - 1
+    assert peak < count * dimension * 4  # what all their vectors would take
 
 
 def test_more_than_the_search_keeps_is_counted_to_the_last_record(tmp_path):

@@ -4,10 +4,12 @@ import json
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +20,11 @@ from vetset.case.findings import FindingsPart, Provenance, RecheckPart, Verdicts
 from vetset.case.ledger import Ledger
 from vetset.case.nearness import Calibration
 from vetset.case.rounds import Rules
+from vetset.dataset.embeddings.clip_retrieval import write_new
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
-from vetset.model.errors import UsageError
+from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.finding import Match, Seeds
-from vetset.model.policy import ExpandPolicy, Policy
+from vetset.model.policy import ExpandPolicy, MatchPolicy, Policy
 from vetset.model.signal import Kind, Reason, Variant
 from vetset.model.verdict import Decision, Verdict
 from vetset.seal.keys import new_key
@@ -415,10 +418,110 @@ def test_seeds_are_searched_again_once_after_a_withdrawal_and_then_no_more(tmp_p
     assert findings.stops[0].rule == "dry"
 
 
-def lists_of_one():
+A, B, C = range(3)
+"""A is what list `one` knows and B what `two` does; C lies between them, nearer to A."""
+
+
+def lapsed_case(folder, before, after, trust):
+    """C between two seeds, after a recheck of list `one` in which A is not confirmed any more."""
+    world = World(steps([0, 60, 29]), set(), set())
+    world.table = world.stored(folder / "store")
+    told, candidates = expand(
+        Seeds.confirmed(before, (), trust), world.space, world.table, trust.policy, calibration=CALIBRATION, number=1,
+        settled={found.record for found in before},
+    )  # fmt: skip
+    assert [(item.record.row, item.seed.row) for item in candidates] == [(C, A)]
+    ledger = Fused(folder, world)
+    ledger.write_first(FindingsPart(tuple(before), (), candidates, (told,), (), "complete"))
+    ledger.append(RecheckPart(lists_of_one(), tuple(after), (), (), (), (), "complete"))
+    return world, ledger
+
+
+TWO_MEMBERS = Policy(match=MatchPolicy(confirm_owners=2), expand=POLICY.expand)
+LAPSES = {
+    "withdrawn": (None, {}),
+    "flagged": ({"seedable": False}, {}),
+    "not vetted any more": ({"vetted": False}, {}),
+    "of fewer members": ({"members": 1}, {"policy": TWO_MEMBERS}),
+    "of a list that an alarm holds": ({}, {"held": ["one"]}),
+    "of a list that nobody answers for": ({}, {"one_owner": "unknown"}),
+}
+
+
+@pytest.mark.parametrize("lapse", LAPSES)
+def test_whyever_a_seed_is_confirmed_no_more_what_it_brought_is_looked_for_around_the_others(tmp_path, lapse):
+    changes, about = LAPSES[lapse]
+    trust = small.trust("one", "two", policy=about.get("policy", POLICY))
+    before = [replace(match(A), members=2), replace(match(B), list_name="two", members=2)]
+    after = [] if changes is None else [replace(before[A], **changes)]
+    world, ledger = lapsed_case(tmp_path, before, after, trust)
+    lists = trust.lists | {"one": replace(trust.lists["one"], owner=about.get("one_owner", "somebody"))}
+    trust = replace(trust, lists=lists, held=frozenset(about.get("held", ())))
+    findings = ledger.open(KEY).findings
+    assert [item.row for item in findings.lapsed(trust)] == [C]
+    assert [item.row for item in unsearched(findings, trust).records] == [B]
+    stop = drive(ledger, KEY, RULES, world, Search(world.space, world.table, trust, world.provenance))
+    findings = ledger.open(KEY).findings
+    assert [[seed.row for seed in told.seeds] for told in findings.rounds] == [[A, B], [B]]
+    assert {(item.record.row, item.seed.row) for item in findings.candidates} == {(C, B)}
+    assert (decided(findings), stop.rule) == ({C: False}, "dry")
+
+
+def test_a_seed_that_is_confirmed_no_more_is_itself_looked_for_around_the_others(tmp_path):
+    """Nothing lapsed, as the two lie near each other alone; while both were confirmed neither was a candidate."""
+    world = World(steps([0, 30]), {0, 1}, set())
+    ledger = world.begin(tmp_path)
+    ledger.append(RecheckPart(lists_of_one(), (match(1),), (), (), (), (), "complete"))
+    findings = world.run(ledger)
+    assert [[seed.row for seed in told.seeds] for told in findings.rounds] == [[0, 1], [1]]
+    assert (decided(findings), findings.stops[0].rule) == ({0: False}, "dry")
+
+
+SAID = (None, {}, {"vetted": False}, {"seedable": False})
+"""What a list says of a record."""
+
+
+def left_out(world, findings):
+    """Records that lie near a confirmed one, and are neither confirmed nor candidates that stand."""
+    trust = small.trust("one", policy=POLICY)
+    confirmed = {item.row for item in Seeds.confirmed(findings.matches, findings.verdicts, trust).records}
+    stand = {item.record.row for item in findings.candidates} - {item.row for item in findings.lapsed(trust)}
+    doubles = world.vectors.astype(np.float64)
+    near = doubles @ doubles.T >= THRESHOLD + 1e-4
+    return {other for seed in confirmed for other in np.flatnonzero(near[seed]).tolist()} - confirmed - stand
+
+
+def rechecked(world, folder, says, fuses):
+    """Rechecks, each with what the list says of every record then, and rounds until dry in between if it says so."""
+    ledger = world.begin(folder)
+    for number, (said, driven) in enumerate(says, 1):
+        matches = tuple(replace(match(row), **what) for row, what in enumerate(said) if what is not None)
+        ledger.append(RecheckPart(lists_of_one(str(number)), matches, (), (), (), (), "complete"))
+        if driven or number == len(says):
+            findings, _ = interrupted(world, ledger, fuses, RULES)
+    return findings
+
+
+@given(worlds(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_after_any_rechecks_nothing_near_a_confirmed_record_is_left_out(world, data):
+    said = st.lists(st.sampled_from(SAID), min_size=world.count, max_size=world.count)
+    says = data.draw(st.lists(st.tuples(said, st.booleans()), min_size=1, max_size=3))
+    fuses = data.draw(st.lists(st.integers(1, 12), max_size=4))
+    with tempfile.TemporaryDirectory() as folder:
+        expected = rechecked(world, Path(folder) / "whole", says, [])
+        again = rechecked(world, Path(folder) / "again", says, fuses)
+    assert left_out(world, expected) == set()
+    assert expected.stops[-1].rule == "dry"
+    assert again.digest == expected.digest
+    since = expected.rounds[expected.rechecks[-1].rounds_before :]
+    assert set(Counter(seed for told in since for seed in told.seeds).values()) <= {1}
+
+
+def lists_of_one(version="2"):
     from vetset.case.manifest import ListUse
 
-    return (ListUse("one", "owner", "benchmark", "test", "2026-02-01", "unknown", "unknown", "2"),)
+    return (ListUse("one", "owner", "benchmark", "test", "2026-02-01", "unknown", "unknown", version),)
 
 
 def test_the_next_step_says_nothing_where_nothing_is_left(tmp_path):
@@ -447,6 +550,41 @@ def test_driven_or_step_by_step_it_is_the_same(audit):
     vetset.expand(stepped.out, stepped.key)
     vetset.verify(stepped.out, stepped.key, with_list=small.second())
     assert replace(driven.findings, stops=()) == stepped.findings
+
+
+MANY = 4_000
+"""More vectors than the sample of all pairs takes, and fewer than the other samples of a calibration would."""
+
+
+def themes(spread):
+    """Vectors in groups of some twenty, so much spread: their rare high cosines differ from sample to sample."""
+    random = np.random.default_rng(0)
+    middles = random.standard_normal((MANY // 20, 64))
+    vectors = middles[random.integers(0, len(middles), MANY)] + spread * random.standard_normal((MANY, 64))
+    vectors[1] = vectors[0] + 0.1
+    return vectors.astype(np.float32)
+
+
+def test_an_audit_of_thousands_of_vectors_knows_them_again_and_no_others(tmp_path):
+    names = [small.key(number) for number in range(MANY)]
+    digests = [small.md5(name.encode()) for name in names]
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"key": names, "md5": [value.hex() for value in digests]}), tmp_path / "data" / "0.parquet")
+    write_new(tmp_path / "vectors", 0, themes(0.8), names)
+    write_new(tmp_path / "others", 0, themes(0.6), names)
+    first, second = (small.hash_list(f"list{row}", small.entries(Kind.MD5, [digests[row]])) for row in (0, 1))
+    out = tmp_path / "audit"
+    vetset.audit(
+        tmp_path / "data", lists=[first], seal_to=[KEY.public], out=out, embeddings=tmp_path / "vectors",
+        engine=small.HERE,
+    )  # fmt: skip
+    vetset.expand(out, KEY)
+    for refused in (vetset.expand, partial(vetset.expand_until_dry, with_list=second)):
+        with pytest.raises(AlignmentError, match="not the embeddings"):
+            refused(out, KEY, embeddings=tmp_path / "others")
+    told = vetset.expand_until_dry(out, KEY, with_list=second)
+    assert told["rounds"][0]["calibration"]["vectors"] < MANY
+    assert [entry["seeds"] for entry in told["rounds"]] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,12 @@ def test_a_sample_holds_distinct_usable_rows_all_of_them_if_they_are_few(kinds, 
     half = len(kinds) // 2
     space = aligned_space([vectors[:half], vectors[half:]], [range(half), range(half, len(kinds))], len(kinds))
     found = space.sample(wanted, np.random.default_rng(seed))
-    rows = [row + half * block for block, row in found]
+    rows = found.numbers.tolist()
     good = {row for row, kind in enumerate(kinds) if kind == "good"}
     assert len(set(rows)) == len(rows)
     assert set(rows) <= good
     assert len(rows) == min(wanted, len(good)) or len(kinds) > 64 * wanted
-    assert np.allclose(np.linalg.norm(space.vectors(found), axis=1), 1)
+    assert np.allclose(found.vectors, np.array([[1, 2]]) / np.sqrt(5))
 
 
 def test_every_row_is_as_likely_to_be_drawn_as_any_other():
@@ -144,15 +144,19 @@ def test_every_row_is_as_likely_to_be_drawn_as_any_other():
     space = aligned_space([vectors[:5], vectors[5:]], [range(5), range(5, 100)], 100)
     counts = np.zeros(100)
     for seed in range(4000):
-        for block, row in space.sample(10, np.random.default_rng(seed)):
-            counts[row + 5 * block] += 1
+        counts[space.sample(10, np.random.default_rng(seed)).numbers] += 1
     assert ((counts - 400) ** 2 / 400).sum() < 160
 
 
-def test_seeds_without_a_usable_vector_have_no_place():
-    vectors = np.ones((6, 3), np.float32)
+def test_vectors_come_with_their_records_and_those_that_are_unusable_do_not_come():
+    vectors = np.arange(1, 19, dtype=np.float32).reshape(6, 3)
+    unit = (vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)).astype(np.float32)
     vectors[1], vectors[2] = 0, np.nan
     for watched in (False, True):
-        space = aligned_space([vectors[:3], vectors[3:]], [range(3), range(3, 6)], 6, watched=watched)
-        assert space.places(np.array([0, 1, 2, 4])) == {0: (0, 0), 4: (1, 1)}
-        assert space.places(np.array([], np.int64)) == {}
+        space = aligned_space([vectors[3:], vectors[:3]], [range(3, 6), np.array([0, 1, 2])], 6, watched=watched)
+        found = space.vectors(np.array([4, 0, 1, 2, 3, 9]))
+        assert found.numbers.tolist() == [0, 3, 4]
+        assert np.array_equal(found.vectors, unit[[0, 3, 4]])
+        assert found.vectors.dtype == np.float32
+        nothing = space.vectors(np.array([], np.int64))
+        assert (nothing.numbers.shape, nothing.vectors.shape) == ((0,), (0, 3))

@@ -1,9 +1,10 @@
-"""Arrow IPC streams that nobody vouches for: read forward, with no more asked for than there is."""
+"""Arrow IPC streams that nobody vouches for: read forward, with no more asked for than there is or is sensible."""
 
 import mmap
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from vetset.dataset.arrow_messages import Heads
 from vetset.dataset.places import CHUNK
 from vetset.model.errors import DatasetError
 
@@ -13,26 +14,36 @@ Update = Callable[[Any], None]
 class Forward:
     """What Arrow reads a stream through: never more than there is is asked for, and all that passes is digested.
 
+    No batch comes by that would unpack to more than `arrow_messages.WORST_BYTES`.
+
     Args:
         stream: the file, where the messages begin.
         size: its bytes.
+        where: the file, for errors.
         update: is given all bytes that pass, in order.
         mapped: hand out views of the file where it can be mapped: Arrow then takes values from where they lie.
     """
 
     closed = False
 
-    def __init__(self, stream: BinaryIO, size: int, update: Update | None = None, *, mapped: bool = False) -> None:
+    def __init__(
+        self, stream: BinaryIO, size: int, where: str, update: Update | None = None, *, mapped: bool = False
+    ) -> None:
         self._stream = stream
         self._size = size
         self._update = update
         self._position = stream.tell()
         self._mapped = _mapped(stream, size) if mapped else None
+        self._heads = Heads(where)
         self.ended_early = False
 
     def read(self, count: int = -1) -> Any:
-        """The next bytes."""
-        left = self._size - self._position
+        """The next bytes.
+
+        Raises:
+            DatasetError: they complete a batch that would unpack to too much.
+        """
+        left, asked = self._size - self._position, count
         if not 0 <= count <= left:
             # Only a stream whose end mark is missing, or a message that claims too much, leads here.
             self.ended_early, count = True, left
@@ -43,6 +54,8 @@ class Forward:
         self._position += len(data)
         if self._update is not None:
             self._update(data)
+        if len(data) == asked:  # Arrow makes nothing of a message that is cut off
+            self._heads.passed(data)
         return data
 
     def rest(self) -> int:

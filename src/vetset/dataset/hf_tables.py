@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from vetset.dataset.arrays import compacted
+from vetset.dataset.arrow_messages import WORST_BYTES
 from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
 from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
@@ -23,8 +24,6 @@ MAX_ROWS = 128
 """Rows of a batch, at most."""
 BATCH_BYTES = 32 << 20
 """Bytes of a batch, about: by the mean of its row group or record batch."""
-WORST_BYTES = 1 << 30
-"""Bytes of a batch even if every value of it were as long as the whole row group (a dictionary can do that)."""
 GROUP_BYTES = 128 << 20
 """A row group of a copy ends here, even if the one it comes from went on."""
 
@@ -32,6 +31,7 @@ GROUP_BYTES = 128 << 20
 def batch_rows(size: int, rows: int) -> int:
     """How many rows of a stretch of `rows` that takes `size` bytes are held at once."""
     mean = max(1, size // max(1, rows))
+    # `WORST_BYTES` even if every value were as long as the whole stretch, which a dictionary can do
     return max(1, min(MAX_ROWS, BATCH_BYTES // mean, WORST_BYTES // max(1, size)))
 
 
@@ -211,7 +211,7 @@ def open_rows(path: Place, where: str, update: Update | None = None) -> Iterator
             raise damaged("the file is empty", where, "an Arrow stream")
         with decoded(where, "Arrow"):
             try:
-                file: RowFile = _Stream(Forward(stream, size, update, mapped=True), size, where)
+                file: RowFile = _Stream(Forward(stream, size, where, update, mapped=True), size, where)
             except pa.ArrowInvalid:
                 raise damaged("this is no Arrow stream", where, "what `datasets` writes (.arrow)") from None
             yield _with_columns(file, where)

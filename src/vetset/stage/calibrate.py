@@ -18,7 +18,7 @@ from vetset.search.hamming import HammingIndex
 from vetset.stage.hits import SAME_POINT
 from vetset.stage.lookalikes import LookAlikes, NearDuplicates, look_alikes, near_duplicates
 from vetset.stage.pairs import DIGITS, Pairs, share
-from vetset.stage.space import Space
+from vetset.stage.space import Space, Vectors
 from vetset.store.pictures import Pictures, pictures_at
 from vetset.store.records import RecordTable
 
@@ -30,12 +30,19 @@ _TOLERANCE = 1e-3
 """Other machines sum in another order; another model is further away than this."""
 _GRID = tuple(np.round(np.concatenate([np.arange(-0.2, 0.9, 0.05), np.arange(0.9, 1.0, 0.01), [0.999]]), 3).tolist())
 
-Places = list[tuple[int, int]]
 
-
-def _sample(space: Space, wanted: int, seed: str) -> Places:
+def _sample(space: Space, wanted: int, seed: str) -> Vectors:
     """So many usable vectors in random order, each with the same chance."""
     return space.sample(wanted, np.random.default_rng(int(seed[:16], 16)))
+
+
+def _paired(space: Space, rules: ExpandPolicy, seed: str) -> Vectors:
+    """The vectors of which all pairs are looked at, by record.
+
+    Drawn by itself, not out of a larger sample: the audit and whoever goes on from it must look at the same ones.
+    """
+    drawn = _sample(space, _vectors_for(rules.calibration_pairs), seed)
+    return drawn.at(np.argsort(drawn.numbers))
 
 
 def _vectors_for(pairs: int) -> int:
@@ -43,13 +50,10 @@ def _vectors_for(pairs: int) -> int:
     return int(np.ceil((1 + np.sqrt(1 + 8 * pairs)) / 2))
 
 
-def _cosines(space: Space, places: Places) -> NDArray[np.float64]:
-    """All cosines of these vectors in their order, float64 (n, n), symmetric to the last bit."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    read = space.vectors([places[index] for index in order])
-    vectors = np.empty(read.shape)
-    vectors[order] = read / np.linalg.norm(read.astype(np.float64), axis=1, keepdims=True)
-    similarity: NDArray[np.float64] = vectors @ vectors.T
+def _cosines(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """All cosines of vectors in their order, float64 (n, n), symmetric to the last bit."""
+    unit = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    similarity: NDArray[np.float64] = unit @ unit.T
     return np.maximum(similarity, similarity.T)
 
 
@@ -66,10 +70,6 @@ def _copies(pictures: Pictures, distance: int) -> NDArray[np.bool_]:
     return copied
 
 
-def _numbers(space: Space, places: Places) -> NDArray[np.int64]:
-    return np.array([space.numbers[block][row] for block, row in places], np.int64)
-
-
 def calibrate(space: Space, table: RecordTable, policy: Policy, seed: str) -> Calibration:
     """The threshold for the stated share of random pairs, and what it costs and reaches.
 
@@ -83,19 +83,15 @@ def calibrate(space: Space, table: RecordTable, policy: Policy, seed: str) -> Ca
         CountError: a part of the store is damaged or missing.
     """
     rules = policy.expand
-    wanted = _vectors_for(rules.calibration_pairs)
-    sample = _sample(space, max(wanted, rules.calibration_probes, rules.calibration_seeds), seed)
-    numbers = _numbers(space, sample)
-    # by number, as `pictures_at` has them
-    drawn = [sample[index] for index in np.argsort(numbers[:wanted]).tolist()]
-    similarity = _cosines(space, drawn)
-    copied = _copies(pictures_at(table, numbers[:wanted]), policy.match.pdq_radius)
-    distinct = ~np.eye(len(drawn), dtype=np.bool_)
+    drawn = _paired(space, rules, seed)
+    similarity = _cosines(drawn.vectors)
+    copied = _copies(pictures_at(table, drawn.numbers), policy.match.pdq_radius)
+    distinct = ~np.eye(len(similarity), dtype=np.bool_)
     same = (similarity >= SAME_POINT) & distinct & ~copied
     everything = similarity[np.triu(distinct, 1)]
-    near = near_duplicates(table, space, numbers[: rules.calibration_probes], policy.match, seed)
-    asked = slice(rules.calibration_seeds)
-    alike = look_alikes(table, space, sample[asked], numbers[asked], policy.match.pdq_radius)
+    others = _sample(space, max(rules.calibration_probes, rules.calibration_seeds), seed)
+    near = near_duplicates(table, space, others.numbers[: rules.calibration_probes], policy.match, seed)
+    alike = look_alikes(table, space, others.at(slice(rules.calibration_seeds)), policy.match.pdq_radius)
     # after the search, which has counted what is usable
     pairs = Pairs(similarity, distinct & ~copied & ~same, space.coverage.decided)
     return _told(rules, pairs, _quantile(everything, rules), (copied.sum() // 2, same.sum() // 2), near, alike)
@@ -172,10 +168,9 @@ def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Cal
             expected="a calibration with a curve",
             todo="Audit anew into another folder; with the same --store no picture is read twice.",
         )
-    places = sorted(_sample(space, _vectors_for(policy.calibration_pairs), seed))
-    similarity = _cosines(space, places)
-    now = _quantile(similarity[np.triu_indices(len(places), 1)], policy)
-    if len(places) != first.vectors or abs(now - first.quantile) > _TOLERANCE:
+    similarity = _cosines(_paired(space, policy, seed).vectors)
+    now = _quantile(similarity[np.triu_indices(len(similarity), 1)], policy)
+    if len(similarity) != first.vectors or abs(now - first.quantile) > _TOLERANCE:
         raise AlignmentError(
             "these are not the embeddings that the audit searched",
             expected="the vectors of the first round, on which its threshold was calibrated",

@@ -129,9 +129,8 @@ def _owned(
     distance: int,
 ) -> Hits:
     """These records, each with the first of the crowded seeds that it is a copy of and lies within the threshold of."""
-    places = space.places(numbers)
-    left = np.array(sorted(places), np.int64)
-    vectors = space.vectors([places[number] for number in left.tolist()])
+    held = space.vectors(numbers)
+    left, vectors = held.numbers, held.vectors
     pictures = pictures_at(table, np.concatenate([left, seeds.numbers[full]]))
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
     for position in full.tolist():
@@ -215,9 +214,10 @@ def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, po
         CountError: a part of the store is damaged or missing, or a crowd's counts do not add up.
     """
     hits = _with_all_copies(hits, seeds, space, table, policy)
-    seen = np.bincount(hits.seed, minlength=len(seeds.numbers))
-    # only where it makes a difference: a point in question, or more than k
-    asked = (hits.similarity >= SAME_POINT) | (seen > policy.expand.k)[hits.seed]
+    # only of seeds where it makes a difference: so many at one point, or more than k
+    alike = np.bincount(hits.seed[hits.similarity >= SAME_POINT], minlength=len(seeds.numbers))
+    crowded = (alike >= policy.expand.collapsed_from) | (hits.within > policy.expand.k)
+    asked = crowded[hits.seed]
     mine, theirs = seeds.numbers[hits.seed[asked]], hits.number[asked]
     pictures = pictures_at(table, np.concatenate([mine, theirs]))
     relation = np.full(len(hits.number), Relation.UNKNOWN, np.uint8)
@@ -225,9 +225,9 @@ def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, po
     kept, fallen, counts = _kept(hits, relation, pictures, policy)
     if any(count.beyond < 0 for count in counts):
         raise CountError("the neighbours of a seed do not add up", expected="no more than lie within the threshold")
-    crowded = [place for place, count in enumerate(counts) if count.collapsed or count.beyond]
-    names = table.records(seeds.numbers[crowded])
-    told = tuple(counts[place].named(name) for place, name in zip(crowded, names, strict=True))
+    lost = [place for place, count in enumerate(counts) if count.collapsed or count.beyond]
+    names = table.records(seeds.numbers[lost])
+    told = tuple(counts[place].named(name) for place, name in zip(lost, names, strict=True))
     returned = hits.where(kept)
     hubs, most = _hubs(returned, seeds, policy.expand.hub_seeds)
     collapsed = len(np.setdiff1d(hits.number[fallen], returned.number))

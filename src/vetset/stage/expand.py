@@ -44,28 +44,26 @@ def neighbours(
     """The k nearest records within the threshold of each seed, and all of its copies there; a seed is not its own."""
     if not space.blocks:
         return Found((), 0, len(seeds.records), Crowding())
-    places = space.places(table.numbers(seeds.records))
-    ordered = np.array(sorted(places), np.int64)
+    usable = space.vectors(table.numbers(seeds.records))
     most = policy.expand.k + policy.expand.crowd + 1  # one more: the nearest to a seed is the seed
-    if not places:
+    if not len(usable.numbers):
         # A direction is searched for that nothing can lie in, so that the pass (and what it counts, and what it asks of
         # whoever keeps the vectors) is the same.
         hits_near(space, np.eye(1, space.dimension, dtype=np.float32), most, 2.0)
         return Found((), 0, len(seeds.records), Crowding())
-    vectors = space.vectors([places[each] for each in ordered.tolist()])
-    searched = Searched(ordered, vectors, min(threshold, SAME_POINT))
-    hits = hits_near(space, vectors, most, searched.threshold)
+    searched = Searched(usable.numbers, usable.vectors, min(threshold, SAME_POINT))
+    hits = hits_near(space, searched.vectors, most, searched.threshold)
     hits = without_themselves(hits, searched)
     pairs = int(hits.within.sum())
     hits, crowding = sorted_out(hits, searched, space, table, policy)
     # arrays until here: seeds that are copies of each other have all their neighbours in common
     best = hits.best()
-    names, records = table.records(ordered), table.records(best.number)
+    names, records = table.records(searched.numbers), table.records(best.number)
     found = tuple(
         Neighbour(record, names[seed], round(cosine, 6), number)
         for record, seed, cosine in zip(records, best.seed.tolist(), best.similarity.tolist(), strict=True)
     )
-    return Found(found, pairs, len(seeds.records) - len(ordered), crowding)
+    return Found(found, pairs, len(seeds.records) - len(searched.numbers), crowding)
 
 
 def expand(

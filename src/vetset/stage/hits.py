@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.search.nearest import nearest
-from vetset.stage.space import Numbers, Space
+from vetset.stage.space import Space, records_of
 
 SAME_POINT = 1 - 1e-9
 """From this cosine on, vectors are at one point: equal but for the last bit of a half-precision component."""
@@ -65,15 +65,10 @@ def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float =
     number = np.empty(len(found.seed), np.int64)
     for each in np.unique(found.block).tolist():
         here = found.block == each
-        number[here] = _records(space.numbers[each], found.row[here])
+        number[here] = records_of(space.numbers[each], found.row[here])
     # Vectors of zeros have no direction, and a cosine of 0 by definition: nothing is near to them. Where so little is
     # asked for, what is really at right angles goes with them, counted as within but not returned.
     within, directed = found.within, np.ones(len(number), np.bool_)
     if least <= 0 and found.zero.any():
         within, directed = within - found.zero.sum(), found.similarity != 0
     return Hits(found.seed[directed], number[directed], found.similarity[directed], within)
-
-
-def _records(numbers: Numbers, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The records of some rows of a block."""
-    return numbers.start + rows if isinstance(numbers, range) else np.asarray(numbers[rows], np.int64)

@@ -5,7 +5,6 @@ each says something of the other. Both start from a sample of records that the d
 was found. The cost is bounded by the sample: PDQ hashes pass once, vectors pass once, whatever the dataset.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from vetset.model.policy import MatchPolicy
 from vetset.search.hamming import HammingIndex
 from vetset.stage.hits import hits_near
-from vetset.stage.space import Space
+from vetset.stage.space import Space, Vectors
 from vetset.store.pictures import Pictures, Relation, all_pictures, pictures_at
 from vetset.store.records import RecordTable
 
@@ -125,30 +124,26 @@ def near_duplicates(
     if not len(probes.numbers):
         return NearDuplicates(np.zeros(0), 0, 0)
     held, exact = _partners(table, probes, match, seed)
-    places = space.places(np.unique(np.concatenate([probes.numbers, held[:, 1]])))
+    found = space.vectors(np.unique(np.concatenate([probes.numbers, held[:, 1]])))
+    row_of = {number: row for row, number in enumerate(found.numbers.tolist())}
     taken: set[int] = set()
     pairs: list[tuple[int, int]] = []
     done = -1
     for probe, number in held.tolist():
         mine = int(probes.numbers[probe])
-        if probe == done or mine in taken or number in taken or number not in places:
+        if probe == done or mine in taken or number in taken or number not in row_of:
             continue
         taken |= {mine, number}
         pairs.append((mine, number))
         done = probe
-    first, second = (space.vectors([places[pair[side]] for pair in pairs]).astype(np.float64) for side in (0, 1))
+    rows = np.array([[row_of[number] for number in pair] for pair in pairs], np.int64).reshape(-1, 2)
+    first, second = (found.vectors[rows[:, side]].astype(np.float64) for side in (0, 1))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     similarity = np.sort((first * second).sum(axis=1) / lengths)
     return NearDuplicates(similarity, len(np.unique(held[:, 0])) - len(pairs), exact)
 
 
-def look_alikes(
-    table: RecordTable,
-    space: Space,
-    places: Sequence[tuple[int, int]],
-    numbers: NDArray[np.int64],
-    distance: int,
-) -> LookAlikes:
+def look_alikes(table: RecordTable, space: Space, sample: Vectors, distance: int) -> LookAlikes:
     """The most similar record, of each record of a sample, that PDQ calls another picture.
 
     A record that PDQ cannot compare is passed over: it may be a copy.
@@ -156,13 +151,13 @@ def look_alikes(
     Args:
         table: the records.
         space: the vectors.
-        places: where the vectors of the sample are.
-        numbers: int64 (n,): its records.
+        sample: the vectors of some records.
         distance: greatest Hamming distance of copies.
     """
+    numbers = sample.numbers
     if not len(numbers):
         return LookAlikes(np.zeros(0), 0)
-    hits = hits_near(space, space.vectors(places), _DEPTH)
+    hits = hits_near(space, sample.vectors, _DEPTH)
     pictures = pictures_at(table, np.concatenate([numbers, hits.number]))
     other = pictures.relations(numbers[hits.seed], hits.number, distance) == Relation.OTHER
     seeds, first = np.unique(hits.seed[other], return_index=True)

@@ -59,16 +59,19 @@ class Search:
 def unsearched(findings: Findings, trust: Trust) -> Seeds:
     """Confirmed records that no round has started from.
 
-    Where a seed was withdrawn, what it brought may lie near another one that was searched before; so while candidates
-    are lapsed, only rounds since the last withdrawal count.
+    What earlier rounds passed over as settled, and what is settled no more, may lie near any seed that was searched
+    before. As long as there is such a record, only rounds since the last recheck count: nothing else unsettles.
     """
-    first = 0
-    if findings.lapsed(trust):
-        first = max(
-            (change.rounds_before for change in findings.rechecks if change.withdrawn or change.flagged), default=0
-        )
-    used = [record for told in findings.rounds[first:] for record in told.seeds]
-    return Seeds.confirmed(findings.matches, findings.verdicts, trust).without(used)
+    confirmed = Seeds.confirmed(findings.matches, findings.verdicts, trust)
+    first = findings.rechecks[-1].rounds_before if findings.rechecks and _unsettled(findings, confirmed, trust) else 0
+    return confirmed.without(record for told in findings.rounds[first:] for record in told.seeds)
+
+
+def _unsettled(findings: Findings, confirmed: Seeds, trust: Trust) -> bool:
+    """Whether a record that was confirmed or a candidate once is lapsed, or is neither by now, whyever that is so."""
+    candidates = {candidate.record for candidate in findings.candidates}
+    once = candidates.union(*(told.seeds for told in findings.rounds))
+    return not once <= (candidates - findings.lapsed(trust)).union(confirmed.records)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ only the seeds' vectors are needed, since whoever keeps them would see in single
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +41,25 @@ _MOST_DRAWN = 64
 
 Numbers: TypeAlias = NDArray[np.int64] | range
 """Numbers of the records of a block's rows, which may lie in a file, or be a stretch of consecutive ones."""
+_Piece: TypeAlias = tuple[int, NDArray[np.int64], NDArray[Any]]
+"""A block, some of its rows, int64 (n,) ascending, and what they hold, (n, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Vectors of some records. Whoever asked for them has them alone, and lets them go.
+
+    Attributes:
+        numbers: int64 (n,): the records.
+        vectors: float32 (n, d), of length 1.
+    """
+
+    numbers: NDArray[np.int64] = field(repr=False)
+    vectors: NDArray[np.float32] = field(repr=False)
+
+    def at(self, rows: NDArray[np.int64] | slice) -> "Vectors":
+        """Those in these rows."""
+        return Vectors(self.numbers[rows], self.vectors[rows])
 
 
 @dataclass(slots=True)
@@ -60,7 +80,6 @@ class Space:
     watched: bool = False
     reporter: Reporter = field(default_factory=Silent, repr=False)
     _unusable: NDArray[np.int64] | None = field(default=None, repr=False)
-    _held: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
     def dimension(self) -> int:
@@ -91,8 +110,8 @@ class Space:
         for _ in self._passed({}):
             pass
 
-    def _passed(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[tuple[int, int, NDArray[Any]]]:
-        """(block, row, vector) of these rows, ascending, per block; every row is read and the unusable are counted."""
+    def _passed(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[_Piece]:
+        """These rows, ascending, per block; every row is read and the unusable are counted."""
         unusable = np.zeros(len(self.blocks), np.int64)
         step = max(1, _VALUES // max(1, self.dimension))
         for number, block in enumerate(self.blocks):
@@ -103,14 +122,14 @@ class Space:
                     piece = buffer[: block.rows - first]
                     fill(piece)
                     unusable[number] += int(np.count_nonzero(~_usable(piece)))
-                    for row in rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(piece))].tolist():
-                        yield number, row, piece[row - first].copy()
+                    here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(piece))]
+                    if len(here):
+                        yield number, here, piece[here - first]
         self._unusable = unusable
 
-    def _taken(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    def _taken(self, wanted: Mapping[int, NDArray[np.int64]]) -> Iterator[_Piece]:
         for number, rows in sorted(wanted.items()):
-            vectors = self.blocks[number].take(rows)
-            yield from ((number, row, vector) for row, vector in zip(rows.tolist(), vectors, strict=True))
+            yield number, rows, self.blocks[number].take(rows)
 
     def _where(self, records: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
         """Rows of these records, int64 ascending, per block."""
@@ -125,8 +144,24 @@ class Space:
                 found[block] = np.concatenate(rows)
         return found
 
-    def places(self, records: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
-        """(block, row) of each of these records that has a usable vector; `vectors` has these at hand then.
+    def _starts(self) -> NDArray[np.int64]:
+        """How many rows lie before each block, and in all: int64 (blocks + 1,)."""
+        return np.concatenate(([0], np.cumsum([block.rows for block in self.blocks], dtype=np.int64)))
+
+    def _usable_of(self, pieces: Iterator[_Piece]) -> tuple[NDArray[np.int64], Vectors]:
+        """Which of some rows are usable, counted through all blocks, int64 (n,) ascending; and their vectors."""
+        starts = self._starts()
+        rows, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        vectors = [np.zeros((0, self.dimension), np.float32)]
+        for block, here, piece in pieces:
+            usable = _usable(piece)
+            rows.append(starts[block] + here[usable])
+            numbers.append(records_of(self.numbers[block], here[usable]))
+            vectors.append(_of_length_1(piece[usable]))
+        return np.concatenate(rows), Vectors(np.concatenate(numbers), np.concatenate(vectors))
+
+    def vectors(self, records: NDArray[np.int64]) -> Vectors:
+        """Those of these records that have a usable vector, ascending by record.
 
         If the space is watched, every vector is read for it, whichever records these are and also if there are none.
 
@@ -134,31 +169,14 @@ class Space:
             DatasetError: a vector cannot be read.
         """
         wanted = self._where(records)
-        found = {}
-        for block, row, vector in self._passed(wanted) if self.watched else self._taken(wanted):
-            if _usable(vector[None])[0]:
-                self._held[block, row] = vector.astype(np.float32)
-                found[int(self.numbers[block][row])] = (block, row)
-        return found
+        _, found = self._usable_of(self._passed(wanted) if self.watched else self._taken(wanted))
+        return found.at(np.argsort(found.numbers))
 
-    def vectors(self, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """The vectors at these places, float32 (n, d), of length 1.
+    def sample(self, wanted: int, random: np.random.Generator) -> Vectors:
+        """So many usable vectors in random order, each as likely as any other; fewer if there are fewer, or hardly any.
 
-        Args:
-            places: what `places` or `sample` returned.
-
-        Raises:
-            DatasetError: a vector cannot be read.
-        """
-        gathered = np.array([self._held[place] for place in places], np.float64).reshape(-1, self.dimension)
-        length = np.linalg.norm(gathered, axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = (gathered / length).astype(np.float32)
-        return scaled
-
-    def sample(self, wanted: int, random: np.random.Generator) -> list[tuple[int, int]]:
-        """Places of that many usable vectors, each as likely as any other; fewer if there are fewer, or hardly any.
-
-        Only these rows are read, also if the space is watched: they must not depend on findings.
+        Only these rows are read, also if the space is watched: they must not depend on findings. Which they are depends
+        on how many are wanted: fewer are not the first of more.
 
         Args:
             wanted: how many.
@@ -167,22 +185,36 @@ class Space:
         Raises:
             DatasetError: a vector cannot be read.
         """
-        bounds = np.concatenate(([0], np.cumsum([block.rows for block in self.blocks], dtype=np.int64)))
-        total = int(bounds[-1])
+        total = int(self._starts()[-1])
         drawn = min(total, wanted + wanted // 4 + 16)
         while True:
             chosen = random.choice(total, drawn, replace=False) if total else np.zeros(0, np.int64)
-            blocks = np.searchsorted(bounds, chosen, side="right") - 1
-            rows = chosen - bounds[blocks]
-            usable = {}
-            for block, row, vector in self._taken({int(n): np.sort(rows[blocks == n]) for n in np.unique(blocks)}):
-                if _usable(vector[None])[0]:
-                    usable[block, row] = vector.astype(np.float32)
-            kept = [place for place in zip(blocks.tolist(), rows.tolist(), strict=True) if place in usable][:wanted]
+            rows, found = self._usable_of(self._taken(self._by_block(np.sort(chosen))))
+            kept = chosen[np.isin(chosen, rows)][:wanted]
             if len(kept) == wanted or drawn == min(total, _MOST_DRAWN * wanted):
-                self._held.update((place, usable[place]) for place in kept)
-                return kept
+                return found.at(np.searchsorted(rows, kept))
             drawn = min(total, 4 * drawn, _MOST_DRAWN * wanted)
+
+    def _by_block(self, rows: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+        """Rows counted through all blocks, ascending, as rows of each block."""
+        starts = self._starts()
+        edges = pairwise(np.searchsorted(rows, starts).tolist())
+        return {block: rows[low:high] - starts[block] for block, (low, high) in enumerate(edges) if low < high}
+
+
+def records_of(numbers: Numbers, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The records of some rows of a block, int64 (n,)."""
+    return numbers.start + rows if isinstance(numbers, range) else np.asarray(numbers[rows], np.int64)
+
+
+def _of_length_1(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Vectors (n, d), none of them zero, scaled: float32 (n, d)."""
+    scaled = np.empty(vectors.shape, np.float32)
+    step = max(1, _VALUES // max(1, vectors.shape[1]))
+    for first in range(0, len(vectors), step):
+        exact = vectors[first : first + step].astype(np.float64)
+        scaled[first : first + step] = exact / np.linalg.norm(exact, axis=1, keepdims=True)
+    return scaled
 
 
 def _usable(rows: NDArray[Any]) -> NDArray[np.bool_]:

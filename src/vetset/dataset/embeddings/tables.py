@@ -6,6 +6,7 @@ narrowed to float32. A row whose vector is null has none. A table is read batch 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,14 +42,26 @@ _FIRST_ROWS = 64
 _MAGIC, _END = b"ARROW1\0\0", b"ARROW1"
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a table, by number and name."""
+
+    number: int
+    name: str
+
+    @classmethod
+    def of(cls, schema: Any, name: str) -> "_Column":
+        return cls(schema.names.index(name), name)
+
+
 class _Messages:
     """The record batches of an Arrow file or stream, in the order in which they lie.
 
     A file is a stream between two marks, with a directory behind it; read as a stream, what the directory claims does
-    not matter.
+    not matter. Only the fields with these numbers are decoded, if some are named.
     """
 
-    def __init__(self, stream: BinaryIO, size: int, where: str) -> None:
+    def __init__(self, stream: BinaryIO, size: int, where: str, fields: Sequence[int] | None) -> None:
         self._where = where
         self._size = size
         self.is_file = stream.read(len(_MAGIC)) == _MAGIC
@@ -57,9 +70,10 @@ class _Messages:
             if stream.read(len(_END)) != _END:
                 raise damaged("the Arrow file is truncated", where)
         stream.seek(len(_MAGIC) if self.is_file else 0)
-        self._source = Forward(stream, size)
+        self._source = Forward(stream, size, where)
+        options = pa.ipc.IpcReadOptions(included_fields=None if fields is None else list(fields))
         try:
-            self._reader = pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"))
+            self._reader = pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"), options=options)
         except pa.ArrowInvalid:
             raise damaged("this is no Arrow file or stream", where) from None
         self.schema = self._reader.schema
@@ -73,28 +87,30 @@ class _Messages:
 
 
 @contextmanager
-def _messages(place: Place, where: str) -> Iterator[_Messages]:
+def _messages(place: Place, where: str, fields: Sequence[int] | None = None) -> Iterator[_Messages]:
     with open_plain(place, where) as (stream, size), decoded(where, "Arrow"):
-        yield _Messages(stream, size, where)
+        yield _Messages(stream, size, where, fields)
 
 
 def _batches(
-    place: Place, where: str, columns: Sequence[str], rows: int, wanted: NDArray[np.int64] | None = None
+    place: Place, where: str, column: _Column, rows: int, wanted: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """First row and these columns of every batch, in order; of a parquet file only of groups with wanted rows.
+    """First row and one column of every batch, in order; of a parquet file only of groups with wanted rows.
 
     Args:
         place: the table; its form is what its suffix says.
         where: part, for errors.
-        columns: names.
+        column: which.
         rows: most rows of a batch of a parquet file.
         wanted: int64 (n,) ascending, or None for all.
     """
     first = 0
     if suffix_of(place.name) != "parquet":
-        with _messages(place, where) as messages:
+        with _messages(place, where, [column.number]) as messages:
+            if messages.schema.names != [column.name]:
+                raise changed(where)
             for batch in messages:
-                yield first, batch.select(list(columns))
+                yield first, batch
                 first += len(batch)
         return
     with open_table(place, where, buffer=CHUNK) as table:
@@ -102,8 +118,8 @@ def _batches(
             count = table.metadata.row_group(group).num_rows
             if wanted is None or np.searchsorted(wanted, first) < np.searchsorted(wanted, first + count):
                 start = first
-                for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns)):
-                    yield first, batch.select(list(columns))
+                for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=[column.name]):
+                    yield first, batch.select([column.name])
                     first += len(batch)
                 check_rows(first - start, count, where)
             else:
@@ -130,7 +146,8 @@ def vector_columns(schema: Any) -> list[str]:
 
 
 def _vector_column(schema: Any, choice: Choice, where: str) -> str:
-    names = vector_columns(schema)
+    # of two columns of one name, nobody knows which is meant
+    names = [name for name in vector_columns(schema) if schema.names.count(name) == 1]
     if choice.vectors:
         names = [name for name in names if name == choice.vectors]
     if len(names) == 1:
@@ -192,9 +209,9 @@ class TablePart:
         self._place = place_found(root, found)
         self._choice = choice
         schema = schema_of(self._place, where)
-        self._vectors = _vector_column(schema, choice, where)
-        self._key = key_column(schema.names, choice, where)
-        kind = schema.field(self._vectors).type
+        self._vectors = _Column.of(schema, _vector_column(schema, choice, where))
+        self._key = _Column.of(schema, key_column(schema.names, choice, where))
+        kind = schema.field(self._vectors.number).type
         self.dtype: np.dtype[Any] = np.dtype(_TYPES[kind.value_type])
         self.dimension = kind.list_size if pa.types.is_fixed_size_list(kind) else self._first_length()
         self._rows: int | None = None
@@ -204,7 +221,7 @@ class TablePart:
 
     def _first_length(self) -> int:
         """Components of the first vector that there is; 0 if there is none."""
-        for _, batch in _batches(self._place, self.where, [self._vectors], _FIRST_ROWS):
+        for _, batch in _batches(self._place, self.where, self._vectors, _FIRST_ROWS):
             lengths = list_lengths(batch.column(0))[np.asarray(batch.column(0).is_valid())]
             if len(lengths):
                 if not 0 < lengths[0] <= MAX_DIMENSION:
@@ -226,9 +243,9 @@ class TablePart:
     def key_batches(self) -> Iterator[pa.StringArray]:
         """The dataset's key of every row; see `EmbeddingPart`."""
         read = 0
-        for _, batch in _batches(self._place, self.where, [self._key], KEY_ROWS):
+        for _, batch in _batches(self._place, self.where, self._key, KEY_ROWS):
             read += len(batch)
-            yield dataset_keys(batch.column(0), self._key, self._choice, self.where)
+            yield dataset_keys(batch.column(0), self._key.name, self._choice, self.where)
         if self._rows is None:
             self._rows = read
         elif read != self._rows:
@@ -240,7 +257,7 @@ class TablePart:
 
     def _all(self, wanted: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Any]]:
         step = max(1, _BATCH_VALUES // max(1, self.dimension))
-        for first, batch in _batches(self._place, self.where, [self._vectors], step, wanted):
+        for first, batch in _batches(self._place, self.where, self._vectors, step, wanted):
             column = batch.column(0)
             for start in range(0, len(column), step):
                 yield first + start, column.slice(start, step)
