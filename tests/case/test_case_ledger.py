@@ -22,7 +22,7 @@ from case_parts import (
 
 from vetset.case import ledger as module
 from vetset.case.findings import PART, fold
-from vetset.case.ledger import packed, seal_floor, unpacked
+from vetset.case.ledger import Ledger, packed, seal_floor, unpacked
 from vetset.model.errors import KeyFileError, OutputError, SealError
 from vetset.model.policy import SealPolicy
 from vetset.model.verdict import Decision
@@ -51,6 +51,15 @@ def test_candidates_keep_the_evidence_that_brought_them_first_and_verdicts_stand
     assert [candidate.record for candidate in folded.candidates] == [record(5), record(8)]
     assert [entry.number for entry in folded.rounds] == [1, 2]
     assert [verdict.decision for verdict in folded.verdict_of()[record(5)]] == [Decision.KNOWN, Decision.NEAR]
+
+
+def test_the_case_of_another_audit_is_refused(tmp_path):
+    mine = Ledger(tmp_path, [KEY.public.recipient], FLOOR, "mine")
+    mine.write_first(findings())
+    mine.append(verdicts())
+    assert mine.open(KEY).parts == 2
+    with pytest.raises(SealError, match="another audit"):
+        Ledger(tmp_path, [KEY.public.recipient], FLOOR, "another").open(KEY)
 
 
 @pytest.mark.parametrize("key", [KEY, SECOND])

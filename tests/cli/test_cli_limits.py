@@ -1,5 +1,8 @@
 """Limits for hostile data reach the engine, and impossible ones are refused."""
 
+import subprocess
+import sys
+
 import pytest
 
 from vetset.cli.options import memory_bytes, record_limit
@@ -33,6 +36,20 @@ def test_gibibytes_are_bytes():
 )
 def test_a_record_has_at_most_a_quarter_of_its_shards_time_unless_told_otherwise(record, shard, limit):
     assert record_limit(record, shard) == limit
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize(("option", "word"), [("--shard-seconds", "seconds"), ("--worker-gib", "memory")])
+@pytest.mark.parametrize("command", ["audit", "scan"])
+def test_a_limit_that_is_none_is_a_usage_error_before_anything_is_read(
+    tmp_path, command, option, word, number
+):
+    """In the real engine, which the fixture of the others puts another in place of."""
+    more = ("--store", "store") if command == "scan" else ("--list", "known", "--seal-to", "a.pub", "--out", "out")
+    run = [sys.executable, "-c", "from vetset.cli import main; main()", command, "nowhere", *more, option, number]
+    told = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (told.returncode, told.stdout, list(tmp_path.iterdir())) == (2, "", [])
+    assert word in told.stderr
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])

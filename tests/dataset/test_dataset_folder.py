@@ -104,6 +104,15 @@ def test_links_out_of_the_root_to_folders_or_nowhere_are_refused(tmp_path, targe
             act(root)
 
 
+@pytest.mark.parametrize("name", ["00001.tar", "train.parquet", "sub/train.ARROW"])
+def test_a_link_in_place_of_a_shard_is_named(tmp_path, name):
+    link = tmp_path / "root" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "outside")
+    with pytest.raises(DatasetError, match=rf"^{name}: a symbolic link"):
+        detect(tmp_path / "root")
+
+
 def test_a_link_to_a_file_of_the_same_dataset_is_a_record(tmp_path):
     (tmp_path / "a.jpg").write_bytes(picture(1))
     (tmp_path / "b.jpg").symlink_to("a.jpg")

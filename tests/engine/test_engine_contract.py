@@ -7,7 +7,7 @@ from engine_tasks import ADDRESS, Unpicklable, environment, perform, square
 
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Done, Failed
-from vetset.model.errors import AlignmentError, EngineError, VetsetError
+from vetset.model.errors import AlignmentError, EngineError, UsageError, VetsetError
 
 ENGINES = {"in this process": 0, "one worker": 1, "two workers": 2}
 
@@ -132,7 +132,7 @@ def test_workers_use_one_thread_each(monkeypatch):
 
 
 def test_a_negative_number_of_workers_is_refused():
-    with pytest.raises(EngineError):
+    with pytest.raises(UsageError):
         LocalEngine(workers=-1)
 
 

@@ -8,7 +8,7 @@ from engine_tasks import perform
 
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Done, Failed
-from vetset.model.errors import EngineError
+from vetset.model.errors import UsageError
 
 SECONDS = 1.0
 MEMORY = 512 << 20
@@ -75,13 +75,15 @@ def test_without_a_limit_the_same_memory_is_had():
     assert outcomes(LocalEngine(1), [("swallow", MEMORY)])[0].value == MEMORY
 
 
-@pytest.mark.parametrize("limits", [{"seconds": 0}, {"seconds": -1}, {"seconds": math.inf}, {"memory": 0}])
+@pytest.mark.parametrize(
+    "limits", [{"seconds": 0}, {"seconds": -1}, {"seconds": math.inf}, {"seconds": math.nan}, {"memory": 0}]
+)
 def test_a_limit_that_is_none_is_refused(limits):
-    with pytest.raises(EngineError, match="is none"):
+    with pytest.raises(UsageError, match="is none"):
         LocalEngine(1, **limits)
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 5}, {"memory": MEMORY}])
 def test_limits_without_a_worker_to_hold_to_them_are_refused(limits):
-    with pytest.raises(EngineError, match="needs workers"):
+    with pytest.raises(UsageError, match="needs workers"):
         LocalEngine(0, **limits)

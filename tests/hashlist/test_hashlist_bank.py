@@ -290,8 +290,23 @@ def test_decisions_go_by_value_and_outlive_other_deliveries():
     assert bank.entries().entries[Kind.MD5].flags.tolist() == [EntryFlag.RELEASED, EntryFlag.NONE]
     assert [(each.state, each.reason, each.on) for each in bank.decisions] == [("released", "looked at", "2026-01-03")]
     assert value(Kind.MD5, 2).hex() not in repr(bank.decisions)
-    with pytest.raises(ListError, match="no entry of this id"):
-        bank.values_of_entry("line:9")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("line:9", "saw line:9."),
+        ("case-17", "saw case-17."),
+        ("md5 " + "ab" * 16, "saw a text that is no id."),
+        ("https://pictures.example/1", "saw a text that is no id."),
+        ("x\ny", "saw a text that is no id."),
+        ("", "saw a text that is no id."),
+    ],
+)
+def test_an_entry_that_is_not_there_is_named_if_it_can_be_one(text, shown):
+    with pytest.raises(ListError, match="no entry of this id") as caught:
+        Bank.empty().values_of_entry(text)
+    assert shown in str(caught.value)
 
 
 def test_a_pdq_value_that_hardly_any_picture_has_confirms_nothing_until_it_is_released():

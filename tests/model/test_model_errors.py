@@ -42,5 +42,13 @@ def test_a_place_is_named_once():
     assert VetsetError("a problem").at("shard").at("dataset").where == "shard"
 
 
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [("a.tar", "a problem. Do it."), ("a.tar, byte 5", "byte 5: a problem. Do it."), ("b", "b: a problem. Do it.")],
+)
+def test_beside_its_place_an_error_does_not_name_it_again(where, text):
+    assert VetsetError("a problem", where=where, todo="Do it.").beside("a.tar") == text
+
+
 def test_what_is_not_known_is_not_said():
     assert str(VetsetError("a problem")) == "a problem"

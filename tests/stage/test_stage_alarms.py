@@ -23,8 +23,8 @@ import vetset
 from vetset.case.findings import FindingsPart, RecheckPart, alarms_now, fold, trust_of
 from vetset.case.manifest import ListUse
 from vetset.dataset.webdataset import pack
-from vetset.model.alarm import Sign
-from vetset.model.dataset import RecordId
+from vetset.model.alarm import Alarm, Sign
+from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.finding import Match, Seeds
 from vetset.model.hashlist import EntryFlag
 from vetset.model.policy import AlarmPolicy, MatchPolicy, Policy, RemovePolicy
@@ -402,6 +402,26 @@ def test_a_jump_is_measured_from_the_last_version_that_had_not_jumped(counts):
     assert [(alarm.sign, alarm.records, alarm.seen) for alarm in told] == (
         [(Sign.JUMP, counts[-1], counts[-1] / max(calm, 1))] if jumped else []
     )
+
+
+def test_a_recheck_that_could_not_read_everything_lifts_no_alarm_and_is_no_measure():
+    shard = ShardDigest("a" * 64)
+    old, new = (
+        Match(RecordId(ShardDigest(name * 64), 0, "k"), "known", "e", Kind.MD5, Variant.STORED, 0, 100) for name in "ab"
+    )
+    rate = Alarm("known", Sign.HIT_RATE, 600, 0.3, 0.1)
+    entry = Alarm("known", Sign.COLLISION, 2, 2, 1, "e", Kind.MD5)
+    held = replace(old, seedable=False)
+    first = FindingsPart((held,), (), (), (), (), "complete", (rate, entry), {"known": 600})
+    again = Alarm("known", Sign.HIT_RATE, 500, 0.4, 0.1)
+    half = RecheckPart((use("2"),), (new,), (), (), (shard,), (), "unbalanced", alarms=(again,), hits={"known": 5})
+    found = fold([first, half])
+    assert set(found.alarms) == {again, entry}
+    assert found.matches == (held, replace(new, seedable=False))
+    assert found.hits == {"known": (600,)}
+    whole = RecheckPart((use("2"),), (new,), (), (), (), (), "complete", hits={"known": 1})
+    found = fold([first, half, whole])
+    assert (found.alarms, found.matches, found.hits) == ((), (new,), {"known": (600, 1)})
 
 
 def test_cases_that_were_sealed_before_alarms_fold_to_none():

@@ -24,7 +24,9 @@ from vetset.model.finding import Evidence, Seeds
 from vetset.model.policy import MatchPolicy, Policy, RemovePolicy, ScanPolicy
 from vetset.model.signal import USUAL_KINDS, Kind, Reason, Variant
 from vetset.model.trust import Trust
+from vetset.search.distance import DistanceIndex
 from vetset.search.linear import distance_pairs
+from vetset.stage import match as match_stage
 from vetset.stage.match import ListMatcher
 from vetset.stage.request import list_uses
 from vetset.stage.scan import scan_key
@@ -123,6 +125,21 @@ def root(request, tmp_path):
 
 def policy_of(radius=None, confirm=None, kinds=ASKED):
     return Policy(scan=kinds, match=MatchPolicy(photodna_radius=radius, confirm_photodna=confirm))
+
+
+@pytest.mark.parametrize("most", [1, 7, 1 << 20])
+def test_joins_that_would_have_too_many_pairs_are_made_in_pieces(monkeypatch, most):
+    near = [moved(number, by).tobytes() for number in range(6) for by in (0, 20, 31)]
+    entries = small.hash_list("crowd", small.entries(Kind.PHOTODNA, near))
+    monkeypatch.setattr(match_stage, "MOST_PAIRS", most)
+    held = []
+    joined = DistanceIndex.join
+    monkeypatch.setattr(DistanceIndex, "join", lambda *given, **more: held.append(joined(*given, **more)) or held[-1])
+    values = Values.of([value(number % 6).tobytes() for number in range(20)], 144)
+    matcher = match_stage.Matcher(entries.entries[Kind.PHOTODNA], 30**2)
+    found = [pair for each in matcher.join([values]) for pair in zip(each.row, each.entry, strict=True)]
+    assert len(found) == len(set(found)) == 20 * 2
+    assert max(len(pairs[0]) for pairs in held) <= max(most, len(near))
 
 
 def of_photodna(findings):

@@ -13,6 +13,7 @@ import pytest
 
 import small
 import vetset
+from vetset.dataset.parquet import ParquetFormat
 from vetset.dataset.webdataset import WebdatasetFormat, pack
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Failed
@@ -293,6 +294,43 @@ def test_a_table_that_is_cut_is_known_by_its_rows(tmp_path, monkeypatch):
     assert found.sample.cut == 1
     assert found.records.value == pytest.approx(100_000)
     assert found.sample.records_read < 100_000
+
+
+def test_reading_a_table_is_booked_once_and_nothing_is_negative(roots, monkeypatch):
+    """The first batch of every table takes 0.2 core-seconds, which the writer asks for its columns."""
+    plan(roots / "parquet")  # the first record of a process compiles what the others use
+    read = ParquetFormat.read
+
+    def slowly(self, *arguments):
+        reading = read(self, *arguments)
+        source = reading._source
+
+        def crawling():
+            end = time.process_time() + 0.2
+            while time.process_time() < end:
+                pass
+            return (yield from source)
+
+        reading._source = crawling()
+        return reading
+
+    monkeypatch.setattr(ParquetFormat, "read", slowly)
+    found = plan(roots / "parquet")
+    assert found.cost.reading.value >= 0.2 * found.shards
+    assert 0 < found.cost.signals.value < 0.2
+    assert 0 < found.cost.commits.value < 0.2
+    parts = (found.cost.reading, found.cost.signals, found.cost.commits)
+    assert sum(part.value for part in parts) + found.cost.start == pytest.approx(found.cost.total.value)
+    assert all(number >= 0 for number in numbers(found.to_json()))
+
+
+def numbers(document):
+    """Every number of a JSON document."""
+    if isinstance(document, dict | list):
+        for each in document.values() if isinstance(document, dict) else document:
+            yield from numbers(each)
+    elif isinstance(document, int | float):
+        yield document
 
 
 def test_a_large_folder_is_listed_by_every_worker_and_not_for_every_shard(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import vetset
 from vetset.case.findings import RecheckPart, fold, trust_of
 from vetset.case.manifest import read_manifest
 from vetset.model.errors import CountError, ListError, OutputError, SealError, UsageError
-from vetset.model.hashlist import EntryFlag
+from vetset.model.hashlist import Category, EntryFlag
 from vetset.model.policy import Policy, RemovePolicy
 from vetset.model.signal import Kind, Signal
 from vetset.stage.attest import claims
@@ -168,7 +168,9 @@ def test_a_recheck_of_an_audit_with_a_failed_shard_is_sealed_and_stays_incomplet
     (root / "00001.tar").write_bytes((root / "00001.tar").read_bytes()[:3000])
     audited = audit(root, embeddings=None, lists=[of_records("known", [8])])
     result = vetset.recheck(audited.out, lists=[of_records("known", [9], as_of="2026-02-01")])
-    assert result.errors == ("00001.tar: DatasetError",)
+    (told,) = result.errors
+    assert told.startswith("00001.tar: byte ")
+    assert "the archive is truncated" in told
     assert (set(small.found(audited.findings)), audited.findings.status) == ({9}, "incomplete")
     with pytest.raises(CountError):
         vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
@@ -417,6 +419,27 @@ def test_what_a_newer_list_confirms_seeds_the_next_round(audit):
     vetset.recheck(audited.out, lists=[newer])
     vetset.expand(audited.out, audited.key)
     assert small.candidates(audited.findings) == small.CANDIDATES
+
+
+def test_a_list_is_not_asked_about_what_may_be_of_another_harm(audit):
+    def known(name, kind, number, harm):
+        data = small.images()[number]
+        value = small.sha256(data) if kind is Kind.SHA256 else small.md5(data)
+        return small.hash_list(name, small.entries(kind, [value]), category=harm)
+
+    lists = [
+        known("hotline", Kind.SHA256, 0, Category.CHILD_ABUSE),
+        known("archive", Kind.SHA256, 9, Category.TERRORISM),
+    ]
+    audited = audit(lists=lists)
+    told = {}
+    for harm in (Category.TERRORISM, Category.CHILD_ABUSE):
+        told[harm] = vetset.verify(audited.out, audited.key, with_list=known(f"second {harm}", Kind.MD5, 5, harm))
+    waiting = told[Category.TERRORISM]["candidates"]["without_verdict"]
+    assert waiting > 0
+    assert told[Category.TERRORISM]["rounds"][0]["confirmed"] == {}
+    assert told[Category.CHILD_ABUSE]["rounds"][0]["confirmed"] == {"child-abuse": 2}
+    assert told[Category.CHILD_ABUSE]["candidates"]["without_verdict"] == 0
 
 
 def test_a_list_that_a_recheck_brought_cannot_verify(audit):

@@ -63,7 +63,7 @@ def test_a_full_disk_is_told_with_the_file_and_what_to_do_but_not_with_the_syste
     with pytest.raises(OutputError) as caught:
         write(tmp_path / "file", NEW)
     error = caught.value
-    assert (error.exit_code, error.where) == (40, "file")
+    assert (error.exit_code, error.where) == (40, str(tmp_path / "file"))
     assert "No space left on device" in str(error)
     assert error.todo is not None
     assert "/a/name" not in str(error)

@@ -22,7 +22,7 @@ from vetset.dataset.formats import unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import DatasetError, PolicyError, UsageError
+from vetset.model.errors import PolicyError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
@@ -32,7 +32,7 @@ from vetset.stage.match import require_radius
 from vetset.stage.progress import Reporter, Silent
 from vetset.stage.recheck import RecheckResult, news
 from vetset.stage.recheck import recheck as run_recheck
-from vetset.stage.request import begun, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
+from vetset.stage.request import alone_with, list_uses, recipients_of, stamp_of_embeddings, stamp_of_shards
 from vetset.stage.scan import ScanResult, scan_key
 from vetset.stage.scan import scan as run_scan
 from vetset.stage.share import Share, merged
@@ -138,10 +138,11 @@ def scan(
     mapping = columns or ColumnMapping()
     embedder_id = load_embedder(embedder).id if embedder else ""
     about = (root, chosen, stamp_of_shards(shards), checked.scan, mapping, embedder_id)
+    left = len(unclaimed(chosen, root))
     with Store(Path(store).resolve(), shared=share is not None) as place:
         if merge:
             key = scan_key(checked.scan, mapping, embedder_id)
-            note = merged(place, key, shards, ScanResult((), {}, 0).note(*about))
+            note = merged(place, key, shards, ScanResult((), {}, 0, left).note(*about))
         else:
             result = run_scan(
                 root,
@@ -155,7 +156,7 @@ def scan(
                 reporter=reporter or Silent(),
                 record_seconds=seconds,
             )
-            note = result.note(*about)
+            note = replace(result, unclaimed=left).note(*about)
         if share is None:
             place.note_scan(note)
         else:
@@ -242,13 +243,11 @@ def match(
             ),
             dataset_stamp=note.dataset_stamp,
         )
-        manifest = begun(Path(out), request, today())
-        if manifest.state == "sealed":
-            return AuditResult(manifest, len(manifest.shards), manifest.problems)
         job = Job(request, None, (), ColumnMapping(), opened, None, note.embedder, Path(out))
-        errors = {uri: DatasetError(f"not scanned ({error})") for uri, error in note.failed.items()}
-        with alone_in(Path(out)):
-            return conclude(job, manifest_after_scan(manifest, note.shards, errors), folder)
+        with alone_with(job.out, request, today(), note.unclaimed) as manifest:
+            if manifest.state == "sealed":
+                return AuditResult(manifest, len(manifest.shards), manifest.problems)
+            return conclude(job, manifest_after_scan(manifest, note.shards, note.failed), folder)
 
 
 def audit(
@@ -314,11 +313,11 @@ def audit(
         store=place,
         purpose=purpose,
     )
-    manifest = begun(Path(out), request, today(), len(unclaimed(chosen, root, folder)))
-    if manifest.state == "sealed":
-        return AuditResult(manifest, len(manifest.shards), manifest.problems)
     job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
-    with alone_in(job.out):
+    left = len(unclaimed(chosen, root, folder))
+    with alone_with(job.out, request, today(), left) as manifest:
+        if manifest.state == "sealed":
+            return AuditResult(manifest, len(manifest.shards), manifest.problems)
         return run_audit(
             job,
             manifest,

@@ -228,7 +228,7 @@ def expand_until_dry(
         second = _second_list(opened, with_list)
         with _search(opened, embeddings, store, reporter) as search:
             asker = ListAsker(search.table, second, search.trust.policy)
-            rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by)
+            rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by, asker.harm)
             drive(ledger_of(Path(path), opened.manifest), private_key(key), rules, asker, search)
     return open_audit(path, key).summary()
 

@@ -1,6 +1,8 @@
 """clean and check: what anybody runs who holds a dataset, an order or a statement, and a public key."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,23 @@ from vetset.dataset.formats import REVISION
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
-from vetset.model.errors import DatasetError
+from vetset.model.errors import DatasetError, SealError, SignatureError
 from vetset.model.signal import Kind
 from vetset.stage.attest import Checked, checked_statement, differing_shards
 from vetset.stage.clean import CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
 from vetset.stage.progress import Reporter, Silent
 from vetset.storage.address import root_of
+
+
+@contextmanager
+def _signed_file(path: Path | str) -> Iterator[None]:
+    """Let an error about what was signed name the file."""
+    try:
+        yield
+    except (SignatureError, SealError) as error:
+        error.where = str(path)
+        raise
 
 
 def clean(
@@ -66,7 +78,8 @@ def clean(
         embeddings=None if embeddings is None else root_of(embeddings),
         keep_list=keep_list,
     )
-    run_clean(job, engine=engine or LocalEngine(), reporter=reporter or Silent())
+    with _signed_file(order):
+        run_clean(job, engine=engine or LocalEngine(), reporter=reporter or Silent())
     return Path(out)
 
 
@@ -95,7 +108,9 @@ def check(
         DatasetError: the dataset is not the one that the statement is about.
     """
     data = read_file(statement, "statement")
-    found = checked_statement(data, public_key(signer), None if key is None else private_key(key))
+    public, private = public_key(signer), None if key is None else private_key(key)
+    with _signed_file(statement):
+        found = checked_statement(data, public, private)
     if dataset is not None:
         root, _, shards = dataset_of(dataset, found.predicate["format"])
         mapping = ColumnMapping(**found.predicate["mapping"])

@@ -298,6 +298,28 @@ def _unflagged(match: Match) -> Match:
     return replace(match, seedable=True, members=1, vetted=True)
 
 
+def _alarms(before: Sequence[Alarm], part: RecheckPart) -> tuple[Alarm, ...]:
+    """The alarms over a recheck's lists: its own; where it could not read all records, those of before stand, too."""
+    if not part.unread:
+        return part.alarms
+    names, anew = {used.name for used in part.lists}, {_about(alarm) for alarm in part.alarms}
+    stand = [alarm for alarm in before if alarm.list_name in names and _about(alarm) not in anew]
+    return (*part.alarms, *stand)
+
+
+def _about(alarm: Alarm) -> tuple[str, str, str, str]:
+    return alarm.list_name, alarm.sign.value, alarm.kind or "", alarm.entry
+
+
+def _set_apart(matches: Sequence[Match], alarms: Sequence[Alarm]) -> tuple[Match, ...]:
+    """The matches, those of an entry under an alarm without the right to seed."""
+    apart = {(alarm.list_name, alarm.kind, alarm.entry) for alarm in alarms if alarm.entry}
+    return tuple(
+        replace(match, seedable=False) if (match.list_name, match.kind, match.entry) in apart else match
+        for match in matches
+    )
+
+
 def _rechecked(before: Sequence[Match], part: RecheckPart, rounds: int) -> tuple[tuple[Match, ...], Recheck]:
     """All matches after a recheck, and what it changed."""
     names = {used.name for used in part.lists}
@@ -371,11 +393,14 @@ def fold(parts: Sequence[Any]) -> Findings:
             rounds += [part.round] if isinstance(part, RoundPart) else part.rounds
             candidates |= {candidate.record: candidate for candidate in part.candidates}
         elif isinstance(part, RecheckPart):
+            if part.unread:
+                part = replace(part, matches=_set_apart(part.matches, _alarms(alarms, part)))  # noqa: PLW2901
             matches, change = _rechecked(matches, part, len(rounds))
             names = {used.name for used in part.lists}
             tallies = (*(tally for tally in tallies if tally.list_name not in names), *part.tallies)
-            alarms = (*(alarm for alarm in alarms if alarm.list_name not in names), *part.alarms)
-            hits |= {name: (*hits.get(name, ()), count) for name, count in part.hits.items()}
+            alarms = (*(alarm for alarm in alarms if alarm.list_name not in names), *_alarms(alarms, part))
+            if not part.unread:  # what a part of the records shows is no measure for the next time
+                hits |= {name: (*hits.get(name, ()), count) for name, count in part.hits.items()}
             rechecks.append(change)
     return Findings(
         matches=matches,

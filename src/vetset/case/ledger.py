@@ -118,10 +118,12 @@ class Ledger:
         folder: the audit's folder; parts lie in `case/` below it.
         recipients: age recipients.
         floor: least size class in bytes.
+        audit: which audit it is (`Manifest.identity`); empty if nobody asks.
     """
 
-    def __init__(self, folder: Path, recipients: Sequence[str], floor: int) -> None:
+    def __init__(self, folder: Path, recipients: Sequence[str], floor: int, audit: str = "") -> None:
         self._folder = folder / "case"
+        self._audit = audit
         self._recipients = list(recipients)
         self._floor = floor
 
@@ -196,7 +198,8 @@ class Ledger:
             os.close(handle)
 
     def _write(self, number: int, head: str | None, part: AnyPart) -> None:
-        document = {"number": number, "previous": head, "content": PART.dump_python(part, mode="json")}
+        content = PART.dump_python(part, mode="json")
+        document = {"number": number, "previous": head, "audit": self._audit, "content": content}
         write_atomic(self._folder / f"{number:06}.age", seal(packed(document, self._floor), self._recipients))
 
     def open(self, key: PrivateKey) -> OpenedCase:
@@ -215,6 +218,13 @@ class Ledger:
             if document.get("number") != number or document.get("previous") != head:
                 raise SealError(
                     "a sealed part does not follow the one before it", where=where, todo="Restore the case."
+                )
+            if document.get("audit", self._audit) != self._audit:
+                raise SealError(
+                    "a sealed part is of another audit",
+                    expected="the case that belongs to this run.json",
+                    where=where,
+                    todo="Restore run.json and case from one copy.",
                 )
             parts.append(_decoded(document, number, where))
             head = link(head, sealed)

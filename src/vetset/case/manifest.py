@@ -18,7 +18,7 @@ from vetset.model.errors import OutputError, UsageError
 from vetset.model.hashlist import STATED, voice_of
 from vetset.model.policy import Policy
 from vetset.model.selftest import Selftest
-from vetset.model.signal import Kind
+from vetset.model.signal import URL_KINDS, Kind, Reason
 from vetset.storage.commit import write_atomic
 
 MANIFEST_VERSION = 1
@@ -91,7 +91,12 @@ class ScannedShard:
 
 @dataclass(frozen=True, slots=True)
 class FailedShard:
-    """One shard that could not be read to its end. Nothing is claimed about a dataset that has one."""
+    """One shard that could not be read to its end. Nothing is claimed about a dataset that has one.
+
+    Attributes:
+        uri: its place.
+        error: why, and what to do, in words; of audits of before the class of the error alone.
+    """
 
     uri: str
     error: str
@@ -176,7 +181,8 @@ class Manifest:
         failed: every shard that was not.
         coverage: per kind, over everything that was read.
         unbalanced: where counts do not add up, in words without a count of matches.
-        unclaimed: files of the dataset that belong to no shard: they were not audited.
+        unclaimed: files of the dataset that belong to no shard: they were not audited. None if nobody counted them,
+            where a store was matched that was scanned before they were.
         rechecks: what came after the audit, in order. The request stays what it was.
         drift: per kind of digest, how the stored bytes compare with what the dataset declares of them.
         selftest: what the run was tried on; None before it was, and of a version that did not.
@@ -191,7 +197,7 @@ class Manifest:
     failed: tuple[FailedShard, ...] = ()
     coverage: Mapping[Kind, Coverage] = field(default_factory=dict)
     unbalanced: tuple[str, ...] = ()
-    unclaimed: int = 0
+    unclaimed: int | None = 0
     rechecks: tuple[RecheckNote, ...] = ()
     drift: Mapping[Kind, Drift] = field(default_factory=dict)
     audited_on: str = ""
@@ -211,6 +217,20 @@ class Manifest:
     def drift_json(self) -> dict[str, dict[str, int]]:
         """How stored bytes and declared digests compare, as JSON, in the order of the kinds."""
         return {kind.value: self.drift[kind].to_json() for kind in Kind if kind in self.drift}
+
+    @property
+    def silent_columns(self) -> tuple[str, ...]:
+        """Columns that were named by hand, and of which no record says anything: the name is wrong, perhaps."""
+        named = ((role, name) for role, name in sorted(self.request.mapping.items()) if name)
+        return tuple(f"{role}={name}" for role, name in named if self._is_silent(role))
+
+    def _is_silent(self, role: str) -> bool:
+        kinds = [kind for kind in Kind if kind.value == role or (role == "url" and kind in URL_KINDS)]
+        stated = [self.drift[kind] for kind in kinds if kind in self.drift]
+        if stated:
+            return not any(drift.agree or drift.differ for drift in stated)
+        told = [self.coverage[kind] for kind in kinds if kind in self.coverage]
+        return bool(told) and all(0 < each.records == each.undecided.get(Reason.ABSENT_COLUMN, 0) for each in told)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -269,6 +289,11 @@ class Manifest:
     def dataset_digest(self) -> str:
         """Hex SHA-256 over uri and content of every shard: the identity of this revision."""
         return revision_digest({shard.uri: shard.digest for shard in self.shards})
+
+    @property
+    def identity(self) -> str:
+        """Hex digest of what was asked for and of which revision: the parts of its case state it, sealed."""
+        return document_digest([self.dataset_digest, _ADAPTER.dump_python(self, mode="json")["request"]])
 
     def to_json(self) -> Any:
         """The JSON document."""

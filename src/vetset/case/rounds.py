@@ -21,6 +21,7 @@ class Rules:
         least_yield: share of the last round's candidates, of those asked about, that must be confirmed, 0 to 1.
         most_rounds: rounds in all, the audit's own included; None for no limit.
         first_by: column of the dataset by whose number, greatest first, candidates are asked about; empty for none.
+        harm: what the verifier knows about, and is asked about alone; empty for every harm.
     """
 
     verifier: str
@@ -29,6 +30,7 @@ class Rules:
     least_yield: float | None = None
     most_rounds: int | None = None
     first_by: str = ""
+    harm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

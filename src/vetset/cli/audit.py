@@ -22,6 +22,7 @@ from vetset.cli.options import (
     mapping_of,
     memory_bytes,
     record_limit,
+    shard_limit,
 )
 from vetset.cli.output import (
     coverage_line,
@@ -31,6 +32,7 @@ from vetset.cli.output import (
     passed_over_lines,
     progress,
     selftest_lines,
+    some_of,
 )
 from vetset.model.errors import CountError, UsageError
 
@@ -48,6 +50,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
         "unclaimed_files": manifest.unclaimed,
         "coverage": manifest.coverage_json(),
         "drift": manifest.drift_json(),
+        "silent_columns": list(manifest.silent_columns),
         "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "purpose": manifest.request.purpose,
         "lists": manifest.lists_json(
@@ -73,6 +76,7 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
             "  unknown_encoding is also what HEIC pictures are without their extra: pip install 'vetset[heic]'"
         )
     lines += drift_lines(document["drift"])
+    lines += [f"  --column {column}: no record has such a column" for column in document["silent_columns"]]
     if document["unclaimed_files"]:
         lines.append(f"  {document['unclaimed_files']} files there belong to no shard: they were not audited")
     lines += selftest_lines(document["selftest"])
@@ -97,7 +101,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
     if result.errors:
         raise CountError(
             "the audit is incomplete: what was found is sealed, but nothing can be claimed",
-            seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
+            seen=some_of(result.errors),
             todo="Mend what is named, or remove these shards, and audit into another folder with the same --store.",
         )
 
@@ -160,7 +164,7 @@ def command(
         embedder=embedder,
         read_again=read_again,
         purpose=purpose,
-        engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        engine=LocalEngine(workers, seconds=shard_limit(shard_seconds), memory=memory_bytes(worker_gib)),
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )

@@ -206,11 +206,13 @@ def expand_command(
         if with_source or first_by or not (budget is None and least_yield is None and most_rounds is None):
             raise UsageError("--with and limits belong to rounds", expected="--until-dry beside them")
         document = expand(audit, key, embeddings=embeddings, store=store, reporter=progress(as_json=as_json))
+    elif not with_source:
+        raise UsageError("--until-dry needs somebody who decides in between", expected="--with list:NAME beside it")
     else:
         document = expand_until_dry(
             audit,
             key,
-            with_list=_list_name(with_source or ""),
+            with_list=_list_name(with_source),
             budget=budget,
             least_yield=least_yield,
             most_rounds=most_rounds,

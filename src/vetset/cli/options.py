@@ -1,5 +1,6 @@
 """Options that several commands share, so that each is explained in one way."""
 
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -111,11 +112,28 @@ def mapping_of(columns: list[str] | None) -> dict[str, str]:
     return mapping
 
 
+def shard_limit(seconds: float | None) -> float | None:
+    """The time for a shard as the engine takes it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if seconds is not None and not 0 < seconds < inf:
+        raise UsageError("--shard-seconds is no time", expected="seconds above 0", seen=str(seconds))
+    return seconds
+
+
 def record_limit(record: float | None, shard: float | None) -> float | None:
     """The time for a record, such that one that hangs is found, twice, before its shard is given up."""
     return shard / 4 if record is None and shard is not None and shard < 4 * _RECORD_SECONDS else record
 
 
 def memory_bytes(gib: float | None) -> int | None:
-    """The limit as the engine takes it."""
+    """The limit as the engine takes it.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if gib is not None and not isfinite(gib):
+        raise UsageError("--worker-gib is no amount of memory", expected="GiB above 0", seen=str(gib))
     return None if gib is None else int(gib * (1 << 30))

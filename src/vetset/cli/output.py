@@ -6,7 +6,7 @@ Nothing printed here depends on findings, except where a custodian has opened a 
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vetset.model.errors import VetsetError
@@ -40,6 +40,11 @@ def complain(error: VetsetError, *, as_json: bool) -> None:
         print(json.dumps(told, sort_keys=True), file=sys.stderr)
     else:
         print(f"vetset: {error}", file=sys.stderr)
+
+
+def some_of(texts: Sequence[str], most: int = 5) -> str:
+    """The first of what is wrong, to be gone on from: sentences without their last full stop."""
+    return "; ".join(text.rstrip(".") for text in texts[:most]) + (" …" if len(texts) > most else "")
 
 
 def drift_lines(drift: dict[str, dict[str, int]]) -> list[str]:

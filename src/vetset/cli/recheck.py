@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Json, StorePlace
-from vetset.cli.output import emit, list_lines
+from vetset.cli.output import emit, list_lines, some_of
 from vetset.model.errors import CountError
 
 if TYPE_CHECKING:
@@ -62,6 +62,6 @@ def recheck_command(
     if result.errors:
         raise CountError(
             "nothing can be claimed about this audit: what was found is sealed",
-            seen="; ".join(result.errors[:5]) + (" …" if len(result.errors) > 5 else ""),
+            seen=some_of(result.errors),
             todo="Where the store is damaged, scan the dataset into it again and recheck; else see run.json.",
         )

@@ -23,8 +23,9 @@ from vetset.cli.options import (
     mapping_of,
     memory_bytes,
     record_limit,
+    shard_limit,
 )
-from vetset.cli.output import emit, passed_over_lines, progress
+from vetset.cli.output import emit, passed_over_lines, progress, some_of
 from vetset.model.errors import CountError
 
 
@@ -68,7 +69,7 @@ def scan_command(
         embedder=embedder,
         part=part,
         merge=merge,
-        engine=LocalEngine(workers, seconds=shard_seconds, memory=memory_bytes(worker_gib)),
+        engine=LocalEngine(workers, seconds=shard_limit(shard_seconds), memory=memory_bytes(worker_gib)),
         record_seconds=record_limit(record_seconds, shard_seconds),
         reporter=progress(as_json=as_json),
     )
@@ -90,10 +91,12 @@ def scan_command(
     emit(document, "\n".join([*lines, f"Next: {after}"]), as_json=as_json)
     if note.failed:
         raise CountError(
-            "shards could not be read", seen=", ".join(f"{uri} ({why})" for uri, why in note.failed.items())
+            "shards could not be read",
+            seen=some_of([f"{uri}: {why}" for uri, why in note.failed.items()]),
+            todo="Mend what is named, or remove these shards, and scan again: what is in the store is not read again.",
         )
     if test.failed:
-        raise CountError("nothing can be claimed with this store", seen="; ".join(test.failed))
+        raise CountError("nothing can be claimed with this store", seen=some_of(test.failed))
 
 
 def match_command(

@@ -32,6 +32,9 @@ IMAGE_SUFFIXES = frozenset({
 })  # fmt: skip
 """Suffixes, in lower case, of what counts as a picture. What is in it is found out later, from its bytes."""
 
+SHARD_SUFFIXES = frozenset({"tar", "parquet", "arrow"})
+"""Suffixes, in lower case, of files that hold many records: their names are told, as those of shards are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -100,12 +103,13 @@ def readable(where: str) -> Iterator[None]:
 
 
 def _kept_link(entry: os.DirEntry[str], base: Path, folder_uri: str) -> None:
+    """Refuse a link that leads elsewhere; a shard is named, a picture, whose name is its key, only by its folder."""
     target = Path(entry.path).resolve()
     if not target.is_file() or not target.is_relative_to(base.resolve()):
         raise DatasetError(
             "a symbolic link leads out of the dataset, to a folder, or nowhere",
             expected="regular files, or links to files of the same dataset",
-            where=folder_uri or ".",
+            where=str(PurePosixPath(folder_uri, entry.name if suffix_of(entry.name) in SHARD_SUFFIXES else "")),
             todo="Replace the link by a copy of what it points to, or scan the place that it points to.",
         )
 

@@ -10,7 +10,6 @@ machine that was busy for a while looks the same.
 """
 
 import faulthandler
-import multiprocessing
 import os
 import resource
 import time
@@ -18,11 +17,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from types import TracebackType
 from typing import Any
 
 from vetset.engine.outcome import Done, Failed, Item, Result
-from vetset.engine.worker import become_worker
-from vetset.model.errors import EngineError, VetsetError
+from vetset.engine.worker import WorkerContext, become_worker, end_workers, uninterrupted
+from vetset.model.errors import EngineError, UsageError, VetsetError
 
 _LONGEST, _LARGEST = 10**9, 1 << 62
 """Greatest limits that the system's own numbers hold: seconds, bytes."""
@@ -91,6 +91,17 @@ def _started() -> None:
     """The task that any worker can do."""
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool of one worker. An interrupt does not wait for what is in hand: a shard may take an hour."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            end_workers()
+        return super().__exit__(kind, error, trace)
+
+
 class LocalEngine:
     """A pool of processes.
 
@@ -104,7 +115,7 @@ class LocalEngine:
             None sets no limit: how much is there is known to the machine's owner, not here.
 
     Raises:
-        EngineError: a number is out of range, or limits are given without a worker to hold to them.
+        UsageError: a number is out of range, or limits are given without a worker to hold to them.
     """
 
     def __init__(self, workers: int | None = None, *, seconds: float | None = None, memory: int | None = None) -> None:
@@ -114,12 +125,13 @@ class LocalEngine:
         self._proved = False
         """Whether a worker did anything since the last one died."""
         if self.workers < 0:
-            raise EngineError("the number of workers is negative", expected="0 or more", seen=str(workers))
-        for what, limit, most in (("seconds", seconds, _LONGEST), ("memory", memory, _LARGEST)):
+            raise UsageError("the number of workers is negative", expected="0 or more", seen=str(workers))
+        for what, limit, most in (("seconds of an item", seconds, _LONGEST), ("memory of a worker", memory, _LARGEST)):
             if limit is not None and not 0 < limit <= most:
-                raise EngineError(f"the limit on {what} is none", expected=f"above 0, at most {most}", seen=str(limit))
+                expected = f"above 0, at most {most}; or no limit"
+                raise UsageError(f"the limit on {what} is none", expected=expected, seen=str(limit))
             if limit is not None and self.workers == 0:
-                raise EngineError(
+                raise UsageError(
                     f"a limit on {what} needs workers", expected="1 or more", seen="0", todo="Leave out the limit."
                 )
 
@@ -144,10 +156,9 @@ class LocalEngine:
         for index in lost:
             yield self._alone(task, index, items[index])
 
-    def _pool(self) -> ProcessPoolExecutor:
-        # spawn: threads of NumPy or Arrow in the parent make a forked child unsafe
+    def _pool(self) -> _Pool:
         try:
-            return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quiet_worker, (self.memory,))
+            return _Pool(1, WorkerContext(), _quiet_worker, (self.memory,))
         except OSError as error:
             raise _refused(error) from error
 
@@ -156,7 +167,7 @@ class LocalEngine:
     ) -> Generator[Done[Result] | Failed, None, list[int]]:
         """Run some items, as many at once as there are workers; return those whose worker died, sorted."""
         waiting, lost = list(indexes)[::-1], []
-        running: dict[Future[Done[Result] | Failed], tuple[int, ProcessPoolExecutor]] = {}
+        running: dict[Future[Done[Result] | Failed], tuple[int, _Pool]] = {}
         with ExitStack() as pools:
             idle = [pools.enter_context(self._pool()) for _ in range(min(self.workers, len(waiting)))]
             while waiting or running:
@@ -216,14 +227,15 @@ def _refused(error: OSError) -> EngineError:
     )
 
 
-def _submitted(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+def _submitted(pool: _Pool, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
     """A task on its way to a worker, which may have to be started for it.
 
     Raises:
         EngineError: no process can be started.
     """
     try:
-        return pool.submit(function, *arguments)
+        with uninterrupted():
+            return pool.submit(function, *arguments)
     except BrokenProcessPool as error:  # somebody ended a worker that had nothing to do
         broken: Future[Any] = Future()
         broken.set_exception(error)

@@ -7,6 +7,7 @@ What was taken back stays as a tombstone: its id, and no value. How deliveries c
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from vetset.hashlist.columns import leading_words, narrow, ordered
 from vetset.hashlist.deliveries import Change, merged, taken
-from vetset.hashlist.opinions import LINE, SCHEMA, Note, texts_of, values_of
+from vetset.hashlist.opinions import LINE, MAX_ID_LENGTH, SCHEMA, TELLING, Note, texts_of, values_of
 from vetset.hashlist.plausible import implausible_pdq
 from vetset.model.errors import ListError
 from vetset.model.hashlist import Entries, EntryFlag
@@ -138,7 +139,12 @@ class Bank:
         """
         found = self._rows.filter(pc.and_(pc.equal(self._rows["entry"], entry), pc.invert(self._rows["withdrawn"])))
         if not found.num_rows:
-            raise ListError("no entry of this id stands in the list", todo="`vetset open` names entries as they are.")
+            raise ListError(
+                "no entry of this id stands in the list",
+                expected="an id of the owner's that was not taken back",
+                seen=_shown_id(entry),
+                todo="`vetset open` names the entries of alarms, `vetset lists decisions` those decided about.",
+            )
         return [
             (Kind(kind), value)
             for kind, value in zip(found["kind"].to_pylist(), found["value"].to_pylist(), strict=True)
@@ -290,6 +296,12 @@ def quarantine(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -
 def release(values: Iterable[tuple[Kind, bytes]], reason: str, today: date) -> list[Decision]:
     """The decision to stand by values: no alarm sets them apart again."""
     return [Decision(kind, value, "released", reason, today.isoformat()) for kind, value in values]
+
+
+def _shown_id(text: str) -> str:
+    """What was given for an id, if it can be one: something else may be a digest or an address."""
+    sound = 1 <= len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable() and not re.search(TELLING, text)
+    return text if sound else "a text that is no id"
 
 
 def _until(batch: pa.RecordBatch, latest: datetime | None) -> pa.RecordBatch:

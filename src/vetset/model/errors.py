@@ -65,6 +65,10 @@ class VetsetError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.problem, self.expected, self.seen, self.where, self.todo)
 
+    def beside(self, place: str) -> str:
+        """The text, to be read beside its place: a shard's error in a table of shards."""
+        return str(self).removeprefix(f"{place}: ").removeprefix(f"{place}, ")
+
     def at(self, where: str) -> Self:
         """The same error with its place named, unless it already names one."""
         if self.where is None:

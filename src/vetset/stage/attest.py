@@ -61,7 +61,7 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
             "damaged: scan the dataset into it again, then `vetset recheck`.",
         )
     for tally in findings.tallies:
-        if not tally.balanced:
+        if not tally.balanced or tally.records != manifest.records:
             raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
     lists = {used.name: used for used in lists_now(findings, manifest)}
     return [claim(tally, lists[tally.list_name]) for tally in findings.tallies]

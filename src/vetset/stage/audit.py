@@ -17,7 +17,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.engine.outcome import Engine
 from vetset.model.coverage import Drift, total_drift
 from vetset.model.dataset import Format, Shard, shard_names
-from vetset.model.errors import CountError, VetsetError
+from vetset.model.errors import CountError
 from vetset.model.finding import Candidate, Match, Seeds, confirmed_matches
 from vetset.model.hashlist import HashList
 from vetset.model.selftest import Selftest
@@ -99,17 +99,17 @@ def space_of(request: Request, embeddings: Place | None, store: Store, table: Re
 def ledger_of(out: Path, manifest: Manifest) -> Ledger:
     """The ledger of an audit, for appending and opening."""
     recipients = [recipient.recipient for recipient in manifest.request.recipients]
-    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records))
+    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records), manifest.identity)
 
 
-def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: Mapping[str, VetsetError]) -> Manifest:
-    """The manifest with every shard that was read, and every one that was not."""
+def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: Mapping[str, str]) -> Manifest:
+    """The manifest with every shard that was read, and every one that was not and why, by uri."""
     names = shard_names([shard.digest for shard in scanned])
     shards = tuple(
         ScannedShard(shard.uri, name, shard.digest, shard.records, shard.part)
         for shard, name in zip(scanned, names, strict=True)
     )
-    lost = tuple(FailedShard(uri, type(error).__name__) for uri, error in sorted(failed.items()))
+    lost = tuple(FailedShard(uri, why) for uri, why in sorted(failed.items()))
     return replace(manifest, shards=shards, failed=lost, selftest=selftest_of(scanned))
 
 
@@ -230,9 +230,9 @@ def run_audit(
         )
         request = job.request
         stamp, policy = request.dataset_stamp, request.policy.scan
-        note = result.note(root, Format(request.format), stamp, policy, job.mapping, request.embedder)
+        note = replace(result, unclaimed=manifest.unclaimed).note(
+            root, Format(request.format), stamp, policy, job.mapping, request.embedder
+        )
         store.note_scan(note)
-        concluded = conclude(job, manifest_after_scan(manifest, result.scanned, result.failed), store)
-    failures = tuple(str(error) for _, error in sorted(result.failed.items()))
-    untrue = concluded.manifest.untested + concluded.manifest.unbalanced
-    return replace(concluded, reused=result.reused, errors=failures + untrue)
+        concluded = conclude(job, manifest_after_scan(manifest, result.scanned, result.causes), store)
+    return replace(concluded, reused=result.reused)

@@ -104,6 +104,12 @@ def harms_of(findings: Findings, trust: Trust) -> Mapping[RecordId, frozenset[st
     return {record: frozenset(harms) for record, harms in found.items()}
 
 
+def harms_of_candidates(findings: Findings, trust: Trust) -> Mapping[RecordId, frozenset[str]]:
+    """Which harm every candidate may be of: that of the item that led to it."""
+    known, nobody = harms_of(findings, trust), frozenset({UNKNOWN})
+    return {candidate.record: known.get(candidate.seed, nobody) for candidate in findings.candidates}
+
+
 def near(index: HammingIndex, queries: NDArray[np.uint8], distance: int) -> Iterator[_Links]:
     """All pairs of a query and an entry within a distance, int64 (h,) each, some at a time."""
     if not len(index):

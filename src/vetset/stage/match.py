@@ -114,8 +114,15 @@ class Matcher:
 
     def _found(self, queries: NDArray[np.uint8]) -> Iterator[_Pairs]:
         """All pairs, those of some queries at a time: of a list whose entries crowd, a batch has pairs without end."""
-        if not isinstance(self._index, HammingIndex):
+        if isinstance(self._index, DigestIndex):
             yield self._find(queries)
+            return
+        if isinstance(self._index, DistanceIndex):
+            # as many as there can be pairs at most: nobody counts them first
+            step = max(1, MOST_PAIRS // max(1, len(self._index)))
+            for first in range(0, len(queries), step):
+                query, entry, distance = self._find(queries[first : first + step])
+                yield query + first, entry, distance
             return
         parts = [(0, len(queries))]
         while parts:

@@ -1,6 +1,7 @@
 """A request and the output folder it belongs to: started, continued, or refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.seal.keys import PublicKey
-from vetset.storage.commit import PARTIAL, clear_partials, is_vacant, private_folder
+from vetset.storage.commit import PARTIAL, alone_in, clear_partials, is_vacant, private_folder
 
 
 def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
@@ -77,7 +78,22 @@ def _holds_nothing(out: Path) -> bool:
     return out.is_dir() and all(path.match(unfinished) for path in out.iterdir())
 
 
-def begun(out: Path, request: Request, today: date, unclaimed: int = 0) -> Manifest:
+@contextmanager
+def alone_with(out: Path, request: Request, today: date, unclaimed: int | None = 0) -> Iterator[Manifest]:
+    """`begun`, by the only run in the folder: nothing is written there beside another run.
+
+    Raises:
+        UsageError: another run is at work there, or as `begun`.
+        OutputError: as `begun`.
+    """
+    if out.exists() and not out.is_dir():
+        yield begun(out, request, today, unclaimed)  # which refuses it
+        return
+    with alone_in(private_folder(out)):
+        yield begun(out, request, today, unclaimed)
+
+
+def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -> Manifest:
     """The manifest of this request in its output folder: written now, or found there.
 
     A request that is still running may be given other embeddings, since wrong ones are what stops it.

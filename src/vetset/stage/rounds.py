@@ -89,7 +89,7 @@ class Around:
 def next_step(findings: Findings, rules: Rules, trust: Trust) -> Ask | Around | Stop:
     """What to do now: ask while there are questions and budget, else search, unless a rule says that it is enough."""
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == rules.verifier}
-    waiting = open_questions(findings, rules.verifier, trust)
+    waiting = open_questions(findings, rules.verifier, trust, rules.harm)
     left = len(waiting) if rules.budget is None else max(0, rules.budget - len(answered))
     if waiting and left:
         score = scores(findings, rules.first_by) if rules.first_by else {}

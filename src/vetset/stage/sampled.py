@@ -227,20 +227,21 @@ class _Look:
                 batches = self._timed(self._counted(cast("Iterable[ColumnBatch]", self._reading())))
                 writer, batches = table_writer(store, scan.key.kinds, batches)
                 parts.enter_context(writer)
-                opened = Clock.now()
+                opened, first = Clock.now(), seen.reading  # the writer asks the first batch for its columns
                 append_columns(scan.key.kinds, batches, writer)
             else:
                 writer = parts.enter_context(PartWriter(store, scan.key.kinds, scan.policy.pdq_variants))
-                opened = Clock.now()
+                opened, first = Clock.now(), Clock()
                 self._pictures(cast("Iterable[Record | Unreadable]", self._reading()), writer)
-            seen.signals = Clock.now() - opened - seen.reading if table or self._task.whole else seen.signals
+            if table or self._task.whole:
+                seen.signals = Clock.now() - opened - (seen.reading - first)
             seen.fetched = _fetched() - fetched
             if table:
                 seen.sampled = seen.read
             self._fraction(rows, _passed() - passed)
             before = Clock.now()
             self._commit(store, writer)
-            seen.commit = Clock.now() - before + (opened - begun)
+            seen.commit = Clock.now() - before + (opened - begun - first)
         self._measure(store)
 
     def _reading(self) -> Iterable[object]:

@@ -178,18 +178,25 @@ class ScanResult:
         scanned: every shard that lies in the store, sorted by uri.
         failed: the error of every shard that does not, by uri.
         reused: how many shards were not read because their parts were committed before.
+        unclaimed: files of the dataset that belong to no shard, where they were counted.
     """
 
     scanned: tuple[Scanned, ...]
     failed: Mapping[str, VetsetError]
     reused: int
+    unclaimed: int | None = None
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """Why every shard that failed did, in words, by uri, sorted."""
+        return {uri: error.beside(uri) for uri, error in sorted(self.failed.items())}
 
     def note(  # noqa: PLR0917  two callers
         self, root: Place, name: Format, stamp: str, policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str
     ) -> ScanNote:
         """What the store remembers of this scan."""
-        failed = {uri: type(error).__name__ for uri, error in sorted(self.failed.items())}
-        return ScanNote(str(root), name.value, stamp, policy, mapping.by_role(), embedder_id, self.scanned, failed)
+        how = (policy, mapping.by_role(), embedder_id)
+        return ScanNote(str(root), name.value, stamp, *how, self.scanned, self.causes, self.unclaimed)
 
 
 def scan(

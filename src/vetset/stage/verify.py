@@ -13,6 +13,7 @@ from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.model.trust import Trust
+from vetset.stage.items import harms_of_candidates
 from vetset.stage.matched import match_store
 from vetset.store.records import RecordTable
 from vetset.verifier.local_list import ListVerifier
@@ -25,10 +26,22 @@ def standing(findings: Findings, trust: Trust) -> list[Candidate]:
     return sorted(candidate for candidate in findings.candidates if candidate.record not in lapsed)
 
 
-def open_questions(findings: Findings, verifier: str, trust: Trust) -> list[Candidate]:
-    """Candidates that stand and that this verifier has not been asked about, sorted."""
+def open_questions(findings: Findings, verifier: str, trust: Trust, harm: str = "") -> list[Candidate]:
+    """Candidates that stand and that this verifier has not been asked about, sorted.
+
+    Args:
+        findings: what is known.
+        verifier: who, as verdicts say it.
+        trust: how far each list is trusted.
+        harm: what the verifier knows about; of another harm it is not asked, since its yes would count for that one.
+            Empty for a verifier of every harm.
+    """
     answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier}
-    return [candidate for candidate in standing(findings, trust) if candidate.record not in answered]
+    waiting = [candidate for candidate in standing(findings, trust) if candidate.record not in answered]
+    if not harm:
+        return waiting
+    harms = harms_of_candidates(findings, trust)
+    return [candidate for candidate in waiting if harm in harms[candidate.record]]
 
 
 def scores(findings: Findings, column: str) -> Mapping[RecordId, float]:
@@ -83,6 +96,11 @@ class ListAsker:
         return self._verifier.name
 
     @property
+    def harm(self) -> str:
+        """What the list knows about."""
+        return self._list.info.category.value
+
+    @property
     def version(self) -> str:
         """Of the list."""
         return self._list.info.version
@@ -133,10 +151,11 @@ class ListAsker:
 
 
 def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList, trust: Trust) -> VerdictsPart:
-    """Ask a local list about every candidate it was not asked about yet.
+    """Ask a local list about every candidate of its harm that it was not asked about yet.
 
     Raises:
         CountError: the store does not fit, or a candidate was left without verdict.
     """
     asker = ListAsker(table, hash_list, trust.policy)
-    return asker.ask([candidate.record for candidate in open_questions(findings, asker.name, trust)])
+    waiting = open_questions(findings, asker.name, trust, asker.harm)
+    return asker.ask([candidate.record for candidate in waiting])

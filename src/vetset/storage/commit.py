@@ -24,7 +24,7 @@ def _failed(path: Path, error: OSError) -> OutputError:
     # The errno text only: str(error) may repeat a file name of the dataset.
     return OutputError(
         f"writing failed ({error.strerror or type(error).__name__})",
-        where=path.name,
+        where=str(path),
         todo="Nothing was half-written. Free space or mend the permissions there, then run the same command.",
     )
 

@@ -117,7 +117,8 @@ class ScanNote:
         mapping: the column mapping, by role.
         embedder: id of the model that computed embeddings, or empty.
         shards: every shard that was read, sorted by uri.
-        failed: class of the error of every shard that was not, by uri.
+        failed: why every shard that was not was not, in words, by uri.
+        unclaimed: files of the dataset that belong to no shard; None if nobody counted them.
     """
 
     root: str
@@ -128,6 +129,7 @@ class ScanNote:
     embedder: str
     shards: tuple[Scanned, ...]
     failed: Mapping[str, str]
+    unclaimed: int | None = None
 
     @property
     def name(self) -> str:

@@ -89,7 +89,7 @@ class Trail:
                 os.pwrite(self._handle, bytes(size), 0)  # written, not only made so long: a full disk says so now
         except OSError as error:
             raise OutputError(
-                "the store cannot be written", where=path.parent.name, todo="Free space, then go on."
+                "the store cannot be written", where=str(path.parent), todo="Free space, then go on."
             ) from error
         self._cells: memoryview[int] | _Written
         try:
