@@ -1,6 +1,7 @@
 """Bad input of every kind: the right exit code, a text that helps, and nothing lost or half-written."""
 
 import json
+import re
 import shutil
 
 import pyarrow as pa
@@ -8,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import small
+
+CAUSE = r"00001\.tar: byte \d+: .* is truncated\. Fetch or build this shard .* not affected\. Mend what is named"
 
 
 @pytest.fixture
@@ -47,7 +50,17 @@ def test_a_truncated_tar_is_sealed_as_incomplete(try_audit, data, ready, vetset)
     told = json.loads(vetset("open", ready / "audit", "--key", ready / "keys" / "custodian.key", "--json").out)
     assert told["status"] == "incomplete"
     assert told["shards"] == {"read": 1, "failed": 1}
-    assert try_audit(data).code == 30
+    again = try_audit(data)
+    assert (again.code, again.err) == (30, ended.err.splitlines()[-1] + "\n")
+    assert re.search(CAUSE, again.err)
+
+
+def test_a_scan_says_why_a_shard_failed_and_what_to_do(vetset, data, ready):
+    path = data / "00001.tar"
+    path.write_bytes(path.read_bytes()[:3000])
+    ended = vetset("scan", data, "--store", ready / "store")
+    assert ended.code == 30
+    assert re.search(CAUSE, ended.err)
 
 
 def test_an_empty_tar_is_no_error(try_audit, data):
@@ -66,6 +79,17 @@ def test_a_table_without_known_columns_claims_nothing(try_audit, ready):
     ended = try_audit(ready / "odd")
     assert ended.code == 30
     assert "no column of this table can be matched" in ended.err
+
+
+def test_a_column_that_was_named_wrong_is_told(data, ready, vetset):
+    arguments = ["audit", data, "--list", "known", "--seal-to", ready / "keys" / "custodian.pub"]
+    wrong = "--column", "url=URL", "--column", "md5=MD5"
+    ended = vetset(*arguments, "--out", ready / "wrong", *wrong)
+    assert ended.code == 0
+    assert "--column url=URL: no record has such a column" in ended.out
+    assert "--column md5=MD5: no record has such a column" in ended.out
+    told = json.loads(vetset(*arguments, "--out", ready / "right", "--column", "url=url", "--json").out)
+    assert told["silent_columns"] == []
 
 
 def test_two_records_with_one_key_under_embeddings(try_audit, ready):
@@ -243,6 +267,39 @@ class TestOutputs:
 def test_a_verifier_that_is_not_known(vetset, audited, ready, source):
     key = ready / "keys" / "custodian.key"
     assert vetset("verify", ready / "audit", "--key", key, "--with", source).code == 2
+
+
+def test_rounds_without_anybody_who_decides(vetset, audited, ready):
+    ended = vetset("expand", ready / "audit", "--key", ready / "keys" / "custodian.key", "--until-dry")
+    assert ended.code == 2
+    assert "--until-dry needs" in ended.err
+    assert "--with list:NAME" in ended.err
+
+
+@pytest.fixture
+def signed(vetset, audited, ready):
+    """A removal order and a statement."""
+    for command in ("order", "attest"):
+        vetset(command, ready / "audit", "--key", ready / "keys" / "custodian.key", "--out", ready / command)
+    return {"clean": ready / "order", "check": ready / "attest"}
+
+
+@pytest.mark.parametrize("state", ["malformed", "signed by another", "of another kind"])
+@pytest.mark.parametrize("command", ["clean", "check"])
+def test_a_signed_file_that_does_not_hold_is_named(vetset, ready, signed, command, state):
+    file, signer = signed[command], ready / "keys" / "custodian.pub"
+    if state == "malformed":
+        file.write_bytes(file.read_bytes()[:-10])
+    elif state == "signed by another":
+        vetset("keygen", "other", "--out", ready / "keys")
+        signer = ready / "keys" / "other.pub"
+    else:
+        file = signed["check" if command == "clean" else "clean"]
+    small.write_webdataset(ready / "data")
+    arguments = (ready / "data", file, "--out", ready / "new") if command == "clean" else (file,)
+    ended = vetset(command, *arguments, "--signer", signer)
+    assert ended.code == 21
+    assert ended.err.startswith(f"vetset: {file}: ")
 
 
 @pytest.mark.parametrize("command", ["clean", "check"])

@@ -41,9 +41,7 @@ def test_a_record_has_at_most_a_quarter_of_its_shards_time_unless_told_otherwise
 @pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
 @pytest.mark.parametrize(("option", "word"), [("--shard-seconds", "seconds"), ("--worker-gib", "memory")])
 @pytest.mark.parametrize("command", ["audit", "scan"])
-def test_a_limit_that_is_none_is_a_usage_error_before_anything_is_read(
-    tmp_path, command, option, word, number
-):
+def test_a_limit_that_is_none_is_a_usage_error_before_anything_is_read(tmp_path, command, option, word, number):
     """In the real engine, which the fixture of the others puts another in place of."""
     more = ("--store", "store") if command == "scan" else ("--list", "known", "--seal-to", "a.pub", "--out", "out")
     run = [sys.executable, "-c", "from vetset.cli import main; main()", command, "nowhere", *more, option, number]

@@ -161,6 +161,7 @@ def test_an_unbalanced_audit_is_sealed_but_nothing_can_be_claimed(roots, tmp_pat
     vetset.scan(roots / "webdataset", store=store, engine=small.HERE)
     (note,) = (store / "scans").glob("*.json")
     document = json.loads(note.read_bytes())
+    document.pop("sum")
     document["shards"][0]["records"] += 1
     note.write_bytes(canonical_json(document))
     request = {"lists": [small.known()], "seal_to": [custodian.public], "out": tmp_path / "out"}

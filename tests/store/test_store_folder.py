@@ -1,6 +1,7 @@
 """The store as a folder: notes, versions, several runs at once."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL
 from vetset.store.part import PartWriter
 from vetset.store.records import RecordTable, StoredShard
-from vetset.store.store import ScanKey, Scanned, Store
+from vetset.store.store import ScanKey, Scanned, ScanNote, Store
 
 SHARD = Shard("00000.tar", Format.WEBDATASET, 1000, "stamp")
 KEY = ScanKey("policy", KINDS, dict.fromkeys(KINDS, 1), "mapping")
@@ -79,6 +80,23 @@ def test_a_damaged_note_says_nothing(store, text):
     remembered(store)
     note_of(store).write_bytes(text.encode("latin-1"))
     assert store.find(KEY, "/data", SHARD) is None
+
+
+def test_a_flipped_bit_of_a_note_is_seen(store):
+    scanned = remembered(store)
+    note = ScanNote("/data", "webdataset", "a" * 64, ScanPolicy(), {}, "", (scanned,), {})
+    store.note_scan(note)
+    (path,) = (store.folder / "scans").iterdir()
+    for file, read in ((note_of(store), lambda: store.find(KEY, "/data", SHARD)), (path, store.scans)):
+        whole = file.read_bytes()
+        good = read()
+        for place in range(0, len(whole) - 1, 3):
+            data = bytearray(whole)
+            data[place] ^= 1 << (place // 3 % 7)
+            file.write_bytes(data)
+            with suppress(OutputError):
+                assert read() in (None, good), bytes(data)
+        file.write_bytes(whole)
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
