@@ -12,6 +12,8 @@ import pytest
 
 import small
 import vetset
+from vetset.cli.custody import summary_text
+from vetset.cli.trust import union_lines
 from vetset.dataset.formats import detect
 from vetset.model.dataset import Format
 from vetset.model.errors import (
@@ -77,7 +79,24 @@ def test_a_picture_that_changed_since_it_was_scanned_is_sealed_as_unchecked(audi
     audited = audit(root, embeddings=None, out="second", store=tmp_path / "store")
     changed = [small.number_of(entry.record.key) for entry in audited.findings.provenance if not entry.checked]
     assert changed == [0]
-    assert audited.summary["changed_since_scan"] == 1
+    assert (audited.summary["changed_since_scan"], audited.summary["not_read_again"]) == (1, 0)
+    assert "1 findings could not be read again" in summary_text(audited.summary)
+
+
+def test_without_the_dataset_findings_are_not_said_to_have_changed(roots, tmp_path, custodian):
+    vetset.scan(roots / "webdataset", store=tmp_path / "store", engine=small.HERE)
+    vetset.match(tmp_path / "store", lists=[small.known()], seal_to=[custodian.public], out=tmp_path / "out")
+    told = vetset.open_audit(tmp_path / "out", custodian).summary()
+    assert (told["changed_since_scan"], told["not_read_again"]) == (0, len(small.MATCHED))
+    assert "5 findings carry no address and no columns: the dataset was not at hand" in summary_text(told)
+    assert "could not be read again" not in summary_text(told)
+
+
+def test_items_and_records_are_told_apart(audit):
+    told = audit().summary["union"]
+    (line,) = union_lines(told)
+    (union,) = told.values()
+    assert line.endswith(f"of {union['distinct_items']} distinct items; {union['confirmed']} records confirmed")
 
 
 def test_a_second_audit_of_the_same_request_changes_no_byte(audit):

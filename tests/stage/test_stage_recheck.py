@@ -159,6 +159,7 @@ def test_what_was_unchecked_for_want_of_the_dataset_is_checked_once_it_is_there(
     vetset.recheck(tmp_path / "out", lists=[of_records("known", [8], as_of="2026-02-01")])
     after = vetset.open_audit(tmp_path / "out", custodian).case.findings.provenance
     assert ([entry.checked for entry in before], [entry.checked for entry in after]) == ([False], [True])
+    assert ([entry.asked for entry in before], [entry.asked for entry in after]) == ([False], [True])
     assert [entry.url for entry in after] == [small.url(8)]
 
 

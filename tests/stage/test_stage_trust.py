@@ -147,7 +147,10 @@ def test_harms_are_told_apart_and_never_added_up(audit):
 
 def test_what_a_verdict_confirms_is_of_the_harm_that_led_there(audit):
     audited = audit(lists=[stated(small.known(), category=Category.TERRORISM), of("other", [8])])
-    told = vetset.verify(audited.out, audited.key, with_list=small.second())
+    told = vetset.verify(audited.out, audited.key, with_list=small.second())  # about the other one's harm
+    assert told["rounds"][0]["confirmed"] == {}
+    second = replace(small.second().info, name="their second", category=Category.TERRORISM)
+    told = vetset.verify(audited.out, audited.key, with_list=replace(small.second(), info=second))
     assert told["rounds"][0]["confirmed"] == {"terrorism": 2}
 
 

@@ -19,6 +19,7 @@ from vetset.api.auditing import audit, match, scan
 from vetset.api.custody import open_audit
 from vetset.api.setup import keygen
 from vetset.cli.audit import text_of, told
+from vetset.cli.custody import summary_text
 from vetset.dataset.webdataset import pack
 from vetset.engine.local import LocalEngine
 from vetset.model.coverage import Drift
@@ -27,6 +28,7 @@ from vetset.model.finding import confirmed_matches
 from vetset.model.policy import Policy, ScanPolicy
 from vetset.model.signal import Form, Kind, Reason, Variant
 from vetset.signal.pdq import pdq
+from vetset.stage.attest import claims
 from vetset.stage.match import ListMatcher
 from vetset.store.columns import Values, column_of, quality_of, variants_of, why_of
 from vetset.store.part import Part, PartWriter
@@ -148,6 +150,25 @@ def test_a_truncated_file_that_matches_is_matched_and_the_sum_still_balances(fou
     assert findings.status == "complete"
     assert (tally.matched, tally.matched_partial, tally.not_matched) == (6, 1, 0)
     assert tally.undecided == {Reason.UNDECODABLE: 1, Reason.TRUNCATED: 1, Reason.LOW_QUALITY: 1}
+
+
+def test_what_is_told_of_a_truncated_file_that_matches_is_what_the_coverage_says(found, key):
+    result, findings = found
+    opened = open_audit(result.manifest.request.store.removesuffix("/store"), key[1])
+    document = opened.summary()
+    told = document["lists"][0]["kinds"]["pdq"]
+    coverage = document["coverage"]["pdq"]
+    undecided = sum(told["undecided"].values())
+    assert told["matched"] + told["not_matched"] + undecided == told["records"]
+    assert undecided + told["matched_partial"] == sum(coverage["undecided"].values()) == 4
+    assert "  pdq        6 matched (1 of them undecided: truncated), 0 not, 3 others undecided of 9" in summary_text(
+        document
+    )
+    (line,) = (text for text in claims(findings, result.manifest) if " by pdq" in text)
+    assert line.endswith(
+        f"over {coverage['decided']} of 9 records by pdq; 4 undecided, of which 1 match by what decodes of a truncated "
+        "file"
+    )
 
 
 def test_coverage_and_store_are_the_same_whatever_is_on_the_list(dataset, key, tmp_path, found):

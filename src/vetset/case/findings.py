@@ -39,6 +39,7 @@ class Provenance:
         url: its address as stored, or empty.
         columns: its other columns as a canonical JSON text.
         checked: whether the bytes read now are those that were scanned.
+        asked: whether the dataset was at hand, and to be read again; true in parts of before, which do not say.
     """
 
     record: RecordId
@@ -47,6 +48,7 @@ class Provenance:
     url: str
     columns: str
     checked: bool
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

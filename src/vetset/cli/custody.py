@@ -18,10 +18,12 @@ def _lists_text(document: dict[str, Any]) -> list[str]:
     for used in document["lists"]:
         lines.append(list_line(used))
         for kind, tally in used["kinds"].items():
-            undecided = sum(tally["undecided"].values())
+            undecided, partial = sum(tally["undecided"].values()), tally["matched_partial"]
+            # the coverage counts these among the undecided
+            of_these, others = (f" ({partial} of them undecided: truncated)", "others ") if partial else ("", "")
             lines.append(
-                f"  {kind:<10} {tally['matched']} matched, {tally['not_matched']} not, {undecided} undecided "
-                f"of {tally['records']}"
+                f"  {kind:<10} {tally['matched']} matched{of_these}, {tally['not_matched']} not, "
+                f"{undecided} {others}undecided of {tally['records']}"
             )
     return lines
 
@@ -99,6 +101,11 @@ def summary_text(document: dict[str, Any]) -> str:
     lines += _copies_lines(document["copies"])
     if document["changed_since_scan"]:
         lines.append(f"{document['changed_since_scan']} findings could not be read again as they were scanned")
+    if document["not_read_again"]:
+        lines.append(
+            f"{document['not_read_again']} findings carry no address and no columns: the dataset was not at hand when "
+            "they were sealed, or not to be read again"
+        )
     lines += [f"coverage {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
     lines += drift_lines(document["drift"])
     return "\n".join(lines)

@@ -54,7 +54,7 @@ def union_lines(unions: Mapping[str, Mapping[str, Any]]) -> list[str]:
         owners = ", ".join(f"{count} by {number}" for number, count in union["by_owners"].items()) or "none"
         lines.append(
             f"union of the lists about {harm}: {union['records']} records ({evidence}; by number of independent "
-            f"owners: {owners}), {union['distinct_items']} distinct items, {union['confirmed']} confirmed"
+            f"owners: {owners}) of {union['distinct_items']} distinct items; {union['confirmed']} records confirmed"
         )
         if union["held_back"]:
             lines.append(

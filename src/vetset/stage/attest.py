@@ -32,10 +32,11 @@ def claim(tally: Tally, used: ListUse) -> str:
     if not _told(used):
         why = "its terms let no number of matches be told" if used.answered_for else "nobody answers for it"
         return f"list {used.name} as of {used.as_of} was held against {tally.records} records by {tally.kind}; {why}"
-    as_of = used.as_of
-    undecided = sum(tally.undecided.values())
+    as_of, partial = used.as_of, tally.matched_partial
+    undecided = sum(tally.undecided.values()) + partial
     decided = tally.records - undecided
     over = f"over {decided} of {tally.records} records by {tally.kind}; {undecided} undecided"
+    over += f", of which {partial} match by what decodes of a truncated file" if partial else ""
     if tally.matched:
         return f"{tally.matched} records match list {tally.list_name} as of {as_of} {over}"
     return f"no match against list {tally.list_name} as of {as_of} {over}"

@@ -49,10 +49,12 @@ def _read_content(item: Record | Unreadable) -> ContentId | None:
     return None
 
 
-def _entry(record: RecordId, uri: str, scanned: ContentId | None, item: Record | Unreadable | None) -> Provenance:
+def _entry(
+    record: RecordId, uri: str, scanned: ContentId | None, item: Record | Unreadable | None, *, asked: bool
+) -> Provenance:
     content = scanned or UNIDENTIFIED
     if item is None:
-        return Provenance(record, uri, content, "", "{}", checked=False)
+        return Provenance(record, uri, content, "", "{}", checked=False, asked=asked)
     columns = canonical_json(dict(item.fields.columns)).decode("ascii")
     same = item.key == record.key and (scanned is None or _read_content(item) == scanned)
     return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
@@ -121,5 +123,8 @@ def _entries(  # noqa: PLR0917  one caller
                 items = _rows_again(root, shard, rows, stored.records, mapping, held)
             except (AlignmentError, DatasetError, OutputError):
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
-        entries += [_entry(record, stored.uri, scanned.get(record.row), items.get(record.row)) for record in asked]
+        entries += [
+            _entry(record, stored.uri, scanned.get(record.row), items.get(record.row), asked=root is not None)
+            for record in asked
+        ]
     return entries

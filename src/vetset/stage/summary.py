@@ -38,6 +38,7 @@ def _lists(findings: Findings, manifest: Manifest) -> list[dict[str, Any]]:
             tally.kind.value: {
                 "records": tally.records,
                 "matched": tally.matched,
+                "matched_partial": tally.matched_partial,
                 "not_matched": tally.not_matched,
                 "undecided": {reason.value: count for reason, count in tally.undecided.items()},
             }
@@ -278,6 +279,7 @@ def summary(findings: Findings, manifest: Manifest) -> dict[str, Any]:
         "until_dry": [_stop_json(stop) for stop in findings.stops],
         "rechecks": _rechecks(findings),
         "copies": _copies(findings, trust),
-        "changed_since_scan": sum(not entry.checked for entry in findings.provenance),
+        "changed_since_scan": sum(entry.asked and not entry.checked for entry in findings.provenance),
+        "not_read_again": sum(not entry.asked for entry in findings.provenance),
         "findings_digest": findings.digest,
     }
