@@ -4,6 +4,7 @@ import json
 import logging
 import random
 import traceback
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.compute as pc
@@ -246,14 +247,22 @@ def test_each_page_of_techagainst_has_a_token_of_its_own_and_no_offset_is_asked_
     assert not [path for _, path in service.asked if "offset" in path]
 
 
-def test_a_copy_that_was_not_synced_for_long_must_be_fetched_as_a_whole(spool):
-    service = StopNciiService()
+@contextmanager
+def begun(service, spool, moment=None):
+    """A service with some entries: a source of it, and the bank of a first sync."""
     for _ in range(20):
         service.change()
     with serving(service) as base:
         source = source_of(service, base)
-        bank = synced(source, Bank.empty(), spool, now_of(service)).bank
+        bank = synced(source, Bank.empty(), spool, moment or now_of(service)).bank
         spool.clear()
+        yield source, bank
+        source._client.close()
+
+
+def test_a_copy_that_was_not_synced_for_long_must_be_fetched_as_a_whole(spool):
+    service = StopNciiService()
+    with begun(service, spool) as (source, bank):
         victim = next(
             each for each in service.entries.values() if not service._gone(each) and each["signalType"] == "ImagePDQ"
         )
@@ -262,7 +271,6 @@ def test_a_copy_that_was_not_synced_for_long_must_be_fetched_as_a_whole(spool):
         with pytest.raises(ServiceError, match="too long ago"):
             synced(source, bank, spool, now_of(service))
         found = synced(source, bank, spool, now_of(service), full=True)
-        source._client.close()
     assert found.change.withdrawn == 1
     assert said(service, found.bank) == service.standing()
 
@@ -292,30 +300,18 @@ def test_a_service_whose_clock_jumps_ahead_hides_no_later_change(service, source
 
 def test_a_clock_that_ran_ahead_once_does_not_hide_how_long_ago_it_was(spool):
     service = StopNciiService()
-    for _ in range(20):
-        service.change()
-    with serving(service) as base:
-        source = source_of(service, base)
-        later = lambda: now_of(service)() + timedelta(days=3650)  # noqa: E731
-        bank = synced(source, Bank.empty(), spool, later).bank
-        spool.clear()
+    with begun(service, spool, lambda: now_of(service)() + timedelta(days=3650)) as (source, bank):
         service.tick(20 * 86400)
         synced(source, bank, spool, now_of(service))
         spool.clear()
         service.tick(20 * 86400)
         with pytest.raises(ServiceError, match="too long ago"):
             synced(source, bank, spool, now_of(service))
-        source._client.close()
 
 
 def test_a_value_that_cannot_be_read_takes_nothing_back(spool):
     service = TechAgainstService()
-    for _ in range(20):
-        service.change()
-    with serving(service) as base:
-        source = source_of(service, base)
-        bank = synced(source, Bank.empty(), spool, now_of(service)).bank
-        spool.clear()
+    with begun(service, spool) as (source, bank):
         standing = {row["entry"] for row in bank.rows.to_pylist() if not row["withdrawn"]}
         broken = next(each for each in service.entries.values() if str(each["id"]) in standing)
         broken["hash_digest"], broken["updated_on"] = broken["hash_digest"][:-2], service.clock
@@ -325,7 +321,6 @@ def test_a_value_that_cannot_be_read_takes_nothing_back(spool):
             spool.clear()
             assert found.change.withdrawn == 0
             assert str(broken["id"]) in {row["entry"] for row in found.bank.rows.to_pylist() if not row["withdrawn"]}
-        source._client.close()
 
 
 def test_malformed_values_of_a_page_are_counted_up_to_some(spool):
