@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vetset.dataset import arrow_messages
-from vetset.dataset.embeddings.layouts import find_embeddings
+from vetset.dataset.embeddings.layouts import find_embeddings, settle
 from vetset.dataset.hf_tables import open_rows
 from vetset.model.errors import AlignmentError, DatasetError
 
@@ -153,6 +153,17 @@ def test_a_damaged_head_is_refused_or_read_as_arrow_reads_it(tmp_path_factory, d
             read(folder)
         except (AlignmentError, DatasetError):
             continue
+
+
+def test_vectors_of_no_components_are_rows_without_numbers(tmp_path):
+    nothing = pa.Array.from_buffers(pa.list_(pa.float32(), 0), ROWS, [None], children=[pa.array([], pa.float32())])
+    whole = table().set_column(1, "emb", nothing)
+    with pa.ipc.new_stream(str(tmp_path / "x.arrow"), whole.schema) as writer:
+        writer.write_table(whole)
+    (part,) = parts = find_embeddings(tmp_path)
+    assert part.block().take(np.arange(ROWS)).shape == (ROWS, 0)
+    with pytest.raises(AlignmentError, match="no row of these embeddings has a vector"):
+        settle(parts)
 
 
 def test_two_columns_of_one_name_are_no_vectors(tmp_path):

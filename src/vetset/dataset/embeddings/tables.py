@@ -175,7 +175,7 @@ def _vectors(column: Any, dimension: int, where: str) -> tuple[NDArray[Any], NDA
         values = values.fill_null(pa.scalar(float("nan")).cast(values.type))
     with np.errstate(over="ignore"):
         numbers = values.to_numpy(zero_copy_only=False).astype(_TYPES[values.type], copy=False)
-    return numbers.reshape(-1, dimension), present
+    return numbers.reshape(len(lengths), dimension), present
 
 
 def _filled(column: Any, dimension: int, where: str, out: NDArray[Any]) -> int:
