@@ -27,7 +27,7 @@ def _mask_lanes(builder: Any, arrays: list[Any], size: Any, row: Any, numbers: l
     lanes, (scores, grains, offsets, needed) = Lanes(builder), arrays
     grain, bound, scale = (lanes.everywhere(number) for number in numbers)
     mask = _cgutils.alloca_once_value(builder, ir.Constant(_BITS, 0))
-    with lanes.columns(size) as seed:
+    with lanes.columns(size) as (seed,):
         score = builder.sitofp(lanes.load(scores, builder.add(row, seed), WORDS), grain.type)
         cosine = lanes.times(lanes.load(grains, seed), lanes.times(grain, score))
         above = lanes.plus(cosine, lanes.plus(lanes.load(offsets, seed), bound))

@@ -4,7 +4,7 @@ Left to itself, a compiler takes up to three times as long over them. How a lane
 here: products and sums may be fused. Where the order of a sum matters, see `vetset.search.similarity`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ _cgutils: Any = cgutils  # which carries no types
 _WORD = ir.IntType(32)
 SINGLES = ir.VectorType(ir.FloatType(), LANES)
 WORDS = ir.VectorType(_WORD, LANES)
+BYTES = ir.VectorType(ir.IntType(8), LANES)
+HALVES = ir.VectorType(ir.HalfType(), LANES)
 _MAY_FUSE = ("contract",)
 
 
@@ -33,16 +35,17 @@ class Lanes:
         self._builder = builder
 
     @contextmanager
-    def columns(self, size: Any) -> Iterator[Any]:
-        """A loop over the first of each sixteen columns; size is a multiple of 16."""
-        zero, step = ir.Constant(size.type, 0), ir.Constant(size.type, LANES)
+    def columns(self, size: Any, times: int = 1) -> Iterator[list[Any]]:
+        """A loop over the first of each sixteen columns, `times` of them in one go; size is a multiple of both."""
+        zero, step = ir.Constant(size.type, 0), ir.Constant(size.type, LANES * times)
         with _cgutils.for_range_slice(self._builder, zero, size, step, size.type) as (column, _):
-            yield column
+            more = [ir.Constant(size.type, LANES * time) for time in range(times)]
+            yield [self._builder.add(column, each) for each in more]
 
     def load(self, pointer: Any, column: Any, kind: Any = SINGLES) -> Any:
-        """Sixteen numbers of an array of 32-bit ones."""
+        """Sixteen numbers of an array."""
         place = self._builder.bitcast(self._builder.gep(pointer, [column]), kind.as_pointer())
-        return self._builder.load(place, align=4)
+        return self._builder.load(place, align=1)
 
     def store(self, value: Any, pointer: Any, column: Any) -> None:
         """A vector to an array of numbers as wide as its own."""
@@ -77,9 +80,11 @@ class Lanes:
         """The greater of whole numbers without a sign, lane by lane."""
         return self._builder.select(self._builder.icmp_unsigned(">", one, other), one, other)
 
-    def folded(self, slot: Any, join: Any) -> Any:
-        """All lanes of a slot in one number, by halves."""
-        value = self._builder.load(slot)
+    def folded(self, slots: Sequence[Any], join: Any) -> Any:
+        """All lanes of some slots in one number, by halves."""
+        value = self._builder.load(slots[0])
+        for slot in slots[1:]:
+            value = join(value, self._builder.load(slot))
         half = LANES >> 1
         while half:
             above = ir.Constant(WORDS, [(lane + half) % LANES for lane in range(LANES)])

@@ -4,7 +4,7 @@ One thread reads, others screen each chunk in small integers against all seeds (
 the bound cannot rule out is computed in float64 as it is defined (`vetset.search.similarity`). So the answer is that
 of `vetset.search.linear.nearest`, bit for bit, however the rows are cut into blocks and whatever the number of threads.
 
-The first rows, a sixteenth of all at most, are screened once more beforehand: how similar the k best of them are at
+The first rows, one in 32 at most, are screened once more beforehand: how similar the k best of them are at
 least is already a floor for all others, so that fewer rows are ranked that better ones will push out again.
 """
 
@@ -25,7 +25,7 @@ from vetset.search.screen import MOST_COLUMNS, Rows, Seeds, centre_of
 _CHUNK_VALUES = 1 << 18
 """Numbers of a chunk: its rows in 8 bits stay in a core's cache while all groups of seeds go over them."""
 _CHUNK_ROWS = 1024
-_AHEAD, _AHEAD_SHARE = 1 << 16, 16
+_AHEAD, _AHEAD_SHARE = 1 << 16, 32
 """Rows that are looked at ahead of the pass, and of how many rows it is one at most."""
 _PIECE = 4
 """Chunks that are read in one go."""

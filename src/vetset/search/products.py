@@ -19,7 +19,7 @@ from vetset.search.lanes import LANES
 
 GROUP = 64
 """Most seeds of a group."""
-COLUMNS = 16
+COLUMNS = 32
 """Rows and seeds are padded with zeros to a multiple of so many columns."""
 TILE = 12
 """Rows are padded to a multiple of this, which the tiles of all kernels divide."""

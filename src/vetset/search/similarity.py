@@ -24,7 +24,7 @@ LANES = 16
 """Sums that are kept apart while one goes through the columns."""
 
 
-def _has_half() -> bool:
+def has_half() -> bool:
     """Whether this processor turns float16 into float32 by itself."""
     if llvmlite.binding.get_default_triple().startswith(("aarch64", "arm64")):
         return True
@@ -90,7 +90,7 @@ def _reckoned(bits: np.uint16) -> Any:
     return np.uint32(sign | (subnormal if rest < np.uint32(0x0400) else wide)).view(np.float32)
 
 
-_single = _converted if _has_half() else _reckoned
+_single = _converted if has_half() else _reckoned
 
 
 def widen(rows: NDArray[Any], row: int, out: Floats) -> None:
