@@ -7,7 +7,7 @@ neither is COYO's `image_phash`, which is no PDQ.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -317,9 +317,25 @@ def own_keys(column: Any | None, first_row: int, count: int, where: str) -> Any:
     return keys
 
 
-@lru_cache(maxsize=64)
+_MOST_NAMES = 256
+"""Columns of a row whose roles are remembered: rows mostly have the same few, and a hostile one has millions."""
+
+
 def _roles_of(mapping: ColumnMapping, names: tuple[str, ...], where: str) -> Mapping[str, str]:
+    if len(names) > _MOST_NAMES:
+        return mapping.found_in(names, where, strict=False)
+    return _known_roles(mapping, names, where)
+
+
+@lru_cache(maxsize=64)
+def _known_roles(mapping: ColumnMapping, names: tuple[str, ...], where: str) -> Mapping[str, str]:
     return mapping.found_in(names, where, strict=False)
+
+
+@lru_cache(maxsize=64)
+def _without_key(mapping: ColumnMapping) -> ColumnMapping:
+    """The mapping for JSON, whose sample has its key from elsewhere."""
+    return replace(mapping, key="")
 
 
 def scalar(value: Any) -> Scalar:
@@ -369,18 +385,22 @@ def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, wit
 
 
 def fields_of_json(data: bytes | None, mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:
-    """The fields of a JSON sidecar. None (too large), or a document that is no object, makes every digest malformed.
+    """The fields of a JSON sidecar.
 
-    Raises:
-        DatasetError: two names of the document fill one role.
+    None (too large, or nobody knows which of several is meant), a document that is no object, or one in which two names
+    could be the address or one digest, makes everything that could be stated malformed.
     """
+    unclear = Fields(malformed=frozenset((*DECLARED_KINDS, *URL_KINDS)))
     try:
         document = None if data is None else json.loads(data)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return Fields(malformed=frozenset((*DECLARED_KINDS, *URL_KINDS)))
-    return fields_of(document, mapping, where, with_columns=with_columns)
+        return unclear
+    try:
+        return fields_of(document, _without_key(mapping), where, with_columns=with_columns)
+    except DatasetError:
+        return unclear
 
 
 def _encodable(text: str) -> bool:

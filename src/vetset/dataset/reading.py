@@ -13,6 +13,12 @@ from vetset.model.signal import Kind
 
 T = TypeVar("T")
 
+READING_VERSION = 2
+"""Goes up when a release may make other records of the same shard, or state other things of them.
+
+What a store keeps of a shard holds for one version: its rows are told by their numbers.
+"""
+
 
 class Outcome(NamedTuple):
     """What is known when a shard was read to its end: hex SHA-256 of what it is known by, and its records."""

@@ -1,46 +1,62 @@
-"""Samples of a webdataset: how members of a tar group into records, and where everything of one shard lies.
+"""Samples of a webdataset: how members of a tar group into records, and what is stated of them.
 
 A sample is a run of differently named members with one key: the name up to the first dot of its last part
 (webdataset's `base_plus_ext`), folder kept. Every picture of a sample is a record (most have one); a sample without one
-is a record too, `no_image`.
+is a record too, `no_image`. A member is a picture by its suffix or by how it begins.
+
+Stated of a record is what its JSON says and, where that says nothing, its sample's row of the table beside the tar: of
+the samples of one key the first has the first row of that key, and so on. A row that is nobody's, or says something
+else than the JSON, is a record of its own, since its address must not go unseen.
 """
 
-import io
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from vetset.dataset.beginnings import NEEDED, begins_as_picture
 from vetset.dataset.columns import ColumnMapping, fields_of_json
-from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, copy_ranges, is_there, open_plain, place
-from vetset.dataset.sidecar import Sidecar
+from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, is_there, place
+from vetset.dataset.sidecar import Sidecar, plain_key
 from vetset.dataset.tar import Member, TarWalk
-from vetset.model.dataset import Shard
-from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import Reason
+from vetset.model.signal import URL_KINDS, Reason
 from vetset.storage.remote import Place
 
-MAX_COLUMN = 1 << 16
-"""Bytes of a caption or class file that become a column of a sealed match."""
+_ADDRESS = re.compile(r"://|\bhttps?:/", re.IGNORECASE)
 
 
 class Part(NamedTuple):
-    """One member of a sample. `content` is None where it was not asked for, or is larger than is held."""
+    """One member of a sample. `content` is None where it was not asked for, or is more than is held."""
 
     member: Member
     suffix: str
+    picture: bool
     content: bytes | None
+
+    @property
+    def stem(self) -> bytes:
+        """The member's name without its last suffix."""
+        return self.member.name.rpartition(b".")[0] if self.suffix else self.member.name
 
 
 @dataclass(slots=True)
 class Sample:
-    """A run of members with one key."""
+    """A run of members with one key.
+
+    Attributes:
+        key: of all of them.
+        parts: the members, in order.
+        row: row of the table that is the sample's, and says nothing else than its JSON.
+        apart: row of the table that would be the sample's, but contradicts its JSON.
+        names: of the members.
+    """
 
     key: str
     parts: list[Part] = field(default_factory=list)
+    row: int | None = None
+    apart: int | None = None
     names: set[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,22 +69,34 @@ class Sample:
 
     @property
     def pictures(self) -> list[Part]:
-        """Members that are pictures by their suffix; each is a record."""
-        return [part for part in self.parts if part.suffix in IMAGE_SUFFIXES]
+        """Members that are pictures; each is a record."""
+        return [part for part in self.parts if part.picture]
 
     @property
     def shared(self) -> list[Part]:
-        """Members that are no pictures: they belong to every picture of the sample."""
-        return [part for part in self.parts if part.suffix not in IMAGE_SUFFIXES]
+        """Members that are no pictures: they stay while a picture of the sample does."""
+        return [part for part in self.parts if not part.picture]
 
     @property
     def records(self) -> int:
         """Records that the sample gives rise to: one for each picture, one if there is none."""
-        return max(1, len(self.pictures))
+        return max(1, sum(part.picture for part in self.parts))
 
-    def json(self) -> Part | None:
-        """The member that holds the sample's columns."""
-        return next((part for part in self.parts if part.suffix == "json"), None)
+    def beside(self) -> list[list[Part]]:
+        """For each record the other members that say something of it.
+
+        Those that bear a picture's whole name are that picture's alone (`a.x.json` beside `a.x.jpg`, `a.y.jpg`).
+        """
+        pictures = self.pictures
+        stems = {part.stem for part in pictures}
+        own: dict[bytes, list[Part]] = {}
+        general = []
+        for part in self.shared:
+            if part.stem in stems:
+                own.setdefault(part.stem, []).append(part)
+            else:
+                general.append(part)
+        return [[*own.get(part.stem, ()), *general] for part in pictures] or [general]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -83,9 +111,18 @@ def split_name(name: str) -> tuple[str, str]:
     return key, last.rpartition(".")[2].lower() if dot else ""
 
 
-def samples_of(walk: TarWalk, wanted: Callable[[Member, str], bool]) -> Iterator[Sample]:
-    """Group the members of an archive into samples; content is read where `wanted` says so."""
+def told_key(key: str, row: int) -> str:
+    """The key as it may be stored: one that is an address is told by the record's row instead."""
+    return str(row) if _ADDRESS.search(key) else key
+
+
+def samples_of(walk: TarWalk, wanted: Callable[[Part], bool]) -> Iterator[Sample]:
+    """Group the members of an archive into samples; content is read where `wanted` says so.
+
+    Of one sample no more is held than one picture may have: what goes beyond has no content.
+    """
     sample: Sample | None = None
+    held = 0
     for member in walk:
         if not member.regular:
             continue
@@ -95,41 +132,116 @@ def samples_of(walk: TarWalk, wanted: Callable[[Member, str], bool]) -> Iterator
         key, suffix = split_name(name)
         if sample is not None and (sample.key != key or member.name in sample.names):
             yield sample
-            sample = None
+            sample, held = None, 0
         sample = sample or Sample(key)
-        sample.add(Part(member, suffix, walk.content(member) if wanted(member, suffix) else None))
+        part, begun = _begun(walk, member, suffix)
+        if wanted(part) and held + member.size <= MAX_PICTURE:
+            held += member.size
+            part = part._replace(content=walk.content(member, begun))
+        sample.add(part)
     if sample is not None:
         yield sample
 
 
-def is_held(member: Member, suffix: str) -> bool:
-    """Whether a member's content is read with its sample: pictures and JSON of a sensible size."""
+def _begun(walk: TarWalk, member: Member, suffix: str) -> tuple[Part, bytes]:
+    """A member without its content, and what had to be read to know whether it is a picture."""
     if suffix in IMAGE_SUFFIXES:
-        return member.size <= MAX_PICTURE
-    return suffix == "json" and member.size <= MAX_TEXT
+        return Part(member, suffix, True, None), b""
+    begun = walk.beginning(member, NEEDED)
+    return Part(member, suffix, begins_as_picture(begun), None), begun
 
 
-def fields_of_sample(sample: Sample, sidecar: Sidecar | None, mapping: ColumnMapping, where: str) -> Fields:
-    """Address and digests that are stated of a sample: by its JSON, else by its row of the table beside the tar."""
-    document = sample.json()
-    if document is not None:
-        return fields_of_json(document.content, mapping, where)
-    rows = sidecar.rows_of(sample.key) if sidecar is not None else []
-    return sidecar.fields(rows[0]) if sidecar is not None and rows else Fields()
+def is_document(part: Part) -> bool:
+    """Whether a member is JSON."""
+    return part.suffix == "json" and not part.picture
 
 
-def records_of(sample: Sample, first_row: int, fields: Fields) -> Iterator[Record | Unreadable]:
-    """The records of a sample whose contents were read."""
+def is_held(part: Part) -> bool:
+    """Whether a member's content is read with its sample: pictures and JSON of a sensible size."""
+    return part.picture or (is_document(part) and part.member.size <= MAX_TEXT)
+
+
+def documents(sample: Sample) -> list[tuple[bytes | None] | None]:
+    """For each record the JSON that is meant for it: of its own name, of the key's, or the only one there is.
+
+    Returns:
+        None where there is none; a tuple of its content, which is None where it is not held, or where there are
+        several and nobody can tell which is meant.
+    """
+    plain = sample.key.encode("utf-8", "surrogateescape")
+    found: list[tuple[bytes | None] | None] = []
+    stems = [part.stem for part in sample.pictures] or [plain]
+    for stem, beside in zip(stems, sample.beside(), strict=True):
+        there = [part for part in beside if is_document(part)]
+        fitting = next((fit for name in (stem, plain) if (fit := [one for one in there if one.stem == name])), there)
+        found.append(None if not fitting else (fitting[0].content if len(fitting) == 1 else None,))
+    return found
+
+
+class Joined:
+    """Rows of the table beside a tar, given to samples as they come, in order."""
+
+    def __init__(self, sidecar: Sidecar | None) -> None:
+        self._sidecar = sidecar
+        self._seen: Counter[str] = Counter()
+        self._given: set[int] = set()
+
+    def fields_of(self, sample: Sample, mapping: ColumnMapping, where: str) -> list[Fields]:
+        """Address and digests that are stated of each record of the next sample, which is given its row."""
+        stated = [
+            None if document is None else fields_of_json(document[0], mapping, where) for document in documents(sample)
+        ]
+        row = self._next(sample.key)
+        if self._sidecar is None or row is None:
+            return [fields or Fields() for fields in stated]
+        beside = self._sidecar.fields(row)
+        if any(fields is not None and contradict(fields, beside) for fields in stated):
+            sample.apart = row
+            return [fields or Fields() for fields in stated]
+        sample.row = row
+        self._given.add(row)
+        return [beside if fields is None else united(fields, beside) for fields in stated]
+
+    def _next(self, key: str) -> int | None:
+        if self._sidecar is None:
+            return None
+        rows, number = self._sidecar.rows_of(key), self._seen[plain_key(key)]
+        self._seen[plain_key(key)] += 1
+        return rows[number] if number < len(rows) else None
+
+    def left(self) -> list[int]:
+        """Once all samples came: the rows that were given to none, in order."""
+        return [] if self._sidecar is None else [row for row in range(len(self._sidecar)) if row not in self._given]
+
+
+def contradict(one: Fields, other: Fields) -> bool:
+    """Whether two places state different addresses or digests of one record."""
+    if one.url is not None and other.url is not None and one.url != other.url:
+        return True
+    return any(one.declared.get(kind, value) != value for kind, value in other.declared.items())
+
+
+def united(first: Fields, second: Fields) -> Fields:
+    """What two places state that do not contradict each other; the first one's columns go before the second's."""
+    url = second.url if first.url is None else first.url
+    declared = {**second.declared, **first.declared}
+    stated = declared.keys() | (set(URL_KINDS) if url is not None else set())
+    return Fields(url, declared, (first.malformed | second.malformed) - stated, {**second.columns, **first.columns})
+
+
+def records_of(sample: Sample, first_row: int, fields: list[Fields]) -> Iterator[Record | Unreadable]:
+    """The records of a sample whose contents were read, with what is stated of each."""
     pictures = sample.pictures
     if not pictures:
-        yield Unreadable(first_row, sample.key, Reason.NO_IMAGE, fields)
-    for row, (member, _, content) in enumerate(pictures, start=first_row):
-        if content is None:
-            yield Unreadable(row, sample.key, Reason.TOO_LARGE, fields)
-        elif not member.size:
-            yield Unreadable(row, sample.key, Reason.EMPTY_FILE, fields)
+        yield Unreadable(first_row, told_key(sample.key, first_row), Reason.NO_IMAGE, fields[0])
+    for row, (part, stated) in enumerate(zip(pictures, fields, strict=False), start=first_row):
+        key = told_key(sample.key, row)
+        if part.content is None:
+            yield Unreadable(row, key, Reason.TOO_LARGE, stated)
+        elif not part.member.size:
+            yield Unreadable(row, key, Reason.EMPTY_FILE, stated)
         else:
-            yield Record(row, sample.key, content, fields)
+            yield Record(row, key, part.content, stated)
 
 
 def beside(uri: str, ending: str) -> str:
@@ -141,96 +253,3 @@ def sidecar_of(root: Place, uri: str, mapping: ColumnMapping) -> Sidecar | None:
     """The table beside a tar, if there is one."""
     table = beside(uri, ".parquet")
     return Sidecar(place(root, table), table, mapping) if is_there(root, table) else None
-
-
-class ShardIndex:
-    """Where everything of one shard lies, by its headers alone."""
-
-    def __init__(self, root: Place, shard: Shard, mapping: ColumnMapping) -> None:
-        self.uri = shard.uri
-        self.tar = place(root, shard.uri)
-        with open_plain(self.tar, shard.uri) as (stream, size):
-            self.size = size
-            walk = TarWalk(stream, size, shard.uri)
-            self.samples = list(samples_of(walk, lambda _member, _suffix: False))
-            self.content_end = walk.content_end
-        self.sidecar = sidecar_of(root, shard.uri, mapping)
-        self.sample_of = np.repeat(np.arange(len(self.samples)), [sample.records for sample in self.samples])
-        keys = (sample.key for sample in self.samples)
-        self.extra = self.sidecar.extra_rows(keys) if self.sidecar is not None else []
-
-    @property
-    def records(self) -> int:
-        """Records of the tar, and rows of the table that are not in it."""
-        return len(self.sample_of) + len(self.extra)
-
-    def numbered(self) -> Iterator[tuple[int, Sample]]:
-        """First row and sample, in order."""
-        row = 0
-        for sample in self.samples:
-            yield row, sample
-            row += sample.records
-
-    def rows_of(self, sample: Sample) -> list[int]:
-        """Rows of the table that belong to a sample."""
-        return self.sidecar.rows_of(sample.key) if self.sidecar is not None else []
-
-    def load(self, stream: BinaryIO, sample: Sample) -> Sample:
-        """A sample of this index with the contents of its pictures, JSON and captions."""
-        return Sample(sample.key, [_loaded(stream, part, self.uri) for part in sample.parts])
-
-    def full_fields(self, sample: Sample, mapping: ColumnMapping) -> Fields:
-        """All that the dataset says of a loaded sample, its captions and classes as columns."""
-        document = sample.json()
-        rows = self.rows_of(sample)
-        if document is not None:
-            fields = fields_of_json(document.content, mapping, self.uri, with_columns=True)
-        elif self.sidecar is not None and rows:
-            fields = self.sidecar.full_fields(rows[:1])[rows[0]]
-        else:
-            fields = Fields()
-        texts = {
-            part.suffix: part.content.decode("utf-8", "backslashreplace")
-            for part in sample.parts
-            if part.content is not None and part.suffix not in IMAGE_SUFFIXES and part.suffix != "json"
-        }
-        return Fields(fields.url, fields.declared, fields.malformed, {**texts, **fields.columns})
-
-    def dropped_members(self, keep: NDArray[np.bool_]) -> tuple[list[Member], list[str]]:
-        """Members that go, in order, and keys of samples of which something stays.
-
-        A picture goes when its record does; what its sample shares goes when the last of its records does.
-        """
-        dropped: list[Member] = []
-        kept: list[Sample] = []
-        for first, sample in self.numbered():
-            stays = keep[first : first + sample.records]
-            pictures = zip(sample.pictures, stays.tolist(), strict=True) if sample.pictures else ()
-            gone = {part.member for part, stay in pictures if not stay}
-            if not stays.any():
-                gone = {part.member for part in sample.parts}
-            else:
-                rest = Sample(sample.key, [part for part in sample.parts if part.member not in gone])
-                self._check_apart(kept[-1] if kept else None, rest)
-                kept.append(rest)
-            dropped.extend(part.member for part in sample.parts if part.member in gone)
-        return dropped, [sample.key for sample in kept]
-
-    def _check_apart(self, before: Sample | None, after: Sample) -> None:
-        """Two samples of one key that only a dropped one kept apart would become one sample."""
-        if before is not None and before.key == after.key and after.parts[0].member.name not in before.names:
-            raise DatasetError(
-                "members of one sample do not lie together in this tar",
-                expected="all members of a key next to each other, as webdataset requires",
-                where=self.uri,
-                todo="Pack the shard again with its members sorted by name, then scan and clean it.",
-            )
-
-
-def _loaded(stream: BinaryIO, part: Part, where: str) -> Part:
-    limit = MAX_COLUMN if part.suffix not in IMAGE_SUFFIXES and part.suffix != "json" else None
-    if not is_held(part.member, part.suffix) and (limit is None or part.member.size > limit):
-        return part
-    sink = io.BytesIO()
-    copy_ranges(stream, [(part.member.data, part.member.data + part.member.size)], sink, where)
-    return Part(part.member, part.suffix, sink.getvalue())

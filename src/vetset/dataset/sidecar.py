@@ -7,10 +7,11 @@ never became a picture still point at one, so they are records too.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed, python_values
@@ -22,6 +23,8 @@ from vetset.model.record import Fields
 from vetset.storage.remote import Place
 
 MAX_SIDECAR = 1 << 31
+_AT_ONCE = 1024
+"""Rows whose cells are made values of Python's together."""
 _FAILURES = ("failed_to_download", "failed_to_resize")
 
 
@@ -65,22 +68,32 @@ class Sidecar:
             check_rows(self._table.num_rows, table.metadata.num_rows, where)
         count = self._table.num_rows
         self.keys: list[str] = key_strings(self._table[self._roles["key"]], 0, count, where).to_pylist()
+        # numbers are written without the zeros that names begin with
+        self._numbered = pa.types.is_integer(self._table[self._roles["key"]].type)
         self._rows: dict[str, list[int]] = {}
         for row, key in enumerate(self.keys):
             self._rows.setdefault(plain_key(key), []).append(row)
+        self._first, self._cells = -1, dict[str, list[Any]]()
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def rows_of(self, key: str) -> list[int]:
-        """Rows that belong to samples of a key, in order."""
-        return self._rows.get(plain_key(key), [])
+        """Rows of a key, in order."""
+        plain = plain_key(key)
+        if self._numbered and plain.isdigit():
+            plain = plain.lstrip("0") or "0"
+        return self._rows.get(plain, [])
 
     def fields(self, row: int) -> Fields:
-        """Address and stated digests of one row."""
-        cells = self._table.slice(row, 1)
-        with decoded(self._where):
-            values = {name: python_values(cells[name])[0] for name in cells.column_names}
+        """Address and stated digests of one row; rows are best asked for in order."""
+        first = row - row % _AT_ONCE
+        if first != self._first:
+            cells = self._table.slice(first, _AT_ONCE)
+            with decoded(self._where):
+                self._cells = {name: python_values(cells[name]) for name in cells.column_names}
+            self._first = first
+        values = {name: column[row - first] for name, column in self._cells.items()}
         return fields_of(values, self._mapping, self._where)
 
     def full_fields(self, rows: Collection[int]) -> dict[int, Fields]:
@@ -88,11 +101,6 @@ class Sidecar:
         with open_table(self.data, self._where) as table:
             picked = picked_rows(table, rows, self._where)
         return {row: fields_of(row_, self._mapping, self._where, with_columns=True) for row, row_ in picked.items()}
-
-    def extra_rows(self, tar_keys: Iterable[str]) -> list[int]:
-        """Rows that no sample of the tar belongs to, in order."""
-        present = {plain_key(key) for key in tar_keys}
-        return [row for row, key in enumerate(self.keys) if plain_key(key) not in present]
 
     def identities(self) -> list[bytes]:
         """SHA-256 (32 bytes) of every row."""
@@ -106,13 +114,6 @@ class Sidecar:
                 return None
             columns = table.read(columns=["status", "error_message"])
             return list(zip(columns["status"].to_pylist(), columns["error_message"].to_pylist(), strict=True))
-
-
-def surviving_rows(sidecar: Sidecar, kept_keys: Collection[str], kept_extra: Collection[int]) -> NDArray[np.bool_]:
-    """Rows of a sidecar that stay (rows,): those of a sample that stays, and the extra ones that are kept."""
-    kept = {plain_key(key) for key in kept_keys}
-    extra = set(kept_extra)
-    return np.array([row in extra or plain_key(key) in kept for row, key in enumerate(sidecar.keys)], dtype=np.bool_)
 
 
 def stats_of_survivors(data: bytes, sidecar: Sidecar | None, rows: NDArray[np.bool_], lost: int, where: str) -> bytes:

@@ -15,12 +15,16 @@ from vetset.model.errors import DatasetError
 
 BLOCK = 512
 RECORD = 20 * BLOCK
+_OTHER_RECORDS = tuple(BLOCK << power for power in range(6, 12))
+"""What writers fill the last record up to where they were told so (`tar --blocking-factor`): 32 KiB to 1 MiB."""
 ZEROS = bytes(BLOCK)
 MAX_EXTENDED = 1 << 20
 """Bytes of a PAX or long-name header; a path is at most a few thousand."""
 _REGULAR = frozenset(b"0\x007")
 """A file, a file as writers before POSIX marked it (NUL), a contiguous file."""
 _WITHOUT_CONTENT = frozenset(b"123456")
+_LABEL = ord("V")
+"""What GNU tar calls an archive by, if asked to: no member."""
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_SOLARIS, _PAX_GLOBAL, _SPARSE = b"LKxXgS"
 
 
@@ -126,13 +130,21 @@ class TarWalk:
             self.content_end = member.end
         self._check_rest()
 
-    def content(self, member: Member) -> bytes:
-        """The bytes of the member that was just yielded.
+    def beginning(self, member: Member, count: int) -> bytes:
+        """The first bytes of the member that was just yielded, at most so many.
 
         Raises:
             DatasetError: the archive ended before the member did.
         """
-        return self._read(member.size)
+        return self._read(min(count, member.size))
+
+    def content(self, member: Member, begun: bytes = b"") -> bytes:
+        """The bytes of the member that was just yielded, of which the first may have been read.
+
+        Raises:
+            DatasetError: the archive ended before the member did.
+        """
+        return begun + self._read(member.size - len(begun))
 
     def _refused(self, problem: str, expected: str | None = None) -> DatasetError:
         return DatasetError(
@@ -239,6 +251,8 @@ class TarWalk:
         end = self._extent(size)
         if kind in _WITHOUT_CONTENT and size:
             raise self._refused("a link, folder or device claims to have content")
+        if kind not in _REGULAR and kind not in _WITHOUT_CONTENT and (kind != _LABEL or size):
+            raise self._refused("a member is of a type that some readers take for a file", "files, links and folders")
         plain = not names and not header[345]
         name = names.pop() if names else self._short_name(header)
         folder = kind in _REGULAR and name.endswith(b"/")
@@ -258,8 +272,17 @@ class TarWalk:
         return prefix + b"/" + name
 
     def _check_rest(self) -> None:
-        """Behind the end-of-archive block there may be padding only: anything else would go unseen."""
+        """Behind the end-of-archive block the last record is filled up: anything else would go unseen.
+
+        A file that got its size before its content, or lost its end with its machine, ends in zeros, too. Theirs go on
+        for longer than a record.
+        """
         while self._position < self._size:
             chunk = self._read(min(self._size - self._position, 1 << 20))
             if chunk.count(0) != len(chunk):
                 raise self._refused("there are bytes behind the end of the archive", "zeros up to the end of the file")
+        zeros = self._size - self.content_end
+        records = [RECORD, *(record for record in _OTHER_RECORDS if self._size % record == 0)]
+        if all(zeros >= record + 2 * BLOCK for record in records):
+            self._position = self.content_end
+            raise self._refused("from here on there are zeros only: the archive was not written to its end")

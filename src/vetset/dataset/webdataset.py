@@ -1,8 +1,9 @@
 """Webdataset tars as img2dataset writes them: `00000.tar`, beside it perhaps `00000.parquet` and `00000_stats.json`.
 
-Behind the records of the tar come the rows of the table that are not in the tar (`not_downloaded`): they were never
+Behind the records of the tar come the rows of the table that belong to no sample (`not_downloaded`): they were never
 pictures here, but they still point at some. JSON, caption and table row belong to all pictures of their sample and
-stay while one of them stays; `siblings` tells which records share a sample. The same key further on is another sample.
+stay while one of them stays; `siblings` tells which records share a sample. The same key further on is another sample,
+and has the next row of that key.
 """
 
 import hashlib
@@ -33,17 +34,9 @@ from vetset.dataset.places import (
     walk_files,
 )
 from vetset.dataset.reading import Outcome, Reading
-from vetset.dataset.samples import (
-    Part,
-    ShardIndex,
-    beside,
-    fields_of_sample,
-    is_held,
-    records_of,
-    samples_of,
-    sidecar_of,
-)
-from vetset.dataset.sidecar import read_stats, stats_of_survivors, surviving_rows
+from vetset.dataset.samples import Joined, Part, beside, is_held, records_of, samples_of, sidecar_of, told_key
+from vetset.dataset.shard_index import ShardIndex
+from vetset.dataset.sidecar import read_stats, stats_of_survivors
 from vetset.dataset.tables import check_length, filter_table
 from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
 from vetset.model.dataset import Format, Shard
@@ -115,7 +108,7 @@ class WebdatasetFormat:
         if index.sidecar is not None and extra:
             full = index.sidecar.full_fields(extra.values())
             for row, table_row in extra.items():
-                key = index.sidecar.keys[table_row]
+                key = told_key(index.sidecar.keys[table_row], row)
                 found[row] = Unreadable(row, key, Reason.NOT_DOWNLOADED, full[table_row])
         return found
 
@@ -130,7 +123,7 @@ class WebdatasetFormat:
         with open_plain(index.tar, shard.uri) as (stream, _):
             for sample in index.samples:
                 shared = [_stored(stream, part, shard.uri) for part in sample.shared]
-                shared += [table[row] for row in index.rows_of(sample)]
+                shared += [] if sample.row is None else [table[sample.row]]
                 for own in [_stored(stream, part, shard.uri) for part in sample.pictures] or [b""]:
                     yield digest_of([own, *shared])
         yield from (digest_of([None, table[row]]) for row in index.extra)
@@ -141,9 +134,7 @@ class WebdatasetFormat:
         Raises:
             DatasetError: the shard is damaged.
         """
-        index = ShardIndex(root, shard, mapping)
-        extra = len(index.samples) + np.arange(len(index.extra))
-        return np.concatenate([index.sample_of, extra]).astype(np.int64)
+        return ShardIndex(root, shard, mapping).siblings()
 
     def write(
         self,
@@ -178,7 +169,7 @@ class WebdatasetFormat:
             for uri in (shard.uri, *others):
                 copy_file(place(root, uri), out, uri)
             return
-        dropped, kept_keys = index.dropped_members(keep)
+        dropped, kept_rows = index.dropped_members(keep)
         with (
             open_plain(index.tar, shard.uri) as (stream, _),
             new_file(out, shard.uri) as target,
@@ -189,8 +180,7 @@ class WebdatasetFormat:
         tar_records = len(index.sample_of)
         rows = np.zeros(0, dtype=np.bool_)
         if index.sidecar is not None:
-            kept_extra = {row for row, kept in zip(index.extra, keep[tar_records:].tolist(), strict=True) if kept}
-            rows = surviving_rows(index.sidecar, kept_keys, kept_extra)
+            rows = np.isin(np.arange(len(index.sidecar)), list(kept_rows))
             table_uri = beside(shard.uri, ".parquet")
             with new_file(out, table_uri) as target:
                 filter_table(index.sidecar.data, rows, target, table_uri)
@@ -203,19 +193,19 @@ class WebdatasetFormat:
 
 def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     sidecar = sidecar_of(root, shard.uri, mapping)
-    keys: set[str] = set()
+    joined = Joined(sidecar)
     row = 0
     with open_hashed(place(root, shard.uri), shard.uri) as (stream, size, tar_digest):
         for sample in samples_of(TarWalk(stream, size, shard.uri), is_held):
-            keys.add(sample.key)
-            for record in records_of(sample, row, fields_of_sample(sample, sidecar, mapping, shard.uri)):
+            for record in records_of(sample, row, joined.fields_of(sample, mapping, shard.uri)):
                 yield record
                 row += 1
         whole = hashlib.sha256(b"webdataset\0" + tar_digest().encode())
     whole.update(b"-" if sidecar is None else sidecar.digest.encode())
     if sidecar is not None:
-        for table_row in sidecar.extra_rows(keys):
-            yield Unreadable(row, sidecar.keys[table_row], Reason.NOT_DOWNLOADED, sidecar.fields(table_row))
+        for table_row in joined.left():
+            key = told_key(sidecar.keys[table_row], row)
+            yield Unreadable(row, key, Reason.NOT_DOWNLOADED, sidecar.fields(table_row))
             row += 1
     return Outcome(whole.hexdigest(), row)
 

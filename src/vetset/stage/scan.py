@@ -16,7 +16,7 @@ from typing import cast
 
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
-from vetset.dataset.reading import ColumnBatch
+from vetset.dataset.reading import READING_VERSION, ColumnBatch
 from vetset.engine.outcome import Done, Engine, Failed
 from vetset.engine.worker import is_worker
 from vetset.model.canonical import document_digest
@@ -66,7 +66,8 @@ def scan_key(policy: ScanPolicy, mapping: ColumnMapping, embedder_id: str = "") 
     """What decides, beside content, what a part of the store holds."""
     kinds = tuple(kind for kind in Kind if kind in policy.kinds or (kind is Kind.EMBEDDING and embedder_id))
     versions = {kind: SIGNAL_VERSIONS[kind] for kind in kinds if kind in SIGNAL_VERSIONS}
-    return ScanKey(policy.digest, kinds, versions, document_digest(mapping.by_role()), embedder_id, _at_hand(kinds))
+    columns = document_digest(mapping.by_role())
+    return ScanKey(policy.digest, kinds, versions, columns, embedder_id, _at_hand(kinds), READING_VERSION)
 
 
 def _at_hand(kinds: Sequence[Kind]) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class ScanKey:
         mapping: digest of the column mapping.
         embedder: id of the model, or empty.
         decoders: extras that were at hand and without which some encodings are not decoded.
+        reading: version of the code that makes records of shards.
     """
 
     policy: str
@@ -63,6 +64,7 @@ class ScanKey:
     mapping: str
     embedder: str = ""
     decoders: tuple[str, ...] = ()
+    reading: int = 1
 
     def part(self, shard_digest: str, passed: Iterable[PassedOver] = (), test: ScanTest | None = None) -> str:
         """Key of the part of a shard with this content, these of whose records were passed over.

@@ -50,7 +50,7 @@ def extensions_of(place: Place, where: str) -> list[str] | None:
     found: set[str] = set()
     number = None
     with open_plain(place, where) as (stream, size):
-        for number, sample in enumerate(samples_of(TarWalk(stream, size, where), lambda _member, _suffix: False)):
+        for number, sample in enumerate(samples_of(TarWalk(stream, size, where), lambda _part: False)):
             found |= {ext for part in sample.parts if (ext := _extension(part.member)) is not None}
             if number == _LOOKED_AT:
                 break
@@ -99,8 +99,8 @@ class TarPart:
         self._dimension = 0
 
     def _samples(self, stream: BinaryIO, size: int, *, contents: bool) -> Iterator[Sample]:
-        def is_wanted(member: Member, _suffix: str) -> bool:
-            return contents and member.size <= MAX_MEMBER and _extension(member) == self._extension
+        def is_wanted(part: Part) -> bool:
+            return contents and part.member.size <= MAX_MEMBER and _extension(part.member) == self._extension
 
         return samples_of(TarWalk(stream, size, self.where), is_wanted)
 
