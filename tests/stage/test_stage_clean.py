@@ -120,6 +120,23 @@ def test_a_keep_list_names_what_stays_and_copies_nothing(cleaned, form):
     assert len(kept) == len(set(kept))
 
 
+@pytest.mark.parametrize("name", [".keys", "keys", ".vetset", "0.keys.parquet"])
+def test_a_folder_of_any_name_survives_beside_embeddings(audit, tmp_path, monkeypatch, name):
+    root, key_of = tmp_path / "data", small.dataset_key
+    small.write_folder(root)
+    (root / "a").rename(root / name)
+    monkeypatch.setattr(small, "dataset_key", lambda number, form: key_of(number, form).replace("a/", f"{name}/"))
+    small.write_embeddings(tmp_path / "vectors", Format.FOLDER)
+    audited = audit(root, embeddings=tmp_path / "vectors", dataset_format=Format.FOLDER)
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order.json")
+    out = vetset.clean(root, order, signer=audited.pub, out=tmp_path / "clean", engine=small.HERE)
+    before, after = (
+        {small.number_of(path) for path in small.tree(place) if path.endswith(".jpg")} for place in (root, out)
+    )
+    assert after == before - {0, 1, 3, 20, 21}
+    assert {number for number in after if number % 2}
+
+
 def test_the_dataset_itself_is_not_touched(cleaned, roots):
     before = small.tree(roots / "webdataset")
     cleaned()

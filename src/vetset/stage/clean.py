@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from shutil import rmtree
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +33,11 @@ from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
 from vetset.storage.address import root_of
 from vetset.storage.commit import fresh_folder
+from vetset.storage.passing import passing_folder
 from vetset.storage.remote import Place
 
 KEEP_LIST = "keep.parquet"
 EMBEDDINGS = "embeddings"
-_KEYS = ".keys"
 PRIVATE = (
     "Whoever holds this revision and the one before it can subtract them and learn what was removed. "
     "No cover was added, so keep it private: do not publish it, or its file sizes, beside the earlier one."
@@ -209,7 +208,6 @@ def _join_kept(tasks: Sequence[CleanTask], out: Path) -> None:
         for task in tasks:
             if task.keep_list is not None:
                 writer.write_table(pq.read_table(task.keep_list))
-                task.keep_list.unlink()
 
 
 def _all_keys(tasks: Sequence[CleanTask]) -> Iterator[pa.StringArray]:
@@ -243,7 +241,7 @@ class CleanJob:
 
 
 def _tasks(
-    job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder: Path, *, keys: bool
+    job: CleanJob, order: RemovalOrder, read: Sequence[ShardRead], folder: Path, passing: Path, *, keys: bool
 ) -> list[CleanTask]:
     names = shard_names([shard.digest for shard in read])
     by_uri = {shard.uri: shard for shard in job.shards}
@@ -258,8 +256,8 @@ def _tasks(
             order=job.order,
             signer=job.signer,
             out=None if job.keep_list else folder,
-            keep_list=folder / f"{number}.parquet" if job.keep_list else None,
-            keys=folder / _KEYS / f"{number}.parquet" if keys else None,
+            keep_list=passing / f"{number}.parquet" if job.keep_list else None,
+            keys=passing / f"{number}.keys.parquet" if keys else None,
         )
         for number, (shard, name) in enumerate(zip(read, names, strict=True))
     ]
@@ -333,7 +331,8 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
     own = [place(job.root, shard.uri) for shard in job.shards]
     # before anything is read that takes long
     parts = [] if embeddings is None else parts_to_move(embeddings, choice, own)
-    with fresh_folder(job.out) as folder:
+    # beside the revision, never in it: a dataset may have a file of any name
+    with fresh_folder(job.out) as folder, passing_folder(folder.parent) as passing:
         read = read_shards(job.root, job.shards, mapping, order.kinds, engine)
         if revision_digest({shard.uri: shard.digest for shard in read}) != order.dataset:
             raise DatasetError(
@@ -342,9 +341,7 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
                 where=str(job.root),
                 todo="Audit this revision and have a new order made.",
             )
-        tasks = _tasks(job, order, read, folder, keys=bool(parts))
-        if parts:
-            (folder / _KEYS).mkdir()
+        tasks = _tasks(job, order, read, folder, passing, keys=bool(parts))
         reporter.started("clean", len(tasks), sum(task.shard.size for task in tasks))
         cleaned = _cleaned(tasks, engine, reporter)
         reporter.finished()
@@ -357,6 +354,5 @@ def clean(job: CleanJob, *, engine: Engine, reporter: Reporter) -> str:
             dropped = pa.array([key for shard in cleaned for key in shard.dropped], pa.string())
             records = _all_keys(tasks), sum(shard.records for shard in cleaned)
             move_embeddings(parts, folder / EMBEDDINGS, dropped, choice, records)
-            rmtree(folder / _KEYS)
         _write_marker(job, order, folder)
     return order.dataset
