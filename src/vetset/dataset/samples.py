@@ -168,6 +168,8 @@ def documents(sample: Sample) -> list[tuple[bytes | None] | None]:
         None where there is none; a tuple of its content, which is None where it is not held, or where there are
         several and nobody can tell which is meant.
     """
+    if sample.records == 1 and len(there := [part for part in sample.parts if is_document(part)]) <= 1:
+        return [(there[0].content,) if there else None]
     plain = sample.key.encode("utf-8", "surrogateescape")
     found: list[tuple[bytes | None] | None] = []
     stems = [part.stem for part in sample.pictures] or [plain]
