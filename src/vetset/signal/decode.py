@@ -37,7 +37,7 @@ from vetset.signal.heif import heif_picture
 from vetset.signal.heif_boxes import is_heif
 from vetset.signal.jpeg import tidied
 from vetset.signal.jpeg_data import lacks_data, lacks_unheard
-from vetset.signal.orientation import jpeg_orientation
+from vetset.signal.orientation import jpeg_orientation, orientation_of
 from vetset.signal.png import lacks_rows
 from vetset.signal.quiet import strict_and_silent_pillow
 from vetset.signal.sixteen import grey_of, is_misread
@@ -88,7 +88,7 @@ class Picture:
     Attributes:
         pixels: canonical RGB, (H, W, 3), uint8, C-contiguous.
         alpha: (H, W), uint8, 255 is opaque; None where every pixel is, or where nobody asked.
-        orientation: as EXIF states it, 1 to 8; 1 where it says nothing.
+        orientation: as EXIF or XMP states it, 1 to 8; 1 where they say nothing.
         frames: sampled later frames, RGB, in their order; empty where there are none, or where nobody asked.
     """
 
@@ -270,10 +270,9 @@ def _orientation(picture: Image.Image, data: bytes) -> int:
     if picture.format in {"JPEG", "MPO"}:
         return jpeg_orientation(data)
     try:
-        stated = picture.getexif().get(0x0112, 1)
+        return orientation_of(picture.getexif().get(0x0112))
     except (*_DAMAGE, MemoryError):
         return 1
-    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
 def _alpha(picture: Image.Image) -> NDArray[np.uint8] | None:
