@@ -29,7 +29,7 @@ from importlib import import_module
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import IcoImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError
 
 from vetset.model.signal import Reason
 from vetset.signal.animation import later_frames
@@ -38,9 +38,10 @@ from vetset.signal.heif_boxes import is_heif
 from vetset.signal.jpeg import tidied
 from vetset.signal.jpeg_data import lacks_data, lacks_unheard
 from vetset.signal.orientation import jpeg_orientation, orientation_of
-from vetset.signal.png import lacks_rows
+from vetset.signal.png import SIGNATURE, lacks_end, lacks_rows
 from vetset.signal.quiet import strict_and_silent_pillow
 from vetset.signal.sixteen import grey_of, is_misread
+from vetset.signal.tiff import jpegs, lacks_pieces
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
 """What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out.
@@ -243,13 +244,30 @@ def _of_file(
     pixels = Reason.UNDECODABLE if is_misread(picture) else _to_rgb(picture)
     if isinstance(pixels, Reason):
         return pixels
-    if (doubted and lacks_data(data)) or (picture.format == "PNG" and lacks_rows(picture, data)):
+    if (doubted and lacks_data(data)) or _lacks(picture, data, max_pixels):
         return Reason.TRUNCATED
     if frames is None:
         return Picture(pixels)
     # the frames last: they move the file on
     orientation, alpha = _orientation(picture, data), _alpha(picture)
     return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
+
+
+def _lacks(picture: Image.Image, data: bytes, max_pixels: int) -> bool:
+    """Whether Pillow has filled up what a loaded file lacks."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return lacks_pieces(picture) or any(_lacks_jpeg(piece, max_pixels) for piece in jpegs(picture, data))
+    if isinstance(picture, IcoImagePlugin.IcoImageFile):
+        first = picture.ico.entry[0]
+        data = data[first.offset : first.offset + first.size]
+    elif picture.format != "PNG":
+        return False
+    return data.startswith(SIGNATURE) and (lacks_rows(picture, data) or lacks_end(data))
+
+
+def _lacks_jpeg(data: bytes, max_pixels: int) -> bool:
+    answer = _decode_jpeg(data, max_pixels, borrowed=False)
+    return answer is Reason.TRUNCATED or answer is Reason.UNDECODABLE or (answer is _Left.DATA and lacks_data(data))
 
 
 def _decode_heif(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:

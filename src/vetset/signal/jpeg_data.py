@@ -31,6 +31,8 @@ from vetset.signal.quiet import strict_and_silent_pillow
 _PADDINGS = (b"\xfe\x5b\xd3\x17\xa9\x6e\x34\xc8\x9d\x42\xe7\x71", b"\x69\xb4\x2d\xee\x13\xc7\x58\xf2\x86\x3b\x95\xac")
 """Data that begin with a bit of either kind and are as good as random."""
 _HEAD = struct.Struct(">HH").unpack_from
+_SHOWN = (1, 3, 4)
+"""Numbers of components that Pillow shows; in a TIFF there may be others."""
 _ZEROS = bytes(8)
 """Arithmetic coding leaves out zeros at its end (T.81, D.1.8); never that many."""
 
@@ -128,6 +130,8 @@ def _ends_early(data: bytes, parts: Sequence[Segment], frame: Frame) -> bool:
 
     Of an interval that is whole libjpeg passes over what comes after; one that ends early is filled up with it.
     """
+    if len(frame.sampling) not in _SHOWN:
+        return False
     shown = _shown(data)
     zeros = _ZEROS if frame.marker in ARITHMETIC else b""
     for padding in _PADDINGS:
