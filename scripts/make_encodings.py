@@ -76,7 +76,9 @@ the file says, since their loaders do that.) {peer}
 
 Undecided, with a reason: JPEG of 12 bits, lossless or hierarchical JPEG, or one whose height comes after its data; PNG
 as Apple's tools pack it; TIFF of 32-bit integers or of floating point, whose white is not stated, and of 16-bit planes
-stored one after another; everything that ends early, also where a stream ends in good order and lacks rows.
+stored one after another; everything that ends early, also where a stream ends in good order and lacks rows, strips,
+tiles, restart intervals or all scans of a component, and a PNG that goes on in zeros. (A progressive JPEG whose last
+scans are missing is whole, and less sharp. Zeros in the place of WebP, AVIF, HEIC or unpacked data go unnoticed.)
 """
 
 HEIC = """\

@@ -11,33 +11,37 @@ channel, sRGB taken for granted (embedded profiles are ignored), alpha dropped. 
 * transparent pixels keep the colour stored under the alpha channel, as `convert("RGB")` and ThreatExchange have it.
 
 JPEG goes through simplejpeg (libjpeg-turbo's exact transform, equal to Pillow's pixels), everything else through
-Pillow. A file that ends early, or whose data libjpeg calls corrupt, is never handed out as if it were whole. (Bytes
-changed inside a JPEG's data often go unnoticed by any decoder; then the pixels are the ones a model would see, too.)
+Pillow. A file that ends early, or whose data libjpeg calls corrupt, is never handed out as if it were whole, whatever
+harmless things libjpeg remarks upon before. (Bytes changed inside a JPEG's data often go unnoticed by any decoder; then
+the pixels are the ones a model would see, too. So do the last scans of a progressive one, which only refine it.)
 """
 
 import io
 import logging
 import struct
 import threading
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from importlib import import_module
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import IcoImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError
 
 from vetset.model.signal import Reason
 from vetset.signal.animation import later_frames
 from vetset.signal.heif import heif_picture
 from vetset.signal.heif_boxes import is_heif
-from vetset.signal.orientation import jpeg_orientation
-from vetset.signal.png import lacks_rows
+from vetset.signal.jpeg import tidied
+from vetset.signal.jpeg_data import lacks_data, lacks_unheard
+from vetset.signal.orientation import jpeg_orientation, orientation_of
+from vetset.signal.png import SIGNATURE, lacks_end, lacks_rows
+from vetset.signal.quiet import strict_and_silent_pillow
 from vetset.signal.sixteen import grey_of, is_misread
+from vetset.signal.tiff import jpegs, lacks_pieces
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM", "ICO")
 """What is decoded. Formats that Pillow hands to another program (EPS) or recognises by chance (TGA) are left out.
@@ -65,7 +69,17 @@ _DAMAGE = (
 )  # fmt: skip
 
 # Remarks of libjpeg after which the pixels are right all the same; after any other one they are not.
-_HARMLESS = ("extraneous bytes before marker", "unknown jfif revision", "unknown adobe color transform", "invalid sos")
+_HARMLESS = (
+    "extraneous bytes before marker", "unknown jfif revision", "unknown adobe color transform", "invalid sos",
+    "bad icc marker",
+)  # fmt: skip
+
+
+class _Left(Enum):
+    """What of a JPEG is left to Pillow: its colours alone, or also to see whether its data are all there."""
+
+    COLOURS = auto()
+    DATA = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class Picture:
     Attributes:
         pixels: canonical RGB, (H, W, 3), uint8, C-contiguous.
         alpha: (H, W), uint8, 255 is opaque; None where every pixel is, or where nobody asked.
-        orientation: as EXIF states it, 1 to 8; 1 where it says nothing.
+        orientation: as EXIF or XMP states it, 1 to 8; 1 where they say nothing.
         frames: sampled later frames, RGB, in their order; empty where there are none, or where nobody asked.
     """
 
@@ -148,25 +162,27 @@ def _decoded(data: bytes, max_pixels: int, frames: int | None, *, borrowed: bool
     """A picture; its other forms only where `frames` is a number."""
     if not data:
         return Reason.EMPTY_FILE
+    doubted = False
     if data.startswith(b"\xff\xd8"):
         answer = _decode_jpeg(data, max_pixels, borrowed=borrowed)
         if isinstance(answer, Reason):
             return answer
-        if answer is not None:
+        if not isinstance(answer, _Left):
             return Picture(answer, None, 1 if frames is None else jpeg_orientation(data))
-    with _strict_and_silent_pillow():
-        found = _decode_by_pillow(data, max_pixels, frames)
+        doubted = answer is _Left.DATA
+    with strict_and_silent_pillow():
+        found = _decode_by_pillow(data, max_pixels, frames, doubted=doubted)
         # AVIF may bear the same brands as HEIC, and is Pillow's
         heif = found is Reason.UNKNOWN_ENCODING and is_heif(data)
         return _decode_heif(data, max_pixels, frames) if heif else found
 
 
-def _decode_jpeg(data: bytes, max_pixels: int, *, borrowed: bool) -> NDArray[np.uint8] | Reason | None:
-    """Pixels or a reason; None for what only Pillow can judge."""
+def _decode_jpeg(data: bytes, max_pixels: int, *, borrowed: bool) -> NDArray[np.uint8] | Reason | _Left:
+    """Pixels, a reason, or what only Pillow can tell."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     except (ValueError, KeyError):  # a KeyError where the header ends before the layout of the colours
-        return None
+        return _Left.DATA
     if height * width > max_pixels:
         return Reason.TOO_LARGE
     # libjpeg does not turn four inks into colours; it is still asked whether the data are whole
@@ -174,27 +190,42 @@ def _decode_jpeg(data: bytes, max_pixels: int, *, borrowed: bool) -> NDArray[np.
     size = (4 if inks else 3) * height * width
     try:
         room = _room.bytes if borrowed and size <= _ROOM else _odd(size)
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", strict=True, buffer=room)
+        pixels = _heard(data, room, inks=inks)
+        remarked = isinstance(pixels, str) and any(word in pixels for word in _HARMLESS)
+        if remarked:
+            # libjpeg stopped there: only without the first remark are the others heard
+            pixels = _heard(tidied(data), room, inks=inks)
+        if isinstance(pixels, str):
+            return _meaning(pixels)
+        if lacks_unheard(data):
+            return Reason.TRUNCATED
     except MemoryError:
         return Reason.TOO_LARGE
+    return _Left.COLOURS if inks or remarked else pixels
+
+
+def _heard(data: bytes, room: NDArray[np.uint8], *, inks: bool) -> NDArray[np.uint8] | str:
+    """Pixels, or the first thing that libjpeg has to say about them, in small letters."""
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", strict=True, buffer=room)
     except (ValueError, KeyError) as error:
-        return _meaning(str(error).lower())
-    return None if inks else pixels
+        return str(error).lower()
+    return pixels
 
 
-def _meaning(remark: str) -> Reason | None:
-    """What a remark of libjpeg says about the pixels; None if Pillow should try."""
+def _meaning(remark: str) -> Reason | _Left:
+    """What a remark of libjpeg says about the pixels."""
     if "premature end" in remark:
         return Reason.TRUNCATED
     if "corrupt jpeg data" in remark and not any(word in remark for word in _HARMLESS):
         return Reason.UNDECODABLE
-    return None
+    return _Left.DATA
 
 
-def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None, *, doubted: bool) -> Picture | Reason:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            return _of_file(picture, data, max_pixels, frames)
+            return _of_file(picture, data, max_pixels, frames, doubted=doubted)
     except UnidentifiedImageError:
         known = data.startswith(_SIGNATURES) or data[8:12] == b"WEBP" or data[4:12] in _AVIF
         return Reason.UNDECODABLE if known else Reason.UNKNOWN_ENCODING
@@ -205,19 +236,38 @@ def _decode_by_pillow(data: bytes, max_pixels: int, frames: int | None) -> Pictu
         return Reason.TRUNCATED if ended else Reason.UNDECODABLE
 
 
-def _of_file(picture: Image.Image, data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
+def _of_file(
+    picture: Image.Image, data: bytes, max_pixels: int, frames: int | None, *, doubted: bool
+) -> Picture | Reason:
     if picture.width * picture.height > max_pixels:
         return Reason.TOO_LARGE
     pixels = Reason.UNDECODABLE if is_misread(picture) else _to_rgb(picture)
     if isinstance(pixels, Reason):
         return pixels
-    if picture.format == "PNG" and lacks_rows(picture, data):
+    if (doubted and lacks_data(data)) or _lacks(picture, data, max_pixels):
         return Reason.TRUNCATED
     if frames is None:
         return Picture(pixels)
     # the frames last: they move the file on
     orientation, alpha = _orientation(picture, data), _alpha(picture)
     return Picture(pixels, alpha, orientation, _frames(picture, data, frames, max_pixels))
+
+
+def _lacks(picture: Image.Image, data: bytes, max_pixels: int) -> bool:
+    """Whether Pillow has filled up what a loaded file lacks."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return lacks_pieces(picture) or any(_lacks_jpeg(piece, max_pixels) for piece in jpegs(picture, data))
+    if isinstance(picture, IcoImagePlugin.IcoImageFile):
+        first = picture.ico.entry[0]
+        data = data[first.offset : first.offset + first.size]
+    elif picture.format != "PNG":
+        return False
+    return data.startswith(SIGNATURE) and (lacks_rows(picture, data) or lacks_end(data))
+
+
+def _lacks_jpeg(data: bytes, max_pixels: int) -> bool:
+    answer = _decode_jpeg(data, max_pixels, borrowed=False)
+    return answer is Reason.TRUNCATED or answer is Reason.UNDECODABLE or (answer is _Left.DATA and lacks_data(data))
 
 
 def _decode_heif(data: bytes, max_pixels: int, frames: int | None) -> Picture | Reason:
@@ -238,10 +288,9 @@ def _orientation(picture: Image.Image, data: bytes) -> int:
     if picture.format in {"JPEG", "MPO"}:
         return jpeg_orientation(data)
     try:
-        stated = picture.getexif().get(0x0112, 1)
+        return orientation_of(picture.getexif().get(0x0112))
     except (*_DAMAGE, MemoryError):
         return 1
-    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 
 def _alpha(picture: Image.Image) -> NDArray[np.uint8] | None:
@@ -278,35 +327,3 @@ def _to_rgb(picture: Image.Image) -> NDArray[np.uint8] | Reason:
     rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
     # a copy: Pillow's buffer ends with the picture
     return np.array(rgb, dtype=np.uint8, order="C")
-
-
-_lock = threading.Lock()
-_inside = 0
-_outer_filters: "warnings.catch_warnings[None] | None" = None
-_outer_lenience = False
-
-
-@contextmanager
-def _strict_and_silent_pillow() -> Iterator[None]:
-    """Pillow without warnings and without tolerance for files that end early, whatever the process has set.
-
-    Both settings belong to the whole process, so the first thread that comes in sets them and the last one resets.
-    """
-    global _inside, _outer_filters, _outer_lenience  # noqa: PLW0603 - they mirror two process-wide settings
-    with _lock:
-        if _inside == 0:
-            _outer_filters = warnings.catch_warnings()
-            _outer_filters.__enter__()
-            warnings.simplefilter("ignore")
-            _outer_lenience = ImageFile.LOAD_TRUNCATED_IMAGES
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0 and _outer_filters is not None:
-                ImageFile.LOAD_TRUNCATED_IMAGES = _outer_lenience
-                _outer_filters.__exit__(None, None, None)
-                _outer_filters = None

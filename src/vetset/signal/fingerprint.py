@@ -19,7 +19,7 @@ from vetset.signal.partial import decode_partial
 from vetset.signal.pdq import pdq, pdq_dihedral
 from vetset.signal.variants import DIHEDRAL, variants_of
 
-SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType({**dict.fromkeys(Kind, 1), Kind.PDQ: 2, Kind.EMBEDDING: 3})
+SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType({**dict.fromkeys(Kind, 1), Kind.PDQ: 3, Kind.EMBEDDING: 4})
 """Version of the way each kind is computed; part of the key of what the store keeps.
 
 A number goes up when a release may give another value for the same bytes (a change of `decode` counts for PDQ and

@@ -5,16 +5,19 @@ whole is near the whole picture's only where most of it is there, which is what 
 lines is the same picture, one that lacks its lower half is not claimed to be.
 """
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL.JpegImagePlugin import JpegImageFile
 
 from vetset.model.signal import Reason
 from vetset.signal.decode import decode
 from vetset.signal.png import CHANNELS, SIGNATURE, chunks
+from vetset.signal.quiet import strict_and_silent_pillow
 
 MAX_RAW = 256 << 20
 """Most bytes that the rows of a truncated PNG may have once they are inflated."""
@@ -44,9 +47,22 @@ def _jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
         if height * width > max_pixels or space in {"CMYK", "YCCK"}:
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", strict=False)
-    except (ValueError, KeyError, MemoryError):
+    except MemoryError:
         return None
+    except (ValueError, KeyError):  # more than one remark, or a sampling that it does not read
+        return _jpeg_by_pillow(data, max_pixels)
     return pixels
+
+
+def _jpeg_by_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
+    """What Pillow shows of a JPEG once its end is marked."""
+    try:
+        with strict_and_silent_pillow(), JpegImageFile(io.BytesIO(data + b"\xff\xd9")) as picture:
+            if picture.width * picture.height > max_pixels or picture.mode == "CMYK":
+                return None
+            return np.array(picture.convert("RGB"), dtype=np.uint8, order="C")
+    except (OSError, SyntaxError, ValueError, MemoryError):
+        return None
 
 
 def _completed_png(data: bytes, max_pixels: int) -> bytes | None:

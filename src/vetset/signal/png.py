@@ -10,6 +10,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
 
+_END = b"IEND\xae\x42\x60\x82"
+
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: first column, first row, step of columns, step of rows."""
 _STEP = 1 << 16
@@ -36,6 +38,26 @@ def lacks_rows(picture: Image.Image, data: bytes) -> bool:
         return False
     wanted = _raw_bytes(data)
     return _inflated(data, wanted) < wanted
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether a PNG without its last chunk has other data than were written, such as zeros where a download stopped.
+
+    Pillow does not compare the sum of the data, and zeros may stand for colours. Where the last chunk is there, a wrong
+    sum is a writer's mistake; without it, a right one says that all data are there.
+    """
+    if data.endswith(_END):
+        return False
+    place, last = len(SIGNATURE), (0, 0)
+    while place + 8 <= len(data):
+        kind, end = data[place + 4 : place + 8], place + 8 + int.from_bytes(data[place : place + 4])
+        if kind == b"IEND":
+            return False
+        if kind == b"IDAT":
+            last = place + 4, end
+        place = end + 4
+    # of a sum that is cut off, what is there
+    return not struct.pack(">I", zlib.crc32(data[slice(*last)])).startswith(data[last[1] : last[1] + 4])
 
 
 def _raw_bytes(data: bytes) -> int:
