@@ -344,12 +344,34 @@ def test_a_damaged_part_takes_nothing_back_refuses_the_claim_and_is_cured_by_sca
     assert audited.findings.status == "unbalanced"
     with pytest.raises(CountError, match="nothing can be claimed"):
         vetset.attest(audited.out, audited.key, out=tmp_path / "refused")
+    with pytest.raises(CountError, match="no order"):
+        vetset.order(audited.out, audited.key, out=tmp_path / "refused")
 
     vetset.scan(roots / "webdataset", store=audited.out / "store", engine=small.HERE)
     healed = vetset.recheck(audited.out, lists=newer)
     assert ([used.name for used in healed.held], healed.errors) == (["known"], ())
     assert set(small.found(audited.findings)) == {14, 15}
     vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+
+
+def test_a_store_that_was_mended_after_the_match_is_rechecked_before_anything_is_ordered(
+    roots, scanned, custodian, tmp_path
+):
+    """Record 2 lies in the shard whose part was damaged: an order without the recheck would leave it."""
+    store, out = tmp_path / "store", tmp_path / "out"
+    shutil.copytree(scanned, store)
+    damage(store)
+    lists = [of_records("known", [2, 14])]
+    assert vetset.match(store, lists=lists, seal_to=[custodian.public], out=out).errors
+    vetset.scan(roots / "webdataset", store=store, engine=small.HERE)
+    with pytest.raises(CountError, match="vetset recheck") as caught:
+        vetset.order(out, custodian, out=tmp_path / "order")
+    assert caught.value.exit_code == 30
+    assert not (tmp_path / "order").exists()
+
+    assert vetset.recheck(out, lists=lists).errors == ()
+    assert set(small.found(vetset.open_audit(out, custodian).case.findings)) == {2, 14}
+    vetset.order(out, custodian, out=tmp_path / "order")
 
 
 def test_a_statement_names_the_version_in_force(rechecked, tmp_path):

@@ -335,8 +335,9 @@ def test_an_audit_whose_search_for_neighbours_finds_nothing_claims_nothing(audit
     assert audited.findings.status == "unbalanced"
     assert small.found(audited.findings)
     assert (audited.findings.candidates, audited.findings.rounds) == ((), ())
-    with pytest.raises(CountError, match="planted vectors"):
-        vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+    for sign in (vetset.attest, vetset.order):
+        with pytest.raises(CountError, match="planted vectors"):
+            sign(audited.out, audited.key, out=tmp_path / "signed")
 
 
 def test_nothing_is_searched_by_a_search_that_is_broken(audit, monkeypatch):

@@ -18,6 +18,7 @@ from vetset.model.hashlist import HashList
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.calibrate import require_same_space
+from vetset.stage.complete import require_complete
 from vetset.stage.copies import occurrences
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.progress import Reporter, Silent
@@ -307,6 +308,8 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
         store: where the store lies now, if not where the audit left it.
 
     Raises:
+        DatasetError: a shard failed.
+        CountError: counts do not add up or the self-test failed, so that more may have to go than was found.
         UsageError: the store is not there.
         OutputError: the output file exists.
     """
@@ -318,6 +321,7 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
             seen="shards that failed (run.json names them)",
             todo="Mend or remove them, then audit anew.",
         )
+    require_complete(opened.case.findings, opened.manifest, "no order can be made of this audit")
     with existing_store(store or opened.manifest.request.store) as place:
         made = removal_order(opened.case.findings, record_table(place, opened.manifest), opened.manifest)
     return written(Path(out), signed_order(made, private_key(key)))

@@ -20,6 +20,7 @@ from vetset.seal.envelope import seal, unseal
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
 from vetset.seal.statement import PAYLOAD_TYPE, Statement, parse_statement, statement
+from vetset.stage.complete import require_complete
 
 PREDICATE_TYPE = "urn:vetset:predicate:audit:v1"
 
@@ -53,14 +54,7 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
     Raises:
         CountError: a shard is missing, counts do not add up or the self-test failed, so nothing may be claimed.
     """
-    if findings.status != "complete" or manifest.failed or manifest.state != "sealed" or manifest.untested:
-        raise CountError(
-            "nothing can be claimed about this audit",
-            expected="every shard read, counts that add up and a self-test that passed",
-            seen=f"an audit that is {findings.status}" + "".join(f"; {text}" for text in manifest.untested),
-            todo="Mend or remove the shards that run.json names as failed, and audit anew. Where only the store was "
-            "damaged: scan the dataset into it again, then `vetset recheck`.",
-        )
+    require_complete(findings, manifest, "nothing can be claimed about this audit")
     for tally in findings.tallies:
         if not tally.balanced or tally.records != manifest.records:
             raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
