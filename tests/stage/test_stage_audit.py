@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import older
 import small
 import vetset
 from vetset.cli.custody import summary_text
@@ -181,7 +182,7 @@ def test_a_second_run_touches_nothing_in_the_folder_of_the_first(audit, tmp_path
 
 def test_the_public_side_is_the_same_with_and_without_findings(audit):
     def public(audited):
-        told = json.loads((audited.out / "run.json").read_bytes())
+        told = older.run_json(audited.out)
         told["request"]["store"] = told["request"]["lists"] = ""
         return told, {name: len(data) for name, data in small.tree(audited.out / "case").items()}
 

@@ -1,7 +1,6 @@
 """Rechecks: what folding makes of them, against audits that held the same lists from the beginning."""
 
 import hashlib
-import json
 import shutil
 import tarfile
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import older
 import small
 import vetset
 from vetset.case.findings import RecheckPart, fold, trust_of
@@ -254,7 +254,7 @@ def test_what_is_public_is_the_same_with_and_without_news(audit):
     for out, numbers in (("with", [2, 3, 4]), ("without", [])):
         audited = audit(out=out, embeddings=None, lists=[of_records("known", [1])])
         result = vetset.recheck(audited.out, lists=[of_records("known", numbers, as_of="2026-02-01")])
-        told = json.loads((audited.out / "run.json").read_bytes())
+        told = older.run_json(audited.out)
         told["request"]["store"] = told["rechecks"][0]["lists"][0]["version"] = ""
         sizes = {name: len(data) for name, data in small.tree(audited.out / "case").items()}
         shown.append((told, sizes, result.errors))
@@ -287,8 +287,7 @@ def test_a_list_that_must_not_supersede_is_refused(audit, change, error, word):
 
 def test_an_audit_that_is_not_finished_is_refused(audit):
     audited = audit(lists=[of_records("known", [1])], embeddings=None)
-    path = audited.out / "run.json"
-    path.write_text(path.read_text().replace('"state":"sealed"', '"state":"running"'))
+    older.write_run_json(audited.out, older.run_json(audited.out) | {"state": "running"})
     with pytest.raises(SealError, match="not finished"):
         vetset.recheck(audited.out, lists=[of_records("known", [2])])
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
-from vetset.case.findings import lists_now, trust_of
+from vetset.case.findings import Recheck, lists_now, trust_of
 from vetset.case.ledger import OpenedCase
-from vetset.case.manifest import Manifest, read_manifest
+from vetset.case.manifest import ListUse, Manifest, read_manifest
 from vetset.case.rounds import Rules
 from vetset.dataset.columns import ColumnMapping
+from vetset.model.coverage import Coverage
 from vetset.model.errors import DatasetError, ListError, SealError, UsageError
 from vetset.model.hashlist import HashList
+from vetset.model.signal import Kind
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.calibrate import require_same_space
@@ -45,8 +47,13 @@ class Opened:
     case: OpenedCase
 
     def summary(self) -> dict[str, Any]:
-        """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record."""
-        return summary(self.case.findings, self.manifest)
+        """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record.
+
+        `run_json` tells whether it was held against what the sealed parts state of it: `agrees`, `not finished` as long
+        as it may change, or `not stated` where an earlier version sealed them.
+        """
+        unbound = "not stated" if self.manifest.state == "sealed" else "not finished"
+        return {**summary(self.case.findings, self.manifest), "run_json": "agrees" if self.case.bound else unbound}
 
 
 def open_audit(path: Path | str, key: Key) -> Opened:
@@ -59,15 +66,21 @@ def open_audit(path: Path | str, key: Key) -> Opened:
     manifest = read_manifest(Path(path))
     private = private_key(key)
     case = ledger_of(Path(path), manifest).open(private)
-    sealed = iter(change.lists for change in case.findings.rechecks)
-    if not all(note.lists in sealed for note in manifest.rechecks):
+    # in their order; a recheck that was killed before it was told is sealed and not named
+    sealed = iter([_as_noted(change) for change in case.findings.rechecks])
+    if not all((note.lists, note.held_on, dict(note.coverage)) in sealed for note in manifest.rechecks):
         raise SealError(
             "run.json names a recheck that is not sealed here",
             expected="a sealed part for every recheck",
             where="case",
-            todo="The last parts of the case are missing: restore them from a copy.",
+            todo="The last parts of the case are missing, or run.json was changed: restore both from one copy.",
         )
     return Opened(manifest, case)
+
+
+def _as_noted(change: Recheck) -> tuple[tuple[ListUse, ...], str, dict[Kind, Coverage]]:
+    """What `run.json` says of a recheck."""
+    return change.lists, change.held_on, {item.kind: item for item in change.coverage}
 
 
 def _finished(path: Path | str, key: Key) -> Opened:
@@ -332,6 +345,7 @@ def attest(path: Path | str, key: Key, *, out: Path | str) -> Path:
 
     Raises:
         CountError: a shard failed or counts do not add up, so nothing may be claimed.
+        SealError: run.json is not what was sealed, or nobody stated what it said then.
         OutputError: the output file exists.
     """
     opened = _finished(path, key)

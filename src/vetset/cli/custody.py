@@ -108,6 +108,11 @@ def summary_text(document: dict[str, Any]) -> str:
         )
     lines += [f"coverage {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
     lines += drift_lines(document["drift"])
+    if document["run_json"] == "not stated":
+        lines.append(
+            "an earlier version sealed this without stating what run.json said: it cannot be checked, and nothing can "
+            "be attested; audit into another folder with the same --store"
+        )
     return "\n".join(lines)
 
 

@@ -99,7 +99,8 @@ def space_of(request: Request, embeddings: Place | None, store: Store, table: Re
 def ledger_of(out: Path, manifest: Manifest) -> Ledger:
     """The ledger of an audit, for appending and opening."""
     recipients = [recipient.recipient for recipient in manifest.request.recipients]
-    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records), manifest.identity)
+    told = manifest.told if manifest.state == "sealed" else ""  # until then it goes on
+    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records), manifest.identity, told)
 
 
 def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: Mapping[str, str]) -> Manifest:
@@ -156,13 +157,12 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     table = record_table(store, manifest)
     matched = match_store(table, job.lists, job.request.policy)
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
-    ledger = ledger_of(job.out, manifest)
     asked = job.root if job.read_again or isinstance(job.root, Path) else None
     read = partial(provenance, table=table, root=asked, shards=job.shards, mapping=job.mapping)
     found = read({match.record for match in matched.matches})
     if job.embeddings is not None or job.request.embedder:
         # Whatever becomes of the search for neighbours, what the lists found is sealed by now.
-        ledger.write_first(
+        ledger_of(job.out, manifest).write_first(
             FindingsPart(matched.matches, matched.tallies, (), (), found, "incomplete", matched.alarms, matched.hits)
         )
         write_manifest(job.out, manifest)
@@ -178,7 +178,8 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     found += read({candidate.record for candidate in candidates} - {match.record for match in matched.matches})
     unbalanced = matched.imbalances or manifest.untested
     status: Status = "incomplete" if manifest.failed else "unbalanced" if unbalanced else "complete"
-    ledger.write_first(
+    manifest = replace(manifest, state="sealed")
+    ledger_of(job.out, manifest).write_first(
         FindingsPart(
             matched.matches,
             matched.tallies,
@@ -190,7 +191,6 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
             matched.hits,
         )
     )
-    manifest = replace(manifest, state="sealed")
     write_manifest(job.out, manifest)
     return AuditResult(manifest, 0, manifest.problems)
 
