@@ -113,6 +113,12 @@ def test_a_case_without_parts_says_what_to_do(tmp_path):
         ledger(tmp_path).open(KEY)
 
 
+def test_no_later_part_takes_the_place_of_the_first(tmp_path):
+    with pytest.raises(SealError, match="missing"):
+        ledger(tmp_path).append(verdicts())
+    assert ledger(tmp_path).paths() == []
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_part_that_was_taken_out_is_missed(case, number):
     case.paths()[number - 1].unlink()

@@ -27,7 +27,7 @@ from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.signal.embedding import load_embedder
-from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
+from vetset.stage.audit import AuditResult, Job, conclude, ledger_of, manifest_after_scan, run_audit
 from vetset.stage.match import require_radius
 from vetset.stage.progress import Reporter, Silent
 from vetset.stage.recheck import RecheckResult, news
@@ -344,7 +344,7 @@ def recheck(
     Raises:
         UsageError: there is no audit or no store, or a list is not the one that the audit knows by this name.
         ListError: a list is unknown, expired, older than the version in force, or not for the audit's purpose.
-        SealError: the audit is not finished.
+        SealError: the audit is not finished, or sealed parts of it are missing.
     """
     folder = Path(path)
     read_manifest(folder)
@@ -352,6 +352,7 @@ def recheck(
         clear_partials(folder)
         manifest = read_manifest(folder)
         require_sealed(manifest)
+        ledger_of(folder, manifest).require_parts(1 + len(manifest.rechecks))
         opened = opened_lists(
             [used.name for used in manifest.lists] if lists is None else lists, manifest.request.purpose
         )

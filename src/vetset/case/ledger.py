@@ -169,9 +169,32 @@ class Ledger:
                 )
             self._write(1, None, part)
 
+    def require_parts(self, least: int) -> None:
+        """Refuse to go on in a case that lost parts: what is sealed behind a gap fits neither there nor anywhere else.
+
+        Args:
+            least: how many there must be by what `run.json` names.
+
+        Raises:
+            SealError: there are fewer, or a number is missing.
+        """
+        if len(self.paths()) < least:
+            raise SealError(
+                "sealed parts of this audit are missing",
+                expected=f"case/{least:06}.age, and those before it",
+                where="case",
+                todo="Restore them from a copy. Without one, audit into another folder: with the same --store nothing "
+                "is read twice.",
+            )
+
     def append(self, part: LaterPart) -> None:
-        """Seal a further part after the ones that are there."""
+        """Seal a further part after the ones that are there.
+
+        Raises:
+            SealError: there is none, so that it would take the place of the first.
+        """
         with self._alone():
+            self.require_parts(1)
             self._write(len(self.paths()) + 1, self.head(), part)
 
     def carry_on(self, before: OpenedCase, more: RoundsPart) -> None:
@@ -238,7 +261,7 @@ class Ledger:
             raise SealError(
                 "there is no sealed bundle",
                 expected="case/000001.age",
-                todo="Run the audit again with the same --out; it continues where it was.",
+                todo="Restore it from a copy, or run the audit again with the same --out: it goes on where it was.",
             )
         last = parts[-1]
         unfinished = last if isinstance(last, RoundsPart) and last.stop is None else None
