@@ -9,6 +9,7 @@ import pytest
 import older
 import small
 import vetset
+from vetset.model.canonical import canonical_json
 from vetset.model.coverage import Coverage
 from vetset.model.dataset import Format
 from vetset.model.errors import (
@@ -21,6 +22,8 @@ from vetset.model.errors import (
     UsageError,
 )
 from vetset.model.signal import Kind, Reason
+from vetset.seal.signature import sign
+from vetset.seal.statement import PAYLOAD_TYPE
 from vetset.stage.attest import PREDICATE_TYPE, claims
 
 
@@ -105,6 +108,67 @@ def test_a_dataset_that_is_not_the_one_is_refused(attested, tmp_path, change):
         (tmp_path / "data" / "00002.tar").write_bytes(path.read_bytes())
     with pytest.raises(DatasetError, match="not the one that was attested"):
         checked(audited, statement, dataset=tmp_path / "data")
+
+
+ADDED = {
+    "loose pictures": lambda root: (root / "extra.jpg").write_bytes(small.images()[0]),
+    "tables of another format": lambda root: small.write_parquet(root / "sub"),
+    "a text": lambda root: (root / "notes.txt").write_text("about"),
+}
+
+
+@pytest.mark.parametrize("add", ADDED.values(), ids=ADDED.keys())
+def test_a_dataset_to_which_files_were_added_that_nobody_read_is_refused(attested, tmp_path, add):
+    root = tmp_path / "data"
+    small.write_webdataset(root)
+    (root / "README.md").write_text("about")
+    audited, statement = attested(root=root, embeddings=None)
+    assert checked(audited, statement, dataset=root).unclaimed == 1
+    add(root)
+    with pytest.raises(DatasetError, match="other files beside its shards") as caught:
+        checked(audited, statement, dataset=root)
+    assert "extra" not in str(caught.value)
+
+
+def test_a_dataset_that_lost_a_file_that_nobody_read_is_refused(attested, tmp_path):
+    root = tmp_path / "data"
+    small.write_webdataset(root)
+    (root / "README.md").write_text("about")
+    audited, statement = attested(root=root, embeddings=None)
+    (root / "README.md").unlink()
+    with pytest.raises(DatasetError, match="other files"):
+        checked(audited, statement, dataset=root)
+
+
+@pytest.mark.parametrize("how", ["audit", "match of its store"])
+def test_embeddings_below_the_dataset_and_the_statement_itself_are_no_files_that_were_added(
+    audit, custodian, tmp_path, how
+):
+    root, moved = tmp_path / "data", tmp_path / "moved"
+    small.write_webdataset(root)
+    small.write_embeddings(root / "deep" / "embeddings", Format.WEBDATASET)
+    out = audit(root).out if how == "audit" else tmp_path / "matched"
+    if how != "audit":
+        store = audit(root).out / "store"
+        vetset.match(store, lists=[small.known()], seal_to=[custodian.public], out=out)
+    statement = vetset.attest(out, custodian, out=root / "statement.json")
+    root.rename(moved)
+    found = vetset.check(moved / statement.name, signer=custodian.public, dataset=moved, engine=small.HERE)
+    assert found.unclaimed == found.predicate["unclaimed_files"]
+    (moved / "deep" / "extra.jpg").write_bytes(small.images()[0])
+    with pytest.raises(DatasetError, match="other files"):
+        vetset.check(moved / statement.name, signer=custodian.public, dataset=moved, engine=small.HERE)
+
+
+def test_of_a_statement_of_before_the_other_files_are_not_compared(attested, tmp_path):
+    root = tmp_path / "data"
+    small.write_webdataset(root)
+    audited, statement = attested(root=root, embeddings=None)
+    document = payload(statement)
+    del document["predicate"]["embeddings_below"]
+    statement.write_bytes(sign(PAYLOAD_TYPE, canonical_json(document), audited.key))
+    (root / "README.md").write_text("about")
+    assert checked(audited, statement, dataset=root).unclaimed is None
 
 
 def test_a_dataset_under_a_column_mapping_of_its_own_is_checked_under_it(attested, tmp_path):
@@ -213,9 +277,9 @@ def test_what_run_json_did_not_say_when_findings_were_sealed_is_neither_signed_n
     document = older.run_json(audited.out)
     edit(document)
     older.write_run_json(audited.out, document)
-    for sign in (vetset.attest, vetset.order):
+    for command in (vetset.attest, vetset.order):
         with pytest.raises(SealError, match=r"run\.json"):
-            sign(audited.out, audited.key, out=tmp_path / "signed")
+            command(audited.out, audited.key, out=tmp_path / "signed")
     with pytest.raises(SealError, match=r"run\.json"):
         vetset.open_audit(audited.out, audited.key)
     assert not (tmp_path / "signed").exists()

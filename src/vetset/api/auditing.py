@@ -18,7 +18,7 @@ from vetset.api.given import (
 from vetset.case.manifest import DATASET_AUDIT, Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings.layouts import find_embeddings
-from vetset.dataset.formats import unclaimed
+from vetset.dataset.formats import outside, unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
@@ -313,9 +313,9 @@ def audit(
         store=place,
         purpose=purpose,
     )
-    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
-    left = len(unclaimed(chosen, root, folder))
-    with alone_with(job.out, request, today(), left) as manifest:
+    left = unclaimed(chosen, root)
+    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again, len(left))
+    with alone_with(job.out, request, today(), len(outside(left, root, folder))) as manifest:
         if manifest.state == "sealed":
             return AuditResult(manifest, len(manifest.shards), manifest.problems)
         return run_audit(

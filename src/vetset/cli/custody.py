@@ -255,7 +255,10 @@ def order_command(
     store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
-    """Sign the removal order: what the policy removes, as tokens that mean nothing without the dataset."""
+    """Sign the removal order: what the policy removes, as tokens that mean nothing without the dataset.
+
+    Refused where a shard failed or counts do not add up, since more may have to go than was found.
+    """
     from vetset.api.custody import order
 
     path = order(audit, key, out=out, store=store)

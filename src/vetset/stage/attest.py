@@ -9,11 +9,12 @@ import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from vetset.case.findings import Findings, Recheck, coverage_of, held_on, lists_now
 from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
-from vetset.case.manifest import ListUse, Manifest
+from vetset.case.manifest import ListUse, Manifest, Request
 from vetset.model.coverage import Coverage, Tally
 from vetset.model.errors import CountError, SealError, SignatureError
 from vetset.model.signal import Kind, Reason
@@ -22,6 +23,7 @@ from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
 from vetset.seal.statement import PAYLOAD_TYPE, Statement, parse_statement, statement
 from vetset.stage.complete import require_complete
+from vetset.storage.address import is_address
 
 PREDICATE_TYPE = "urn:vetset:predicate:audit:v1"
 
@@ -123,6 +125,14 @@ def _recheck_json(change: Recheck) -> dict[str, Any]:
     }
 
 
+def _embeddings_below(request: Request) -> str:
+    """Where embeddings lie below the dataset, so that their files are none that nobody read; empty if elsewhere."""
+    if is_address(request.root) or is_address(request.embeddings):
+        return ""
+    root, there = Path(request.root), Path(request.embeddings)
+    return there.relative_to(root).as_posix() if there != root and there.is_relative_to(root) else ""
+
+
 def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: date) -> bytes:
     """The DSSE envelope of the statement.
 
@@ -156,6 +166,7 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "kinds": list(request.policy.scan.kinds),
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
+        "embeddings_below": _embeddings_below(request),
         "coverage": manifest.coverage_json(),
         "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "rechecks": [_recheck_json(change) for change in opened.findings.rechecks],
@@ -175,11 +186,14 @@ class Checked:
         subjects: content digest of every shard by uri.
         predicate: what is said in the open.
         result: the sealed part, if a key was given.
+        unclaimed: files that belong to no shard, and so were not audited, of the dataset that was compared; None if
+            none was, or if the statement does not tell their number (of before, or where a scan did not count them).
     """
 
     subjects: Mapping[str, str]
     predicate: Mapping[str, Any]
     result: Mapping[str, Any] | None
+    unclaimed: int | None = None
 
 
 def checked_statement(envelope: bytes, signer: PublicKey, key: PrivateKey | None) -> Checked:

@@ -53,6 +53,8 @@ class Job:
         embedder: name or file of a model, or empty.
         out: the audit's folder.
         read_again: whether shards of a remote dataset may be fetched once more for what findings carry.
+        unclaimed: files of the dataset that belong to no shard, those of its embeddings included: what the store
+            remembers of it, since whoever matches that later has no embeddings. None if nobody counted them.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Job:
     embedder: str
     out: Path
     read_again: bool = False
+    unclaimed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ def run_audit(
         )
         request = job.request
         stamp, policy = request.dataset_stamp, request.policy.scan
-        note = replace(result, unclaimed=manifest.unclaimed).note(
+        note = replace(result, unclaimed=job.unclaimed).note(
             root, Format(request.format), stamp, policy, job.mapping, request.embedder
         )
         store.note_scan(note)
