@@ -61,7 +61,7 @@ class Sandbox:
 
 
 def add_list(sandbox, name, source):
-    about = ("--owner", "an owner", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
+    about = ("--owner", f"owner of {name}", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
     sandbox.must(f"add-{name}", "lists", "add", source, "--name", name, *about)
 
 

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
-from vetset.case.findings import Recheck, lists_now, trust_of
+from vetset.api.given import Key, existing_store, private_key, require_sealed, today, written
+from vetset.api.second import second_list
+from vetset.case.findings import Recheck, trust_of
 from vetset.case.ledger import OpenedCase
 from vetset.case.manifest import ListUse, Manifest, read_manifest
 from vetset.case.rounds import Rules
 from vetset.dataset.columns import ColumnMapping
 from vetset.model.coverage import Coverage
-from vetset.model.errors import DatasetError, ListError, SealError, UsageError
+from vetset.model.errors import DatasetError, SealError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.signal import Kind
 from vetset.stage.attest import attested
@@ -133,40 +134,6 @@ def _search(
         yield Search(space, table, trust_of(opened.case.findings, manifest), read)
 
 
-def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
-    """A list that can verify: one that the audit itself did not use, about the same harm, that somebody answers for.
-
-    Raises:
-        UsageError: the audit used it.
-        ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it; or it is
-            about another harm, so that what it knows says nothing of what it would be asked about.
-    """
-    second = opened_lists([with_list], opened.manifest.request.purpose)[0]
-    if not second.info.answered_for:
-        raise ListError(
-            "nobody answers for this list, so it cannot verify",
-            expected="a list with an owner",
-            where=second.info.name,
-            todo="Import it again and say whose opinion it is with --owner.",
-        )
-    used_now = lists_now(opened.case.findings, opened.manifest)
-    if second.info.name in {used.name for used in used_now}:
-        raise UsageError(
-            "this list was used by the audit itself, so it cannot verify",
-            expected="a second list",
-            seen=second.info.name,
-        )
-    harms = sorted({used.category for used in used_now})
-    if second.info.category not in harms:
-        raise ListError(
-            "this list is about another harm than the audit's, so it cannot verify",
-            expected=f"a list about {' or '.join(harms)}",
-            seen=second.info.category.value,
-            where=second.info.name,
-        )
-    return second
-
-
 def expand(
     path: Path | str,
     key: Key,
@@ -233,13 +200,13 @@ def expand_until_dry(
         The summary, with all rounds and why they ended.
 
     Raises:
-        UsageError: a limit is out of its range, the audit knows no embeddings or used this list itself, or another run
-            is at work in its folder.
+        UsageError: a limit is out of its range, the audit knows no embeddings or used this list itself or one of its
+            owner, or another run is at work in its folder.
         AlignmentError: the embeddings do not join, or are not those that the audit searched.
     """
     _require_limits(budget, least_yield, most_rounds)
     with _at_work(path, key) as opened:
-        second = _second_list(opened, with_list)
+        second = second_list(opened.case.findings, opened.manifest, with_list)
         with _search(opened, embeddings, store, reporter) as search:
             asker = ListAsker(search.table, second, search.trust.policy)
             rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by, asker.harm)
@@ -271,11 +238,12 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path
         The summary, with the verdicts.
 
     Raises:
-        UsageError: the audit used this list itself, or another run is at work in its folder.
+        UsageError: the audit used this list itself, under whatever name, or a list of its owner, or another run is at
+            work in its folder.
     """
     with _at_work(path, key) as opened:
         manifest = opened.manifest
-        second = _second_list(opened, with_list)
+        second = second_list(opened.case.findings, opened.manifest, with_list)
         with existing_store(store or manifest.request.store) as place:
             table = record_table(place, manifest)
             part = verify_with_list(opened.case.findings, table, second, trust_of(opened.case.findings, manifest))

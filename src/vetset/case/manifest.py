@@ -45,9 +45,14 @@ class ListUse:
     pdq_radius: int | None = None
 
     @property
+    def voice(self) -> str:
+        """Who stands behind it, as `ListInfo` has it."""
+        return voice_of(self.owner, self.origin)
+
+    @property
     def answered_for(self) -> bool:
         """Whether an owner stands behind it, as `ListInfo` has it."""
-        return bool(voice_of(self.owner, self.origin))
+        return bool(self.voice)
 
 
 def in_force(used: Iterable[ListUse], rechecks: Iterable[Iterable[ListUse]]) -> tuple[ListUse, ...]:
