@@ -62,6 +62,28 @@ def test_the_case_of_another_audit_is_refused(tmp_path):
         Ledger(tmp_path, [KEY.public.recipient], FLOOR, "another").open(KEY)
 
 
+def test_what_run_json_said_when_a_part_was_sealed_is_what_it_must_say_when_it_is_opened(tmp_path):
+    def beside(told):
+        return Ledger(tmp_path, [KEY.public.recipient], FLOOR, "mine", told)
+
+    beside("said").write_first(findings())
+    assert beside("said").open(KEY).bound
+    with pytest.raises(SealError, match=r"run\.json does not say"):
+        beside("another").open(KEY)
+    assert not beside("").open(KEY).bound  # as long as the run goes on
+    beside("another").append(verdicts())
+    with pytest.raises(SealError, match=r"run\.json does not say") as caught:
+        beside("said").open(KEY)
+    assert caught.value.where == "case/000002.age"
+
+
+def test_a_part_of_before_states_nothing_of_run_json_and_opens_unbound(tmp_path):
+    case = Ledger(tmp_path, [KEY.public.recipient], FLOOR, "mine", "said")
+    forged(case, {"number": 1, "previous": None, "audit": "mine", "content": content(findings())})
+    case.append(verdicts())
+    assert (case.open(KEY).parts, case.open(KEY).bound) == (2, False)
+
+
 @pytest.mark.parametrize("key", [KEY, SECOND])
 def test_every_recipient_opens_the_case_alone(tmp_path, key):
     case = written(tmp_path, LATER, keys=(KEY, SECOND))
@@ -89,6 +111,12 @@ def test_a_case_without_parts_says_what_to_do(tmp_path):
     (tmp_path / "case").mkdir()
     with pytest.raises(SealError, match="no sealed bundle"):
         ledger(tmp_path).open(KEY)
+
+
+def test_no_later_part_takes_the_place_of_the_first(tmp_path):
+    with pytest.raises(SealError, match="missing"):
+        ledger(tmp_path).append(verdicts())
+    assert ledger(tmp_path).paths() == []
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

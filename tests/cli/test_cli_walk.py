@@ -90,6 +90,23 @@ def test_a_recheck_tells_which_lists_are_in_force_and_whether_anything_was_held(
     assert (change["new"], change["withdrawn"], change["flagged"]) == (2, 0, 0)
 
 
+def test_a_check_always_tells_how_many_files_nobody_read(vetset, ready, tmp_path):
+    data, key, pub = tmp_path / "data", ready / "keys" / "custodian.key", ready / "keys" / "custodian.pub"
+    small.write_webdataset(data)
+    (data / "README.md").write_text("about")
+    vetset("audit", data, "--list", "known", "--seal-to", pub, "--out", tmp_path / "out")
+    vetset("attest", tmp_path / "out", "--key", key, "--out", tmp_path / "statement")
+    check = ("check", tmp_path / "statement", "--signer", pub)
+    for compared, now in (((), None), (("--dataset", data), 1)):
+        assert "1 files belonged to no shard: they were not audited" in vetset(*check, *compared).out
+        told = json.loads(vetset(*check, *compared, "--json").out)
+        assert (told["unclaimed_files"], told["unclaimed_files_now"]) == (1, now)
+    (data / "extra.jpg").write_bytes(small.images()[0])
+    ended = vetset(*check, "--dataset", data)
+    assert (ended.code, ended.out) == (10, "")
+    assert "saw 2" in ended.err
+
+
 def test_a_recheck_of_a_damaged_store_ends_with_30_whatever_was_found(vetset, audited, ready):
     for path in (ready / "audit" / "store" / "parts").glob("*.arrow"):
         path.write_bytes(path.read_bytes()[:-100])

@@ -53,7 +53,7 @@ def places(tmp_path_factory, home):
     add_list(
         small_dataset.write_list(base / "second.txt", small_dataset.known_lines(items, [4])),
         name="second",
-        owner="owner",
+        owner="another owner",
         category="benchmark",
         licence="test",
     )

@@ -61,7 +61,7 @@ class Sandbox:
 
 
 def add_list(sandbox, name, source):
-    about = ("--owner", "an owner", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
+    about = ("--owner", f"owner of {name}", "--category", "benchmark", "--licence", "test", "--as-of", "2026-01-01")
     sandbox.must(f"add-{name}", "lists", "add", source, "--name", name, *about)
 
 
@@ -284,6 +284,8 @@ def test_the_public_side_is_the_same_but_for_the_version_of_the_list(walked):
     ):
         versions = [used[0].pop("version") for used in of_lists]
         assert versions[0] != versions[1]
+    sums = [document.pop("sum") for document in documents]
+    assert sums[0] != sums[1]
     assert documents[0] == documents[1]
 
 

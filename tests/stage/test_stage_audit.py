@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import older
 import small
 import vetset
 from vetset.cli.custody import summary_text
@@ -22,6 +23,7 @@ from vetset.model.errors import (
     ListError,
     OutputError,
     PolicyError,
+    SealError,
     UsageError,
 )
 from vetset.model.hashlist import EntryFlag
@@ -181,7 +183,7 @@ def test_a_second_run_touches_nothing_in_the_folder_of_the_first(audit, tmp_path
 
 def test_the_public_side_is_the_same_with_and_without_findings(audit):
     def public(audited):
-        told = json.loads((audited.out / "run.json").read_bytes())
+        told = older.run_json(audited.out)
         told["request"]["store"] = told["request"]["lists"] = ""
         return told, {name: len(data) for name, data in small.tree(audited.out / "case").items()}
 
@@ -502,3 +504,64 @@ def test_a_folder_of_pictures_with_embeddings_inside_is_still_a_folder_of_pictur
     shutil.copytree(roots / Format.FOLDER.value, tmp_path / "d")
     shutil.copytree(roots / f"{Format.FOLDER.value}-embeddings", tmp_path / "d" / "embeddings")
     assert detect(tmp_path / "d") is Format.FOLDER
+
+
+@pytest.mark.parametrize("lost", ["the part", "the folder"])
+def test_a_finished_audit_whose_case_is_gone_is_sealed_again_from_the_store(audit, monkeypatch, lost):
+    audited = audit()
+    before, findings = small.tree(audited.out), audited.findings
+    if lost == "the folder":
+        shutil.rmtree(audited.out / "case")
+    else:
+        (audited.out / "case" / "000001.age").unlink()
+    with pytest.raises(SealError, match="run the audit again"):
+        vetset.open_audit(audited.out, audited.key)
+    for command in (vetset.order, vetset.attest):
+        with pytest.raises(SealError, match="no sealed bundle"):
+            command(audited.out, audited.key, out=audited.out / "signed")
+    monkeypatch.setattr("vetset.stage.scan.scan_shard", None)  # nothing is read again
+    audit()
+    assert audited.findings == findings
+    after = small.tree(audited.out)
+    assert {name: data for name, data in after.items() if name != "case/000001.age"} == {
+        name: data for name, data in before.items() if name != "case/000001.age"
+    }
+    audit()
+    assert small.tree(audited.out) == after
+
+
+def test_a_matched_store_whose_case_is_gone_is_sealed_again(roots, custodian, tmp_path):
+    vetset.scan(roots / "webdataset", store=tmp_path / "store", engine=small.HERE)
+    request = {"lists": [small.known()], "seal_to": [custodian.public], "out": tmp_path / "out"}
+    vetset.match(tmp_path / "store", **request)
+    shutil.rmtree(tmp_path / "out" / "case")
+    vetset.match(tmp_path / "store", **request)
+    assert set(small.found(vetset.open_audit(tmp_path / "out", custodian).case.findings)) == small.MATCHED
+
+
+def test_an_audit_whose_rechecks_are_gone_with_its_case_is_not_sealed_again(audit):
+    audited = audit(embeddings=None)
+    vetset.recheck(audited.out, lists=[small.second()])
+    (audited.out / "case" / "000002.age").rename(audited.out / "a copy")
+    for lists in (None, [small.second()]):
+        with pytest.raises(SealError, match="Restore"):
+            vetset.recheck(audited.out, lists=[small.known()] if lists is None else lists)
+    with pytest.raises(SealError, match="another folder"):
+        audit(embeddings=None)
+    shutil.rmtree(audited.out / "case")
+    with pytest.raises(SealError, match="another folder"):
+        audit(embeddings=None)
+    assert not (audited.out / "case").exists()
+
+
+def test_nothing_is_rechecked_behind_a_first_part_that_is_gone(audit, tmp_path):
+    audited = audit(embeddings=None)
+    (audited.out / "case" / "000001.age").rename(tmp_path / "copy")
+    before = small.tree(audited.out)
+    with pytest.raises(SealError, match="missing") as caught:
+        vetset.recheck(audited.out, lists=[small.second()])
+    assert (caught.value.exit_code, caught.value.where) == (22, "case")
+    assert small.tree(audited.out) == before
+    (tmp_path / "copy").rename(audited.out / "case" / "000001.age")
+    vetset.recheck(audited.out, lists=[small.second()])
+    assert set(small.found(audited.findings)) == {*small.MATCHED, 5, 22}

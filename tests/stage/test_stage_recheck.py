@@ -1,7 +1,6 @@
 """Rechecks: what folding makes of them, against audits that held the same lists from the beginning."""
 
 import hashlib
-import json
 import shutil
 import tarfile
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import older
 import small
 import vetset
 from vetset.case.findings import RecheckPart, fold, trust_of
@@ -254,7 +254,7 @@ def test_what_is_public_is_the_same_with_and_without_news(audit):
     for out, numbers in (("with", [2, 3, 4]), ("without", [])):
         audited = audit(out=out, embeddings=None, lists=[of_records("known", [1])])
         result = vetset.recheck(audited.out, lists=[of_records("known", numbers, as_of="2026-02-01")])
-        told = json.loads((audited.out / "run.json").read_bytes())
+        told = older.run_json(audited.out)
         told["request"]["store"] = told["rechecks"][0]["lists"][0]["version"] = ""
         sizes = {name: len(data) for name, data in small.tree(audited.out / "case").items()}
         shown.append((told, sizes, result.errors))
@@ -287,8 +287,7 @@ def test_a_list_that_must_not_supersede_is_refused(audit, change, error, word):
 
 def test_an_audit_that_is_not_finished_is_refused(audit):
     audited = audit(lists=[of_records("known", [1])], embeddings=None)
-    path = audited.out / "run.json"
-    path.write_text(path.read_text().replace('"state":"sealed"', '"state":"running"'))
+    older.write_run_json(audited.out, older.run_json(audited.out) | {"state": "running"})
     with pytest.raises(SealError, match="not finished"):
         vetset.recheck(audited.out, lists=[of_records("known", [2])])
 
@@ -344,12 +343,34 @@ def test_a_damaged_part_takes_nothing_back_refuses_the_claim_and_is_cured_by_sca
     assert audited.findings.status == "unbalanced"
     with pytest.raises(CountError, match="nothing can be claimed"):
         vetset.attest(audited.out, audited.key, out=tmp_path / "refused")
+    with pytest.raises(CountError, match="no order"):
+        vetset.order(audited.out, audited.key, out=tmp_path / "refused")
 
     vetset.scan(roots / "webdataset", store=audited.out / "store", engine=small.HERE)
     healed = vetset.recheck(audited.out, lists=newer)
     assert ([used.name for used in healed.held], healed.errors) == (["known"], ())
     assert set(small.found(audited.findings)) == {14, 15}
     vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+
+
+def test_a_store_that_was_mended_after_the_match_is_rechecked_before_anything_is_ordered(
+    roots, scanned, custodian, tmp_path
+):
+    """Record 2 lies in the shard whose part was damaged: an order without the recheck would leave it."""
+    store, out = tmp_path / "store", tmp_path / "out"
+    shutil.copytree(scanned, store)
+    damage(store)
+    lists = [of_records("known", [2, 14])]
+    assert vetset.match(store, lists=lists, seal_to=[custodian.public], out=out).errors
+    vetset.scan(roots / "webdataset", store=store, engine=small.HERE)
+    with pytest.raises(CountError, match="vetset recheck") as caught:
+        vetset.order(out, custodian, out=tmp_path / "order")
+    assert caught.value.exit_code == 30
+    assert not (tmp_path / "order").exists()
+
+    assert vetset.recheck(out, lists=lists).errors == ()
+    assert set(small.found(vetset.open_audit(out, custodian).case.findings)) == {2, 14}
+    vetset.order(out, custodian, out=tmp_path / "order")
 
 
 def test_a_statement_names_the_version_in_force(rechecked, tmp_path):

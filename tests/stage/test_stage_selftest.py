@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import older
 import small
 import vetset
 from vetset.case.manifest import read_manifest
@@ -335,8 +336,9 @@ def test_an_audit_whose_search_for_neighbours_finds_nothing_claims_nothing(audit
     assert audited.findings.status == "unbalanced"
     assert small.found(audited.findings)
     assert (audited.findings.candidates, audited.findings.rounds) == ((), ())
-    with pytest.raises(CountError, match="planted vectors"):
-        vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
+    for sign in (vetset.attest, vetset.order):
+        with pytest.raises(CountError, match="planted vectors"):
+            sign(audited.out, audited.key, out=tmp_path / "signed")
 
 
 def test_nothing_is_searched_by_a_search_that_is_broken(audit, monkeypatch):
@@ -357,10 +359,10 @@ def test_a_whole_audit_says_what_it_was_tried_on_and_so_does_its_statement(audit
 
 
 def test_an_audit_by_a_version_without_self_test_claims_nothing(audit, tmp_path):
-    audited = audit(embeddings=None)
-    document = json.loads((audited.out / "run.json").read_bytes())
-    del document["selftest"]
-    (audited.out / "run.json").write_text(json.dumps(document))
+    audited = older.made_older(audit(embeddings=None), forgotten=["selftest"])
+    assert small.found(audited.findings)
+    with pytest.raises(CountError, match="version without self-test"):
+        vetset.order(audited.out, audited.key, out=tmp_path / "order")
     with pytest.raises(CountError, match="version without self-test"):
         vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
 

@@ -1,11 +1,11 @@
 """Lists in an audit: what they may be used for, who answers for them, what they let be told, how old they are."""
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+import older
 import small
 import vetset
 from vetset.api.given import today
@@ -72,11 +72,10 @@ def test_the_purpose_of_an_audit_holds_for_its_rechecks_and_verifiers(audit):
 
 def test_a_run_json_without_a_purpose_and_a_day_is_read(audit):
     audited = audit(embeddings=None)
-    path = audited.out / "run.json"
-    told = json.loads(path.read_bytes())
+    told = older.run_json(audited.out)
     assert told["request"].pop("purpose") == "dataset-audit"
     assert told.pop("audited_on") == today().isoformat()
-    path.write_text(json.dumps(told))
+    older.write_run_json(audited.out, told)
     assert (read_manifest(audited.out).request.purpose, read_manifest(audited.out).audited_on) == ("dataset-audit", "")
 
 

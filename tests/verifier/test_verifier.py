@@ -1,10 +1,13 @@
 """One verdict for every candidate, and which."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import small
 import vetset
+from vetset.hashlist.vault.vault import Vault
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.errors import CountError, UsageError
 from vetset.model.finding import Match
@@ -135,6 +138,41 @@ def test_the_list_of_the_audit_itself_is_no_second_opinion(audit):
     with pytest.raises(UsageError, match="second list"):
         vetset.verify(audited.out, audited.key, with_list=small.known())
     assert audited.findings.verdicts == ()
+
+
+def renamed(hash_list, name, owner):
+    return replace(hash_list, info=replace(hash_list.info, name=name, owner=owner))
+
+
+@pytest.mark.parametrize("owner", ["owner of known", " Owner  of KNOWN"])
+def test_nor_is_it_under_another_name_nor_another_list_of_its_owner(audit, owner):
+    audited = audit()
+    before = small.tree(audited.out)
+    for second in (renamed(small.known(), "again", owner), renamed(small.second(), "more", owner)):
+        for ask in (vetset.verify, vetset.expand_until_dry):
+            with pytest.raises(UsageError, match="same owner, so this one cannot verify"):
+                ask(audited.out, audited.key, with_list=second)
+    assert small.tree(audited.out) == before
+
+
+def test_an_owner_that_a_recheck_brought_is_no_second_one(audit):
+    audited = audit()
+    vetset.recheck(audited.out, lists=[small.second()])
+    with pytest.raises(UsageError, match="the owner of second"):
+        vetset.verify(audited.out, audited.key, with_list=renamed(small.stranger(), "more", "owner of second"))
+
+
+def test_nor_is_its_content_under_the_name_of_somebody_else(audit, monkeypatch, tmp_path):
+    monkeypatch.setenv("VETSET_HOME", str(tmp_path / "home"))
+    vault = Vault(tmp_path / "home")
+    for hash_list, owner in ((small.known(), "one"), (renamed(small.known(), "again", "x"), "another")):
+        vault.add(replace(hash_list.info, owner=owner), hash_list.entries)
+    vault.add(small.second().info, small.second().entries)
+    audited = audit(lists=["known"])
+    with pytest.raises(UsageError, match="the same content"):
+        vetset.verify(audited.out, audited.key, with_list="again")
+    vetset.verify(audited.out, audited.key, with_list="second")
+    assert {item.verifier for item in audited.findings.verdicts} == {"list:second"}
 
 
 def test_a_disputed_entry_of_the_second_list_confirms_nothing(audit):

@@ -18,7 +18,7 @@ from vetset.api.given import (
 from vetset.case.manifest import DATASET_AUDIT, Request, read_manifest
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.embeddings.layouts import find_embeddings
-from vetset.dataset.formats import unclaimed
+from vetset.dataset.formats import outside, unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
@@ -27,7 +27,7 @@ from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.signal.embedding import load_embedder
-from vetset.stage.audit import AuditResult, Job, conclude, manifest_after_scan, run_audit
+from vetset.stage.audit import AuditResult, Job, conclude, ledger_of, manifest_after_scan, run_audit
 from vetset.stage.match import require_radius
 from vetset.stage.progress import Reporter, Silent
 from vetset.stage.recheck import RecheckResult, news
@@ -313,9 +313,9 @@ def audit(
         store=place,
         purpose=purpose,
     )
-    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again)
-    left = len(unclaimed(chosen, root, folder))
-    with alone_with(job.out, request, today(), left) as manifest:
+    left = unclaimed(chosen, root)
+    job = Job(request, root, shards, mapping, opened, folder, embedder, Path(out), read_again, len(left))
+    with alone_with(job.out, request, today(), len(outside(left, root, folder))) as manifest:
         if manifest.state == "sealed":
             return AuditResult(manifest, len(manifest.shards), manifest.problems)
         return run_audit(
@@ -344,7 +344,7 @@ def recheck(
     Raises:
         UsageError: there is no audit or no store, or a list is not the one that the audit knows by this name.
         ListError: a list is unknown, expired, older than the version in force, or not for the audit's purpose.
-        SealError: the audit is not finished.
+        SealError: the audit is not finished, or sealed parts of it are missing.
     """
     folder = Path(path)
     read_manifest(folder)
@@ -352,6 +352,7 @@ def recheck(
         clear_partials(folder)
         manifest = read_manifest(folder)
         require_sealed(manifest)
+        ledger_of(folder, manifest).require_parts(1 + len(manifest.rechecks))
         opened = opened_lists(
             [used.name for used in manifest.lists] if lists is None else lists, manifest.request.purpose
         )

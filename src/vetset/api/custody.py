@@ -7,17 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vetset.api.given import Key, existing_store, opened_lists, private_key, require_sealed, today, written
-from vetset.case.findings import lists_now, trust_of
+from vetset.api.given import Key, existing_store, private_key, require_sealed, today, written
+from vetset.api.second import second_list
+from vetset.case.findings import Recheck, trust_of
 from vetset.case.ledger import OpenedCase
-from vetset.case.manifest import Manifest, read_manifest
+from vetset.case.manifest import ListUse, Manifest, read_manifest
 from vetset.case.rounds import Rules
 from vetset.dataset.columns import ColumnMapping
-from vetset.model.errors import DatasetError, ListError, SealError, UsageError
+from vetset.model.coverage import Coverage
+from vetset.model.errors import DatasetError, SealError, UsageError
 from vetset.model.hashlist import HashList
+from vetset.model.signal import Kind
 from vetset.stage.attest import attested
 from vetset.stage.audit import ledger_of, record_table, space_of
 from vetset.stage.calibrate import require_same_space
+from vetset.stage.complete import require_complete
 from vetset.stage.copies import occurrences
 from vetset.stage.order import removal_order, signed_order
 from vetset.stage.progress import Reporter, Silent
@@ -44,8 +48,13 @@ class Opened:
     case: OpenedCase
 
     def summary(self) -> dict[str, Any]:
-        """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record."""
-        return summary(self.case.findings, self.manifest)
+        """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record.
+
+        `run_json` tells whether it was held against what the sealed parts state of it: `agrees`, `not finished` as long
+        as it may change, or `not stated` where an earlier version sealed them.
+        """
+        unbound = "not stated" if self.manifest.state == "sealed" else "not finished"
+        return {**summary(self.case.findings, self.manifest), "run_json": "agrees" if self.case.bound else unbound}
 
 
 def open_audit(path: Path | str, key: Key) -> Opened:
@@ -58,15 +67,21 @@ def open_audit(path: Path | str, key: Key) -> Opened:
     manifest = read_manifest(Path(path))
     private = private_key(key)
     case = ledger_of(Path(path), manifest).open(private)
-    sealed = iter(change.lists for change in case.findings.rechecks)
-    if not all(note.lists in sealed for note in manifest.rechecks):
+    # in their order; a recheck that was killed before it was told is sealed and not named
+    sealed = iter([_as_noted(change) for change in case.findings.rechecks])
+    if not all((note.lists, note.held_on, dict(note.coverage)) in sealed for note in manifest.rechecks):
         raise SealError(
             "run.json names a recheck that is not sealed here",
             expected="a sealed part for every recheck",
             where="case",
-            todo="The last parts of the case are missing: restore them from a copy.",
+            todo="The last parts of the case are missing, or run.json was changed: restore both from one copy.",
         )
     return Opened(manifest, case)
+
+
+def _as_noted(change: Recheck) -> tuple[tuple[ListUse, ...], str, dict[Kind, Coverage]]:
+    """What `run.json` says of a recheck."""
+    return change.lists, change.held_on, {item.kind: item for item in change.coverage}
 
 
 def _finished(path: Path | str, key: Key) -> Opened:
@@ -117,40 +132,6 @@ def _search(
         mapping = ColumnMapping(**request.mapping)
         read = partial(provenance, table=table, root=root, shards=shards, mapping=mapping)
         yield Search(space, table, trust_of(opened.case.findings, manifest), read)
-
-
-def _second_list(opened: Opened, with_list: str | HashList) -> HashList:
-    """A list that can verify: one that the audit itself did not use, about the same harm, that somebody answers for.
-
-    Raises:
-        UsageError: the audit used it.
-        ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it; or it is
-            about another harm, so that what it knows says nothing of what it would be asked about.
-    """
-    second = opened_lists([with_list], opened.manifest.request.purpose)[0]
-    if not second.info.answered_for:
-        raise ListError(
-            "nobody answers for this list, so it cannot verify",
-            expected="a list with an owner",
-            where=second.info.name,
-            todo="Import it again and say whose opinion it is with --owner.",
-        )
-    used_now = lists_now(opened.case.findings, opened.manifest)
-    if second.info.name in {used.name for used in used_now}:
-        raise UsageError(
-            "this list was used by the audit itself, so it cannot verify",
-            expected="a second list",
-            seen=second.info.name,
-        )
-    harms = sorted({used.category for used in used_now})
-    if second.info.category not in harms:
-        raise ListError(
-            "this list is about another harm than the audit's, so it cannot verify",
-            expected=f"a list about {' or '.join(harms)}",
-            seen=second.info.category.value,
-            where=second.info.name,
-        )
-    return second
 
 
 def expand(
@@ -219,13 +200,13 @@ def expand_until_dry(
         The summary, with all rounds and why they ended.
 
     Raises:
-        UsageError: a limit is out of its range, the audit knows no embeddings or used this list itself, or another run
-            is at work in its folder.
+        UsageError: a limit is out of its range, the audit knows no embeddings or used this list itself or one of its
+            owner, or another run is at work in its folder.
         AlignmentError: the embeddings do not join, or are not those that the audit searched.
     """
     _require_limits(budget, least_yield, most_rounds)
     with _at_work(path, key) as opened:
-        second = _second_list(opened, with_list)
+        second = second_list(opened.case.findings, opened.manifest, with_list)
         with _search(opened, embeddings, store, reporter) as search:
             asker = ListAsker(search.table, second, search.trust.policy)
             rules = Rules(asker.name, asker.version, budget, least_yield, most_rounds, first_by, asker.harm)
@@ -257,11 +238,12 @@ def verify(path: Path | str, key: Key, *, with_list: str | HashList, store: Path
         The summary, with the verdicts.
 
     Raises:
-        UsageError: the audit used this list itself, or another run is at work in its folder.
+        UsageError: the audit used this list itself, under whatever name, or a list of its owner, or another run is at
+            work in its folder.
     """
     with _at_work(path, key) as opened:
         manifest = opened.manifest
-        second = _second_list(opened, with_list)
+        second = second_list(opened.case.findings, opened.manifest, with_list)
         with existing_store(store or manifest.request.store) as place:
             table = record_table(place, manifest)
             part = verify_with_list(opened.case.findings, table, second, trust_of(opened.case.findings, manifest))
@@ -307,6 +289,8 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
         store: where the store lies now, if not where the audit left it.
 
     Raises:
+        DatasetError: a shard failed.
+        CountError: counts do not add up or the self-test failed, so that more may have to go than was found.
         UsageError: the store is not there.
         OutputError: the output file exists.
     """
@@ -318,6 +302,7 @@ def order(path: Path | str, key: Key, *, out: Path | str, store: Path | str | No
             seen="shards that failed (run.json names them)",
             todo="Mend or remove them, then audit anew.",
         )
+    require_complete(opened.case.findings, opened.manifest, "no order can be made of this audit")
     with existing_store(store or opened.manifest.request.store) as place:
         made = removal_order(opened.case.findings, record_table(place, opened.manifest), opened.manifest)
     return written(Path(out), signed_order(made, private_key(key)))
@@ -328,6 +313,7 @@ def attest(path: Path | str, key: Key, *, out: Path | str) -> Path:
 
     Raises:
         CountError: a shard failed or counts do not add up, so nothing may be claimed.
+        SealError: run.json is not what was sealed, or nobody stated what it said then.
         OutputError: the output file exists.
     """
     opened = _finished(path, key)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vetset.api.given import Key, Pub, dataset_of, private_key, public_key, read_file, require_outside
 from vetset.dataset.columns import ColumnMapping
-from vetset.dataset.formats import REVISION
+from vetset.dataset.formats import REVISION, unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format
@@ -19,6 +20,7 @@ from vetset.stage.clean import CleanJob, read_shards
 from vetset.stage.clean import clean as run_clean
 from vetset.stage.progress import Reporter, Silent
 from vetset.storage.address import root_of
+from vetset.storage.remote import Place
 
 
 @contextmanager
@@ -105,14 +107,14 @@ def check(
 
     Raises:
         SignatureError: somebody else signed it, or it was altered.
-        DatasetError: the dataset is not the one that the statement is about.
+        DatasetError: the dataset is not the one that the statement is about, or files were added that nobody read.
     """
     data = read_file(statement, "statement")
     public, private = public_key(signer), None if key is None else private_key(key)
     with _signed_file(statement):
         found = checked_statement(data, public, private)
     if dataset is not None:
-        root, _, shards = dataset_of(dataset, found.predicate["format"])
+        root, chosen, shards = dataset_of(dataset, found.predicate["format"])
         mapping = ColumnMapping(**found.predicate["mapping"])
         kinds = tuple(map(Kind, found.predicate["kinds"]))
         read = read_shards(root, shards, mapping, kinds, engine or LocalEngine())
@@ -126,4 +128,30 @@ def check(
                 where=str(dataset),
                 todo="Audit this revision; a statement holds for one revision only.",
             )
+        found = replace(found, unclaimed=_unclaimed_now(found, chosen, root, Path(statement)))
     return found
+
+
+def _unclaimed_now(found: Checked, form: Format, root: Place, statement: Path) -> int | None:
+    """How many files of a dataset belong to no shard, if they are as many as were attested.
+
+    Nobody read them, then or now: but one that came since is not what was attested. The statement may lie among them.
+
+    Raises:
+        DatasetError: they are more or fewer.
+    """
+    stated, below = found.predicate.get("unclaimed_files"), found.predicate.get("embeddings_below")
+    if stated is None or below is None:
+        return None  # of before, or of a store whose scan did not count
+    left = unclaimed(form, root, root / below if below else None)
+    if isinstance(root, Path):
+        left = [uri for uri in left if (root / uri).resolve() != statement.resolve()]
+    if len(left) != stated:
+        raise DatasetError(
+            "the dataset holds other files beside its shards than when it was attested",
+            expected=f"{stated} files that belong to no shard",
+            seen=str(len(left)),
+            where=str(root),
+            todo="Nobody read these files. Remove what came, or audit this revision.",
+        )
+    return len(left)

@@ -22,6 +22,7 @@ from vetset.model.coverage import Coverage, Tally
 from vetset.model.dataset import ContentId, RecordId, ShardDigest
 from vetset.model.finding import Candidate, Match, Seeds
 from vetset.model.policy import Policy
+from vetset.model.signal import Kind
 from vetset.model.trust import Trust
 from vetset.model.verdict import Verdict
 
@@ -293,6 +294,15 @@ def held_on(findings: Findings, manifest: Manifest) -> dict[str, str]:
     for change in findings.rechecks:
         days |= dict.fromkeys((used.name for used in change.lists), change.held_on)
     return days
+
+
+def coverage_of(findings: Findings, manifest: Manifest, list_name: str) -> Mapping[Kind, Coverage]:
+    """How much could be decided when this list in force was held against the records, per kind."""
+    coverage = manifest.coverage
+    for change in findings.rechecks:
+        if list_name in {used.name for used in change.lists}:
+            coverage = {item.kind: item for item in change.coverage}
+    return coverage
 
 
 def _unflagged(match: Match) -> Match:

@@ -68,12 +68,15 @@ class OpenedCase:
         findings: what it folds to.
         head: of its chain.
         parts: how many there are.
+        bound: whether the first part states what run.json said when it was sealed, and it says that. Earlier versions
+            stated nothing, so that it cannot be checked.
         unfinished: the last part, if its rounds have not ended.
     """
 
     findings: Findings
     head: str
     parts: int
+    bound: bool = False
     unfinished: RoundsPart | None = None
 
 
@@ -119,11 +122,13 @@ class Ledger:
         recipients: age recipients.
         floor: least size class in bytes.
         audit: which audit it is (`Manifest.identity`); empty if nobody asks.
+        told: what its `run.json` says (`Manifest.told`); empty as long as it may still change.
     """
 
-    def __init__(self, folder: Path, recipients: Sequence[str], floor: int, audit: str = "") -> None:
+    def __init__(self, folder: Path, recipients: Sequence[str], floor: int, audit: str = "", told: str = "") -> None:
         self._folder = folder / "case"
         self._audit = audit
+        self._told = told
         self._recipients = list(recipients)
         self._floor = floor
 
@@ -164,9 +169,32 @@ class Ledger:
                 )
             self._write(1, None, part)
 
+    def require_parts(self, least: int) -> None:
+        """Refuse to go on in a case that lost parts: what is sealed behind a gap fits neither there nor anywhere else.
+
+        Args:
+            least: how many there must be by what `run.json` names.
+
+        Raises:
+            SealError: there are fewer, or a number is missing.
+        """
+        if len(self.paths()) < least:
+            raise SealError(
+                "sealed parts of this audit are missing",
+                expected=f"case/{least:06}.age, and those before it",
+                where="case",
+                todo="Restore them from a copy. Without one, audit into another folder: with the same --store nothing "
+                "is read twice.",
+            )
+
     def append(self, part: LaterPart) -> None:
-        """Seal a further part after the ones that are there."""
+        """Seal a further part after the ones that are there.
+
+        Raises:
+            SealError: there is none, so that it would take the place of the first.
+        """
         with self._alone():
+            self.require_parts(1)
             self._write(len(self.paths()) + 1, self.head(), part)
 
     def carry_on(self, before: OpenedCase, more: RoundsPart) -> None:
@@ -199,7 +227,13 @@ class Ledger:
 
     def _write(self, number: int, head: str | None, part: AnyPart) -> None:
         content = PART.dump_python(part, mode="json")
-        document = {"number": number, "previous": head, "audit": self._audit, "content": content}
+        document = {
+            "number": number,
+            "previous": head,
+            "audit": self._audit,
+            "told": self._told,
+            "content": content,
+        }
         write_atomic(self._folder / f"{number:06}.age", seal(packed(document, self._floor), self._recipients))
 
     def open(self, key: PrivateKey) -> OpenedCase:
@@ -210,7 +244,7 @@ class Ledger:
             SealError: a part is damaged, missing or out of order.
         """
         head: str | None = None
-        parts = []
+        parts, bound = [], False
         for number, path in enumerate(self.paths(), start=1):
             where = f"case/{path.name}"
             sealed = _read(path, where)
@@ -219,21 +253,37 @@ class Ledger:
                 raise SealError(
                     "a sealed part does not follow the one before it", where=where, todo="Restore the case."
                 )
-            if document.get("audit", self._audit) != self._audit:
-                raise SealError(
-                    "a sealed part is of another audit",
-                    expected="the case that belongs to this run.json",
-                    where=where,
-                    todo="Restore run.json and case from one copy.",
-                )
+            self._require_beside_run_json(document, where)
+            bound = bound or (number == 1 and bool(self._told) and bool(document.get("told")))
             parts.append(_decoded(document, number, where))
             head = link(head, sealed)
         if head is None:
             raise SealError(
                 "there is no sealed bundle",
                 expected="case/000001.age",
-                todo="Run the audit again with the same --out; it continues where it was.",
+                todo="Restore it from a copy, or run the audit again with the same --out: it goes on where it was.",
             )
         last = parts[-1]
         unfinished = last if isinstance(last, RoundsPart) and last.stop is None else None
-        return OpenedCase(fold(parts), head, len(parts), unfinished)
+        return OpenedCase(fold(parts), head, len(parts), bound, unfinished)
+
+    def _require_beside_run_json(self, document: dict[str, Any], where: str) -> None:
+        """Refuse a part that is of another audit, or of this one when its `run.json` said something else.
+
+        Raises:
+            SealError: it is.
+        """
+        if document.get("audit", self._audit) != self._audit:
+            raise SealError(
+                "a sealed part is of another audit",
+                expected="the case that belongs to this run.json",
+                where=where,
+                todo="Restore run.json and case from one copy.",
+            )
+        if self._told and (document.get("told") or self._told) != self._told:
+            raise SealError(
+                "run.json does not say what it said when this part was sealed",
+                expected="run.json as vetset wrote it",
+                where=where,
+                todo="Restore run.json and case from one copy.",
+            )

@@ -1,17 +1,19 @@
 """The public side of an audit, `run.json`: dataset, shards, policy, lists, recipients and coverage.
 
-It is the same with and without findings.
+It is the same with and without findings. It holds a digest of itself, so that damage is told as that; and the sealed
+parts hold a digest of what it said when the findings were sealed, so that nothing else is opened or attested beside
+them. Both are of the document as it was written: what later versions add to it changes nothing of an older one.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from vetset.model.canonical import canonical_json, document_digest
+from vetset.model.canonical import canonical_json, document_digest, summed, unsummed
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.dataset import ShardDigest
 from vetset.model.errors import OutputError, UsageError
@@ -43,9 +45,14 @@ class ListUse:
     pdq_radius: int | None = None
 
     @property
+    def voice(self) -> str:
+        """Who stands behind it, as `ListInfo` has it."""
+        return voice_of(self.owner, self.origin)
+
+    @property
     def answered_for(self) -> bool:
         """Whether an owner stands behind it, as `ListInfo` has it."""
-        return bool(voice_of(self.owner, self.origin))
+        return bool(self.voice)
 
 
 def in_force(used: Iterable[ListUse], rechecks: Iterable[Iterable[ListUse]]) -> tuple[ListUse, ...]:
@@ -188,6 +195,7 @@ class Manifest:
         selftest: what the run was tried on; None before it was, and of a version that did not.
         vetset: version of the software.
         audited_on: ISO date in UTC on which the audit was begun; empty if written before it was noted.
+        as_read: the document that it was read from, so that what did not change is written, and digested, as it was.
     """
 
     request: Request
@@ -204,6 +212,7 @@ class Manifest:
     selftest: Selftest | None = None
     format: str = "vetset-audit"
     version: int = MANIFEST_VERSION
+    as_read: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def records(self) -> int:
@@ -293,14 +302,29 @@ class Manifest:
     @property
     def identity(self) -> str:
         """Hex digest of what was asked for and of which revision: the parts of its case state it, sealed."""
-        return document_digest([self.dataset_digest, _ADAPTER.dump_python(self, mode="json")["request"]])
+        return document_digest([self.dataset_digest, self.to_json()["request"]])
 
-    def to_json(self) -> Any:
-        """The JSON document."""
-        return _ADAPTER.dump_python(self, mode="json")
+    @property
+    def told(self) -> str:
+        """Hex digest of all that it says, but for how far the run is and what came afterwards.
+
+        Once the findings are sealed it stays what it is: the sealed parts state it.
+        """
+        return document_digest({name: value for name, value in self.to_json().items() if name not in _GOES_ON})
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON document; what stands as it was read is as it was read, also where a field is missing there."""
+        document: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"as_read"})
+        if self.as_read is None:
+            return document
+        before = _ADAPTER.validate_python(self.as_read)
+        same = {part.name for part in fields(self) if getattr(self, part.name) == getattr(before, part.name)}
+        changed = {name: value for name, value in document.items() if name not in same}
+        return {name: self.as_read[name] for name in document if name in same and name in self.as_read} | changed
 
 
 _ADAPTER = TypeAdapter(Manifest)
+_GOES_ON = {"state", "rechecks"}
 
 
 def revision_digest(shards: Mapping[str, str]) -> str:
@@ -314,8 +338,8 @@ def manifest_path(folder: Path) -> Path:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `run.json` atomically, canonical and with a final newline."""
-    write_atomic(manifest_path(folder), canonical_json(manifest.to_json()) + b"\n", mode=0o644)
+    """Write `run.json` atomically, canonical, with a digest of itself and a final newline."""
+    write_atomic(manifest_path(folder), canonical_json(summed(manifest.to_json())) + b"\n", mode=0o644)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -342,6 +366,12 @@ def read_manifest(folder: Path) -> Manifest:
                 where=str(path),
                 todo="Open the audit with the version of vetset that wrote it.",
             )
-        return _ADAPTER.validate_python(document)
-    except (ValueError, AttributeError, ValidationError) as error:
-        raise OutputError("the manifest is damaged", where=str(path), todo="Run the audit anew.") from error
+        told = unsummed(document)
+        return replace(_ADAPTER.validate_python(told), as_read=told)
+    except (ValueError, AttributeError, RecursionError, ValidationError) as error:
+        raise OutputError(
+            "the manifest is damaged",
+            where=str(path),
+            todo="Restore run.json from a copy; without one, audit into another folder with the same --store: nothing "
+            "is read twice.",
+        ) from error

@@ -17,12 +17,20 @@ def attest_command(
 ) -> None:
     """Sign what may be claimed about an audit (in-toto statement in a DSSE envelope, Ed25519).
 
-    Refused where a shard failed or counts do not add up. What was found stays sealed inside the statement.
+    Refused where a shard failed, counts do not add up or run.json is not what was sealed. What was found stays sealed
+    inside the statement.
     """
     from vetset.api.custody import attest
 
     path = attest(audit, key, out=out)
     emit({"statement": str(path)}, f"{path} is signed\nNext: vetset check {path} --signer NAME.pub", as_json=as_json)
+
+
+def _unclaimed_line(stated: int | None, now: int | None, *, compared: bool) -> str:
+    if stated is None:
+        return "how many files belonged to no shard was not counted; they were not audited"
+    line = f"{stated} files belonged to no shard: they were not audited"
+    return line + "; whether there are others now was not compared" if compared and now is None else line
 
 
 def check_command(
@@ -36,7 +44,10 @@ def check_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check who signed a statement and, with --dataset, that it speaks of exactly these bytes."""
+    """Check who signed a statement and, with --dataset, that it speaks of exactly these bytes.
+
+    Files that belong to no shard were not audited: their number is told, and must be what it was.
+    """
     from vetset.api.revision import check
 
     found = check(statement, signer=signer, dataset=dataset, key=key)
@@ -46,6 +57,8 @@ def check_command(
         "dataset": "agrees" if dataset is not None else "not compared",
         "attested_on": predicate["attested_on"],
         "records": predicate["records"],
+        "unclaimed_files": predicate.get("unclaimed_files"),
+        "unclaimed_files_now": found.unclaimed,
         "lists": [
             {"name": used["name"], "owner": used["owner"], "as_of": used["as_of"], "version": used["version"]}
             for used in predicate["lists"]
@@ -64,6 +77,7 @@ def check_command(
         f"  {kind:<10} decided {coverage['decided']} of {coverage['records']}"
         for kind, coverage in document["coverage"].items()
     ]
+    lines.append(_unclaimed_line(document["unclaimed_files"], found.unclaimed, compared=dataset is not None))
     # statements of before say nothing of the age of lists
     lines += list_lines(document["age_of_lists"] or ())
     lines += document["claims"] or ["the claims are sealed; a recipient opens them with --key"]

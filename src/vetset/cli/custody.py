@@ -108,6 +108,11 @@ def summary_text(document: dict[str, Any]) -> str:
         )
     lines += [f"coverage {coverage_line(kind, coverage)}" for kind, coverage in document["coverage"].items()]
     lines += drift_lines(document["drift"])
+    if document["run_json"] == "not stated":
+        lines.append(
+            "an earlier version sealed this without stating what run.json said: it cannot be checked, and nothing can "
+            "be attested; audit into another folder with the same --store"
+        )
     return "\n".join(lines)
 
 
@@ -250,7 +255,10 @@ def order_command(
     store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
-    """Sign the removal order: what the policy removes, as tokens that mean nothing without the dataset."""
+    """Sign the removal order: what the policy removes, as tokens that mean nothing without the dataset.
+
+    Refused where a shard failed or counts do not add up, since more may have to go than was found.
+    """
     from vetset.api.custody import order
 
     path = order(audit, key, out=out, store=store)

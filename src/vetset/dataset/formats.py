@@ -99,11 +99,15 @@ def unclaimed(name: Format, root: Place, embeddings: Place | None = None) -> lis
         root: the dataset.
         embeddings: where embeddings lie that are read beside it; below the root, perhaps.
     """
-    found = [uri for uri in format_of(name).unclaimed(root) if uri != REVISION]
+    return outside([uri for uri in format_of(name).unclaimed(root) if uri != REVISION], root, embeddings)
+
+
+def outside(uris: Sequence[str], root: Place, embeddings: Place | None) -> list[str]:
+    """Those of a dataset's files that do not lie where its embeddings do."""
     if not isinstance(root, Path) or not isinstance(embeddings, Path):
-        return found
+        return list(uris)
     here, there = root.resolve(), embeddings.resolve()
-    return found if here == there else [uri for uri in found if not (here / uri).is_relative_to(there)]
+    return list(uris) if here == there else [uri for uri in uris if not (here / uri).is_relative_to(there)]
 
 
 def complete(name: Format, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:

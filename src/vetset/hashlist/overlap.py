@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vetset.hashlist.columns import ordered
 from vetset.model.errors import UsageError
+from vetset.model.hashlist import HashList
 
 MOST_OWNERS = 64
 
@@ -77,3 +78,10 @@ def as_json(found: Overlap, names: Sequence[str]) -> Mapping[str, object]:
         "by_owners": {str(owners): count for owners, count in enumerate(found.by_owners, start=1)},
         "of_one_owner_alone": dict(zip(names, found.alone, strict=True)),
     }
+
+
+def same_values(one: HashList, other: HashList) -> bool:
+    """Whether two lists hold the same values, whatever they are called and whoever they are of."""
+    return one.entries.keys() == other.entries.keys() and all(
+        np.array_equal(entries.values, other.entries[kind].values) for kind, entries in one.entries.items()
+    )

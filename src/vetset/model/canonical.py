@@ -6,7 +6,11 @@ neither NaN nor infinities. It is in the spirit of RFC 8785, but that form write
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+SUM = "sum"
+"""Where a document says what its digest is."""
 
 
 def canonical_json(document: Any) -> bytes:
@@ -23,3 +27,20 @@ def canonical_json(document: Any) -> bytes:
 def document_digest(document: Any) -> str:
     """Lower-case hex SHA-256 of the canonical bytes of a document."""
     return hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def summed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with a digest of itself, so that a flipped bit is seen; it says nothing of who wrote it."""
+    return {**document, SUM: document_digest(document)}
+
+
+def unsummed(document: object) -> dict[str, Any] | None:
+    """What was written by `summed`; None if it is not that. One without a digest is taken as it is."""
+    if not isinstance(document, dict):
+        return None
+    told = {name: value for name, value in document.items() if name != SUM}
+    try:
+        digest = document_digest(told)
+    except (ValueError, RecursionError):  # what could not have been written
+        return None
+    return told if document.get(SUM, digest) == digest else None

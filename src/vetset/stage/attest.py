@@ -9,17 +9,21 @@ import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-from vetset.case.findings import Findings, Recheck, held_on, lists_now
+from vetset.case.findings import Findings, Recheck, coverage_of, held_on, lists_now
 from vetset.case.ledger import OpenedCase, packed, seal_floor, unpacked
-from vetset.case.manifest import ListUse, Manifest
-from vetset.model.coverage import Tally
-from vetset.model.errors import CountError, SignatureError
+from vetset.case.manifest import ListUse, Manifest, Request
+from vetset.model.coverage import Coverage, Tally
+from vetset.model.errors import CountError, SealError, SignatureError
+from vetset.model.signal import Kind, Reason
 from vetset.seal.envelope import seal, unseal
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
 from vetset.seal.statement import PAYLOAD_TYPE, Statement, parse_statement, statement
+from vetset.stage.complete import require_complete
+from vetset.storage.address import is_address
 
 PREDICATE_TYPE = "urn:vetset:predicate:audit:v1"
 
@@ -53,19 +57,54 @@ def claims(findings: Findings, manifest: Manifest) -> list[str]:
     Raises:
         CountError: a shard is missing, counts do not add up or the self-test failed, so nothing may be claimed.
     """
-    if findings.status != "complete" or manifest.failed or manifest.state != "sealed" or manifest.untested:
-        raise CountError(
-            "nothing can be claimed about this audit",
-            expected="every shard read, counts that add up and a self-test that passed",
-            seen=f"an audit that is {findings.status}" + "".join(f"; {text}" for text in manifest.untested),
-            todo="Mend or remove the shards that run.json names as failed, and audit anew. Where only the store was "
-            "damaged: scan the dataset into it again, then `vetset recheck`.",
-        )
+    require_complete(findings, manifest, "nothing can be claimed about this audit")
+    _require_covered(manifest)
     for tally in findings.tallies:
-        if not tally.balanced or tally.records != manifest.records:
-            raise CountError("nothing can be claimed: a tally does not add up", where=tally.list_name)
+        _require_fits(tally, coverage_of(findings, manifest, tally.list_name), manifest)
     lists = {used.name: used for used in lists_now(findings, manifest)}
     return [claim(tally, lists[tally.list_name]) for tally in findings.tallies]
+
+
+def _require_covered(manifest: Manifest) -> None:
+    """Refuse a coverage that is not that of all records by every kind of the policy.
+
+    Raises:
+        CountError: it is not.
+    """
+    missing = [kind.value for kind in manifest.request.policy.scan.kinds if kind not in manifest.coverage]
+    if missing:
+        raise CountError(
+            "nothing can be claimed: the coverage lacks a kind of the policy",
+            expected="every kind of scan.kinds",
+            seen=f"none of {', '.join(missing)}",
+            where="run.json",
+            todo="Restore run.json and case from one copy, or audit into another folder with the same --store.",
+        )
+    for coverage in manifest.coverage.values():
+        coverage.check("run.json")
+        _require_all(coverage.records, manifest, f"the coverage of {coverage.kind}")
+
+
+def _require_all(records: int, manifest: Manifest, what: str) -> None:
+    if records != manifest.records:
+        raise CountError(
+            f"nothing can be claimed: {what} is not over the records of the shards",
+            expected=f"{manifest.records} records",
+            seen="another number",
+            todo="Scan the dataset into the store again, then `vetset recheck`.",
+        )
+
+
+def _require_fits(tally: Tally, coverage: Mapping[Kind, Coverage], manifest: Manifest) -> None:
+    """Refuse a tally that is not over all records, or does not fit how much could be decided of them.
+
+    Raises:
+        CountError: it does not.
+    """
+    _require_all(tally.records, manifest, f"a tally of list {tally.list_name}")
+    # of a kind that the policy leaves out nothing was decided
+    unscanned = Coverage(tally.kind, tally.records, 0, {Reason.NOT_SCANNED: tally.records} if tally.records else {})
+    tally.check(coverage.get(tally.kind, unscanned), tally.list_name)
 
 
 def _result(opened: OpenedCase, manifest: Manifest) -> dict[str, Any]:
@@ -86,15 +125,32 @@ def _recheck_json(change: Recheck) -> dict[str, Any]:
     }
 
 
+def _embeddings_below(request: Request) -> str:
+    """Where embeddings lie below the dataset, so that their files are none that nobody read; empty if elsewhere."""
+    if is_address(request.root) or is_address(request.embeddings):
+        return ""
+    root, there = Path(request.root), Path(request.embeddings)
+    return there.relative_to(root).as_posix() if there != root and there.is_relative_to(root) else ""
+
+
 def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: date) -> bytes:
     """The DSSE envelope of the statement.
 
     Raises:
         CountError: nothing may be claimed about this audit.
+        SealError: what `run.json` says cannot be held against what was sealed, so that nobody may sign it.
     """
     request, lists = manifest.request, lists_now(opened.findings, manifest)
     floor = seal_floor(request.policy.seal, manifest.records)
-    result = seal(packed(_result(opened, manifest), floor), [entry.recipient for entry in request.recipients])
+    told = _result(opened, manifest)
+    if not opened.bound:
+        raise SealError(
+            "nothing can be attested: the sealed parts do not state what run.json said",
+            expected="an audit that was sealed by this version or a later one",
+            seen="one that was sealed by an earlier version",
+            todo="Audit into another folder; with the same --store nothing is read twice.",
+        )
+    result = seal(packed(told, floor), [entry.recipient for entry in request.recipients])
     predicate = {
         "vetset": manifest.vetset,
         "attested_on": today.isoformat(),
@@ -110,6 +166,7 @@ def attested(opened: OpenedCase, manifest: Manifest, key: PrivateKey, today: dat
         "kinds": list(request.policy.scan.kinds),
         "format": request.format,
         "unclaimed_files": manifest.unclaimed,
+        "embeddings_below": _embeddings_below(request),
         "coverage": manifest.coverage_json(),
         "selftest": None if manifest.selftest is None else manifest.selftest.to_json(),
         "rechecks": [_recheck_json(change) for change in opened.findings.rechecks],
@@ -129,11 +186,14 @@ class Checked:
         subjects: content digest of every shard by uri.
         predicate: what is said in the open.
         result: the sealed part, if a key was given.
+        unclaimed: files that belong to no shard, and so were not audited, of the dataset that was compared; None if
+            none was, or if the statement does not tell their number (of before, or where a scan did not count them).
     """
 
     subjects: Mapping[str, str]
     predicate: Mapping[str, Any]
     result: Mapping[str, Any] | None
+    unclaimed: int | None = None
 
 
 def checked_statement(envelope: bytes, signer: PublicKey, key: PrivateKey | None) -> Checked:

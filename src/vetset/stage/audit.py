@@ -53,6 +53,8 @@ class Job:
         embedder: name or file of a model, or empty.
         out: the audit's folder.
         read_again: whether shards of a remote dataset may be fetched once more for what findings carry.
+        unclaimed: files of the dataset that belong to no shard, those of its embeddings included: what the store
+            remembers of it, since whoever matches that later has no embeddings. None if nobody counted them.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Job:
     embedder: str
     out: Path
     read_again: bool = False
+    unclaimed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def space_of(request: Request, embeddings: Place | None, store: Store, table: Re
 def ledger_of(out: Path, manifest: Manifest) -> Ledger:
     """The ledger of an audit, for appending and opening."""
     recipients = [recipient.recipient for recipient in manifest.request.recipients]
-    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records), manifest.identity)
+    told = manifest.told if manifest.state == "sealed" else ""  # until then it goes on
+    return Ledger(out, recipients, seal_floor(manifest.request.policy.seal, manifest.records), manifest.identity, told)
 
 
 def manifest_after_scan(manifest: Manifest, scanned: Sequence[Scanned], failed: Mapping[str, str]) -> Manifest:
@@ -156,13 +160,12 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     table = record_table(store, manifest)
     matched = match_store(table, job.lists, job.request.policy)
     manifest = replace(manifest, coverage=matched.coverage, unbalanced=matched.imbalances, drift=_drift(table))
-    ledger = ledger_of(job.out, manifest)
     asked = job.root if job.read_again or isinstance(job.root, Path) else None
     read = partial(provenance, table=table, root=asked, shards=job.shards, mapping=job.mapping)
     found = read({match.record for match in matched.matches})
     if job.embeddings is not None or job.request.embedder:
         # Whatever becomes of the search for neighbours, what the lists found is sealed by now.
-        ledger.write_first(
+        ledger_of(job.out, manifest).write_first(
             FindingsPart(matched.matches, matched.tallies, (), (), found, "incomplete", matched.alarms, matched.hits)
         )
         write_manifest(job.out, manifest)
@@ -178,7 +181,8 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
     found += read({candidate.record for candidate in candidates} - {match.record for match in matched.matches})
     unbalanced = matched.imbalances or manifest.untested
     status: Status = "incomplete" if manifest.failed else "unbalanced" if unbalanced else "complete"
-    ledger.write_first(
+    manifest = replace(manifest, state="sealed")
+    ledger_of(job.out, manifest).write_first(
         FindingsPart(
             matched.matches,
             matched.tallies,
@@ -190,7 +194,6 @@ def conclude(job: Job, manifest: Manifest, store: Store) -> AuditResult:
             matched.hits,
         )
     )
-    manifest = replace(manifest, state="sealed")
     write_manifest(job.out, manifest)
     return AuditResult(manifest, 0, manifest.problems)
 
@@ -230,7 +233,7 @@ def run_audit(
         )
         request = job.request
         stamp, policy = request.dataset_stamp, request.policy.scan
-        note = replace(result, unclaimed=manifest.unclaimed).note(
+        note = replace(result, unclaimed=job.unclaimed).note(
             root, Format(request.format), stamp, policy, job.mapping, request.embedder
         )
         store.note_scan(note)

@@ -7,6 +7,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from vetset.case.ledger import Ledger
 from vetset.case.manifest import ListUse, Manifest, Recipient, Request, manifest_path, read_manifest, write_manifest
 from vetset.dataset.embeddings.parts import EmbeddingPart
 from vetset.model.canonical import document_digest
@@ -78,6 +79,19 @@ def _holds_nothing(out: Path) -> bool:
     return out.is_dir() and all(path.match(unfinished) for path in out.iterdir())
 
 
+def _is_lost(out: Path, manifest: Manifest) -> bool:
+    """Whether the case of a finished audit is gone, so that it has to be sealed anew from the store.
+
+    Raises:
+        SealError: some of it is gone, or more than running the audit again would bring back.
+    """
+    ledger = Ledger(out, [], 0)
+    if not manifest.rechecks and not ledger.paths():
+        return True
+    ledger.require_parts(1 + len(manifest.rechecks))
+    return False
+
+
 @contextmanager
 def alone_with(out: Path, request: Request, today: date, unclaimed: int | None = 0) -> Iterator[Manifest]:
     """`begun`, by the only run in the folder: nothing is written there beside another run.
@@ -96,7 +110,8 @@ def alone_with(out: Path, request: Request, today: date, unclaimed: int | None =
 def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -> Manifest:
     """The manifest of this request in its output folder: written now, or found there.
 
-    A request that is still running may be given other embeddings, since wrong ones are what stops it.
+    A request that is still running may be given other embeddings, since wrong ones are what stops it. One that has
+    ended runs again where its sealed parts are gone, all of them, and no recheck is known of.
 
     Args:
         out: the output folder.
@@ -107,6 +122,7 @@ def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -
     Raises:
         UsageError: the folder holds another audit.
         OutputError: the folder holds something else.
+        SealError: the audit has ended, and some of its sealed parts are gone.
     """
     fresh = Manifest(request, version("vetset"), unclaimed=unclaimed, audited_on=today.isoformat())
     if _holds_nothing(out):
@@ -131,9 +147,10 @@ def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -
                 where=str(out),
                 todo=f"{other_lists}Name another folder with --out. (With the same --store nothing is read twice.)",
             )
-        if found.state == "sealed":
+        if found.state != "sealed":
+            fresh = replace(fresh, vetset=found.vetset, audited_on=found.audited_on)
+        elif not _is_lost(out, found):
             return found
-        fresh = replace(fresh, vetset=found.vetset, audited_on=found.audited_on)
         clear_partials(out)
     write_manifest(out, fresh)
     return fresh

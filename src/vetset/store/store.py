@@ -28,7 +28,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from vetset.model.canonical import canonical_json, document_digest
+from vetset.model.canonical import canonical_json, document_digest, summed, unsummed
 from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError
 from vetset.model.policy import ScanPolicy
@@ -144,7 +144,6 @@ class ScanNote:
 
 _NOTE = TypeAdapter(ScanNote)
 _TEST = TypeAdapter[ScanTest | None](ScanTest | None)
-_SUM = "sum"
 _SHARE = re.compile(r"\.(\d+)-of-(\d+)")
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
@@ -158,20 +157,9 @@ def _document(path: Path) -> object:
     return document
 
 
-def _summed(document: dict[str, Any]) -> bytes:
-    """A note as it is written: with a digest of itself, so that a flipped bit is seen."""
-    return canonical_json({**document, _SUM: document_digest(document)}) + b"\n"
-
-
-def _whole(document: object) -> dict[str, Any] | None:
-    """A note that was read, without its digest; None if it is not what was written. Earlier versions wrote none."""
-    if not isinstance(document, dict):
-        return None
-    told = {name: value for name, value in document.items() if name != _SUM}
-    try:
-        return told if _SUM not in document or document[_SUM] == document_digest(told) else None
-    except (ValueError, RecursionError):  # what could not have been written
-        return None
+def _noted(document: dict[str, Any]) -> bytes:
+    """A note as it is written: with a digest of itself."""
+    return canonical_json(summed(document)) + b"\n"
 
 
 class Store:
@@ -234,7 +222,7 @@ class Store:
         path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
         if not path.exists():
             return None
-        found = _whole(_document(path))
+        found = unsummed(_document(path))
         if found is None or not isinstance(found.get("records"), int):
             return None  # a damaged note says nothing: the shard is read again and the note written anew
         try:
@@ -253,7 +241,7 @@ class Store:
     def remember(self, key: ScanKey, root: str, shard: Shard, scanned: Scanned) -> None:
         """Note that the shard at this place, of this size and stamp, is this content."""
         note = {"digest": scanned.digest, "records": scanned.records, "selftest": _TEST.dump_python(scanned.test)}
-        write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", _summed(note))
+        write_atomic(self.folder / "seen" / f"{key.seen(root, shard)}.json", _noted(note))
 
     def passed(self, key: ScanKey, root: str, shard: Shard) -> tuple[PassedOver, ...]:
         """Records of the shard at this place, of this size and stamp, that are passed over; sorted."""
@@ -313,13 +301,13 @@ class Store:
     def note_scan(self, note: ScanNote) -> None:
         """Write down which parts make up a revision, so that the store can be matched without the dataset."""
         private_folder(self.folder / "scans")
-        write_atomic(self.folder / "scans" / f"{note.name}.json", _summed(_NOTE.dump_python(note, mode="json")))
+        write_atomic(self.folder / "scans" / f"{note.name}.json", _noted(_NOTE.dump_python(note, mode="json")))
 
     def note_share(self, note: ScanNote, number: int, count: int) -> None:
         """Write down what one part of a scan brought, of a scan that is made in `count` parts."""
         private_folder(self.folder / "shares")
         name = f"{note.name}.{number}-of-{count}.json"
-        write_atomic(self.folder / "shares" / name, _summed(_NOTE.dump_python(note, mode="json")))
+        write_atomic(self.folder / "shares" / name, _noted(_NOTE.dump_python(note, mode="json")))
 
     def shares(self, name: str) -> dict[tuple[int, int], ScanNote]:
         """What the parts of a scan brought so far, by (number, count).
@@ -345,7 +333,7 @@ class Store:
     @staticmethod
     def _note(path: Path) -> ScanNote:
         try:
-            return _NOTE.validate_python(_whole(_document(path)))
+            return _NOTE.validate_python(unsummed(_document(path)))
         except ValidationError as error:
             raise OutputError("the store's note of a scan is damaged", todo="Scan the dataset again.") from error
 
