@@ -7,7 +7,7 @@ neither is COYO's `image_phash`, which is no PDQ.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from vetset.dataset.declared import BASE64_LENGTH, unbase64, value_of
 from vetset.dataset.hexadecimal import unhex
+from vetset.dataset.legible import Untold
+from vetset.dataset.legible import python_values as python_values  # noqa: PLC0414  `sidecar` asks for it here
 from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
@@ -34,6 +36,10 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 """Names that are looked for, in lower case and in this order, when a role is not mapped by hand."""
 ROLES = tuple(DEFAULTS)
 Scalar = str | int | float | bool | None
+MAX_COLUMN = 1 << 16
+"""Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
+MAX_BYTES = 64
+"""Bytes of such a value: a digest has no more, and what has more may be a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,22 +241,6 @@ def _utf8(array: Any, errors: str | None) -> Any:
         return pa.array(texts, pa.string())
 
 
-def python_values(column: Any) -> list[Any]:
-    """The values of an array as Python's; bytes of a text that are no UTF-8 become lone surrogates.
-
-    Raises:
-        UnicodeDecodeError: such bytes lie inside a nested value.
-    """
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        array = _plain(column)
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-            raise
-        stored = array.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in stored]
-
-
 def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
@@ -323,14 +313,42 @@ def _roles_of(mapping: ColumnMapping, names: tuple[str, ...], where: str) -> Map
 
 
 def scalar(value: Any) -> Scalar:
-    """A value as a JSON scalar: dates as text, bytes as hex, NaN and infinities as None, nested values as JSON text."""
-    if value is None or isinstance(value, bool | int | str):
+    """A value as a JSON scalar: dates as text, bytes as hex, NaN and infinities as None, nested values as JSON text.
+
+    None also for what is not told: bytes longer than a digest, which may be a picture, at any depth; text longer than
+    a caption; what cannot be written down, because it is nested too deep for instance. Whatever it is, it never raises.
+    """
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if np.isfinite(value) else None
+    try:
+        text = json.dumps(value, default=_inner) if isinstance(value, list | dict) else _inner(value)
+    except (TypeError, ValueError, RecursionError, MemoryError):
+        return None
+    return text if text is not None and len(text) <= MAX_COLUMN else None
+
+
+def _inner(value: Any) -> str | None:
+    """What is neither a number nor a container, also inside of one."""
     if isinstance(value, bytes):
-        return value.hex()
-    return json.dumps(value, default=str, ensure_ascii=True) if isinstance(value, list | dict) else str(value)
+        return value.hex() if len(value) <= MAX_BYTES else None
+    return None if isinstance(value, Untold) else str(value)
+
+
+def without_untold(fields: Fields, row: Mapping[str, Any]) -> Fields:
+    """The fields of a row without columns that hold something which `scalar` does not tell.
+
+    Args:
+        fields: the fields, made of the row with its columns.
+        row: column → value.
+    """
+    told = {
+        name: value
+        for name, value in fields.columns.items()
+        if value is not None or row[name] is None or isinstance(row[name], float)
+    }
+    return replace(fields, columns=told)
 
 
 def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:

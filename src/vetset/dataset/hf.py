@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import compacted
-from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of, own_keys
+from vetset.dataset.arrays import cast_to, compacted
+from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys, without_untold
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
 from vetset.dataset.hf_schema import Leaf, leaves_of
 from vetset.dataset.hf_tables import RowFile, is_stream, open_rows
 from vetset.dataset.identity import digest_of, row_identities
+from vetset.dataset.legible import row_values
 from vetset.dataset.places import (
     Found,
     belongs_to_embeddings,
@@ -37,15 +38,13 @@ from vetset.dataset.places import (
     walk_files,
 )
 from vetset.dataset.reading import Outcome, Reading
-from vetset.dataset.tables import check_length, row_values
+from vetset.dataset.tables import check_length
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import URL_KINDS, USUAL_KINDS, Kind, Reason
 from vetset.storage.remote import Place
 
-MAX_COLUMN = 1 << 16
-"""Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
 _BY_PRODUCT = re.compile(r"(.*/)?cache-[^/]*\.arrow", re.DOTALL)
 _SCHEMES = ("http://", "https://")
 
@@ -155,27 +154,17 @@ class HuggingfaceFormat:
     ) -> dict[int, Record | Unreadable]:
         """Some records, with the columns of their rows and their own paths in `fields.columns`; never another picture.
 
+        Where rows cannot be read as a whole, what is matched by (pictures, address, digests) is read without the rest.
+
         Raises:
-            DatasetError: the file is damaged.
+            DatasetError: the file is damaged there too.
         """
         path, where = place(root, shard.uri), shard.uri
         first_records = _located(path, where, rows, mapping)
-        wanted, found = set(rows), {}
-        with open_rows(path, where) as file:
-            plan = _plan(file, mapping, where)
-            for first, batch in file.batches(None, first_records.keys()):
-                inside = [row for row in range(first, first + len(batch)) if row in first_records]
-                few = batch.take(pa.array([row - first for row in inside], pa.int64()))
-                cells = Cells(few, plan.leaves)
-                stated = _stated(few, cells, plan, mapping, where)
-                at = np.concatenate([[0], np.cumsum(np.bincount(cells.row, minlength=len(few)))])
-                keys = [_keys(few.slice(n, 1), plan.roles.get("key"), row, where)[0] for n, row in enumerate(inside)]
-                for record, here in enumerate(cells.row.tolist()):
-                    number = first_records[inside[here]] + record - int(at[here])
-                    if number in wanted:
-                        fields = _with_own_path(stated[here], cells, record)
-                        found[number] = _item(cells, record, number, keys[here], fields)
-        return found
+        try:
+            return _picked(path, where, rows, first_records, mapping)
+        except DatasetError:
+            return _picked(path, where, rows, first_records, mapping, only_needed=True)
 
     def identities(
         self,
@@ -265,7 +254,7 @@ class HuggingfaceFormat:
                     kept = _kept(before[1], cells, keep[at : at + len(cells)])
                     at += len(cells)
                     if len(kept):
-                        append(kept.replace_schema_metadata(schema.metadata), file.stretch)
+                        append(cast_to(kept, schema).replace_schema_metadata(schema.metadata), file.stretch)
                     before = next(batches, None)
 
     def complete(self, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
@@ -350,6 +339,34 @@ def _located(path: Place, where: str, rows: Collection[int], mapping: ColumnMapp
         return located
 
 
+def _picked(
+    path: Place,
+    where: str,
+    rows: Collection[int],
+    first_records: Mapping[int, int],
+    mapping: ColumnMapping,
+    *,
+    only_needed: bool = False,
+) -> dict[int, Record | Unreadable]:
+    """These records, out of the rows of the file that hold them: row → its first record."""
+    wanted, found = set(rows), {}
+    with open_rows(path, where) as file:
+        plan = _plan(file, mapping, where)
+        for first, batch in file.batches(plan.columns if only_needed else None, first_records.keys()):
+            inside = [row for row in range(first, first + len(batch)) if row in first_records]
+            few = batch.take(pa.array([row - first for row in inside], pa.int64()))
+            cells = Cells(few, plan.leaves)
+            stated = _stated(few, cells, plan, mapping, where)
+            at = np.concatenate([[0], np.cumsum(np.bincount(cells.row, minlength=len(few)))])
+            keys = [_keys(few.slice(n, 1), plan.roles.get("key"), row, where)[0] for n, row in enumerate(inside)]
+            for record, here in enumerate(cells.row.tolist()):
+                number = first_records[inside[here]] + record - int(at[here])
+                if number in wanted:
+                    fields = _with_own_path(stated[here], cells, record)
+                    found[number] = _item(cells, record, number, keys[here], fields)
+    return found
+
+
 def _bare(cells: Cells) -> Any:
     """The rows without any of their pictures, also where the schema would not let them be null."""
     return cells.without(np.ones(len(cells), np.bool_), strict=False)
@@ -366,12 +383,7 @@ def _stated(batch: Any, cells: Cells, plan: _Plan, mapping: ColumnMapping, where
     columns = [name for name in batch.schema.names if name not in only_pictures]
     bare = _bare(cells).select(columns)
     stated = row_values(bare) if columns else [{}] * len(batch)
-    fields = [fields_of(values, mapping, where, with_columns=True) for values in stated]
-    return [replace(each, columns=_short(each.columns)) for each in fields]
-
-
-def _short(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in columns.items() if not isinstance(value, str) or len(value) <= MAX_COLUMN}
+    return [without_untold(fields_of(values, mapping, where, with_columns=True), values) for values in stated]
 
 
 def _with_own_path(fields: Fields, cells: Cells, record: int) -> Fields:
