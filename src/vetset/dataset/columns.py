@@ -246,7 +246,7 @@ def _is_binary(kind: Any) -> bool:
 
 
 def url_strings(column: Any, where: str) -> Any:
-    """Addresses as a `pyarrow.StringArray` (n,); null where there is none, or where it is no UTF-8.
+    """Addresses as a `pyarrow.StringArray` (n,); null where there is none, or only white space, or no UTF-8.
 
     Raises:
         DatasetError: the column holds no text.
@@ -255,8 +255,16 @@ def url_strings(column: Any, where: str) -> Any:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), pa.string())
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or _is_binary(array.type)):
-        raise DatasetError("the address column is of another type", expected="text", seen=str(array.type), where=where)
-    return _utf8(array, None)
+        raise DatasetError(
+            "the address column is of another type",
+            expected="text",
+            seen=str(array.type),
+            where=where,
+            todo="Map the right column, or switch the role off: `--column url=`.",
+        )
+    texts = _utf8(array, None)
+    blank = pc.or_(pc.utf8_is_space(texts), pc.equal(pc.binary_length(texts), 0))
+    return pc.if_else(blank, pa.scalar(None, pa.string()), texts) if pc.any(blank).as_py() else texts
 
 
 def key_strings(column: Any | None, first_row: int, count: int, where: str) -> Any:
@@ -269,14 +277,15 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     """
     array = pa.nulls(count) if column is None else _plain(column)
     kind = array.type
-    if not pa.types.is_null(kind) and not array.null_count and (pa.types.is_integer(kind)):
+    is_whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    if is_whole and not array.null_count:
         return array.cast(pa.string())
     numbers = pa.array(np.arange(first_row, first_row + count)).cast(pa.string())
     if pa.types.is_null(kind):
         return numbers
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         keys = _utf8(array, "backslashreplace")
-    elif pa.types.is_integer(kind):
+    elif is_whole:
         keys = array.cast(pa.string())
     elif pa.types.is_floating(kind):
         doubles = array.cast(pa.float64())
@@ -286,7 +295,13 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     elif _is_binary(kind):
         keys = pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
     else:
-        raise DatasetError("the key column is of another type", expected="text or numbers", seen=str(kind), where=where)
+        raise DatasetError(
+            "the key column is of another type",
+            expected="text or numbers",
+            seen=str(kind),
+            where=where,
+            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
+        )
     return pc.coalesce(keys, numbers)
 
 

@@ -107,9 +107,8 @@ def _is_address(path: str) -> bool:
 
 def _with_path(fields: Fields, path: str | None) -> Fields:
     """The fields of one cell: where its row states no address, a path that is one is the picture's."""
-    if path is None or fields.url is not None or fields.malformed.intersection(URL_KINDS) or not _is_address(path):
-        return fields
-    return replace(fields, url=path)
+    stated = fields.malformed.intersection(URL_KINDS) or (fields.url is not None and fields.url.strip())
+    return fields if stated or path is None or not _is_address(path) else replace(fields, url=path)
 
 
 def _item(cells: Cells, record: int, row: int, key: str, fields: Fields) -> Record | Unreadable:
