@@ -19,6 +19,17 @@ def is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def holds_bytes(kind: Any) -> bool:
+    """Whether values of a type hold bytes of any length, at any depth."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return holds_bytes(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return holds_bytes(kind.value_type)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return True
+    return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+
+
 def list_lengths(array: Any) -> NDArray[np.int64]:
     """int64 (n,): how many items of `array.flatten()` belong to each list; 0 for a null one."""
     return np.asarray(array.value_lengths().cast(pa.int64()).fill_null(0))

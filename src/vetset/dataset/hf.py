@@ -23,8 +23,9 @@ from vetset.dataset.arrays import cast_to, compacted
 from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys, without_untold
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
-from vetset.dataset.hf_schema import Leaf, leaves_of
+from vetset.dataset.hf_schema import Leaf
 from vetset.dataset.hf_tables import RowFile, is_stream, open_rows
+from vetset.dataset.hf_unnamed import picture_leaves, require_same_places
 from vetset.dataset.identity import digest_of, row_identities
 from vetset.dataset.legible import row_values
 from vetset.dataset.places import (
@@ -69,7 +70,7 @@ class _Plan:
         return not self.leaves or (len(self.leaves) == 1 and not any(step < 0 for step in self.leaves[0].steps))
 
 
-def _leaves(file: RowFile, where: str) -> tuple[Leaf, ...]:
+def _leaves(file: RowFile, path: Place, where: str) -> tuple[Leaf, ...]:
     """Where the pictures of an open file lie.
 
     Raises:
@@ -81,11 +82,11 @@ def _leaves(file: RowFile, where: str) -> tuple[Leaf, ...]:
             where=where,
             todo="Rename one of them; `datasets` does not load such a table either.",
         )
-    return leaves_of(file.schema, where)
+    return picture_leaves(file.schema, path, where)
 
 
-def _plan(file: RowFile, mapping: ColumnMapping, where: str) -> _Plan:
-    leaves = _leaves(file, where)
+def _plan(file: RowFile, mapping: ColumnMapping, path: Place, where: str) -> _Plan:
+    leaves = _leaves(file, path, where)
     roles = mapping.found_in(file.schema.names, where)
     wanted = {leaf.column for leaf in leaves} | set(roles.values())
     return _Plan(leaves, roles, tuple(name for name in file.schema.names if name in wanted))
@@ -176,8 +177,9 @@ class HuggingfaceFormat:
         Raises:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
-        with open_rows(place(root, shard.uri), shard.uri) as file:
-            leaves = _leaves(file, shard.uri)
+        source = place(root, shard.uri)
+        with open_rows(source, shard.uri) as file:
+            leaves = _leaves(file, source, shard.uri)
             for _, batch in file.batches(None):
                 cells = Cells(batch, leaves)
                 rows = list(row_identities(_own_buffers(_bare(cells))))
@@ -205,8 +207,9 @@ class HuggingfaceFormat:
         Raises:
             DatasetError: the file is damaged.
         """
-        with open_rows(place(root, shard.uri), shard.uri) as file:
-            plan = _plan(file, mapping, shard.uri)
+        path = place(root, shard.uri)
+        with open_rows(path, shard.uri) as file:
+            plan = _plan(file, mapping, path, shard.uri)
             if plan.one_a_row:
                 return np.arange(file.count())
             columns = tuple(dict.fromkeys(leaf.column for leaf in plan.leaves))
@@ -241,20 +244,23 @@ class HuggingfaceFormat:
             copy_file(path, out, shard.uri)
             return
         with new_file(out, shard.uri) as target, open_rows(path, where) as file:
-            leaves = _leaves(file, where)
+            leaves = _leaves(file, path, where)
             schema = schema_of_survivors(file.schema)
-            at = 0
+            at, filled = 0, set[Leaf]()
             batches = file.batches(None)
             # Reading comes first: Arrow's reader refuses damaged metadata of columns, and the writer asks for them.
             before = next(batches, None)
             with file.writer(target, schema, where) as append:
                 while before is not None:
                     cells = Cells(before[1], leaves)
-                    kept = _kept(before[1], cells, keep[at : at + len(cells)])
+                    stays = keep[at : at + len(cells)]
+                    filled |= cells.leaves_of(stays)
+                    kept = _kept(before[1], cells, stays)
                     at += len(cells)
                     if len(kept):
                         append(cast_to(kept, schema).replace_schema_metadata(schema.metadata), file.stretch)
                     before = next(batches, None)
+            require_same_places(schema, target, where, {leaf for leaf in leaves if leaf.sure or leaf in filled})
 
     def complete(self, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
         """Write to `out` what `datasets` needs beside its streams, once all of them were written there.
@@ -283,21 +289,22 @@ def _files_of_rows(root: Place) -> Iterator[Found]:
 
 
 def holds_pictures(root: Place, uri: str) -> bool | None:
-    """Whether a table has columns of pictures, by its schema; None if it cannot be opened.
+    """Whether a table has columns of pictures, by its schema or by what lies in its columns; None if it is damaged.
 
     True also where pictures lie in columns that are not read, or their description is damaged: whoever reads the table
     is told so, and nobody takes it for a table of metadata.
     """
+    path = place(root, uri)
     try:
-        with open_rows(place(root, uri), uri) as file:
-            return _may_hold(file, uri)
+        with open_rows(path, uri) as file:
+            return _may_hold(file, path, uri)
     except DatasetError:
         return None
 
 
-def _may_hold(file: RowFile, where: str) -> bool:
+def _may_hold(file: RowFile, path: Place, where: str) -> bool:
     try:
-        return bool(leaves_of(file.schema, where))
+        return bool(picture_leaves(file.schema, path, where))
     except DatasetError:
         return True
 
@@ -305,8 +312,9 @@ def _may_hold(file: RowFile, where: str) -> bool:
 def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     digest = hashlib.sha256(b"huggingface\0")
     records = 0
-    with open_rows(place(root, shard.uri), shard.uri, digest.update) as file:
-        plan = _plan(file, mapping, shard.uri)
+    path = place(root, shard.uri)
+    with open_rows(path, shard.uri, digest.update) as file:
+        plan = _plan(file, mapping, path, shard.uri)
         stating = tuple(column for role, column in plan.roles.items() if role != "key")
         for first, batch in file.batches(plan.columns):
             cells = Cells(batch, plan.leaves)
@@ -322,7 +330,7 @@ def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record
 def _located(path: Place, where: str, rows: Collection[int], mapping: ColumnMapping) -> dict[int, int]:
     """Rows of the file that hold these records: row → its first record."""
     with open_rows(path, where) as file:
-        plan = _plan(file, mapping, where)
+        plan = _plan(file, mapping, path, where)
         if plan.one_a_row:
             return {row: row for row in rows}
         wanted = np.array(sorted(rows), np.int64)
@@ -350,7 +358,7 @@ def _picked(
     """These records, out of the rows of the file that hold them: row → its first record."""
     wanted, found = set(rows), {}
     with open_rows(path, where) as file:
-        plan = _plan(file, mapping, where)
+        plan = _plan(file, mapping, path, where)
         for first, batch in file.batches(plan.columns if only_needed else None, first_records.keys()):
             inside = [row for row in range(first, first + len(batch)) if row in first_records]
             few = batch.take(pa.array([row - first for row in inside], pa.int64()))
@@ -378,7 +386,7 @@ def _own_buffers(batch: Any) -> Any:
 
 def _stated(batch: Any, cells: Cells, plan: _Plan, mapping: ColumnMapping, where: str) -> list[Fields]:
     """All that the dataset says of some rows, without their pictures."""
-    only_pictures = {leaf.column for leaf in plan.leaves if not leaf.steps}
+    only_pictures = {leaf.column for leaf in plan.leaves if not leaf.steps and not leaf.more}
     columns = [name for name in batch.schema.names if name not in only_pictures]
     bare = _bare(cells).select(columns)
     stated = row_values(bare) if columns else [{}] * len(batch)

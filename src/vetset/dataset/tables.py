@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import cast_to, compacted, without_views
+from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_views
 from vetset.dataset.bounds import table_batch_rows
 from vetset.dataset.extents import Known
 from vetset.dataset.legible import row_values
@@ -128,20 +128,9 @@ def column_names(table: Any) -> list[str]:
     return list(table.schema_arrow.names)
 
 
-def _holds_bytes(kind: Any) -> bool:
-    """Whether values of a type hold bytes of any length, at any depth."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _holds_bytes(kind.storage_type)
-    if pa.types.is_dictionary(kind):
-        return _holds_bytes(kind.value_type)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        return True
-    return any(_holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
-
-
 def told_columns(schema: Any, asked: Collection[str]) -> list[str]:
     """Names of the columns that are read to tell of a row: those that are asked for, and all that hold no bytes."""
-    return [field.name for field in schema if field.name in asked or not _holds_bytes(field.type)]
+    return [field.name for field in schema if field.name in asked or not holds_bytes(field.type)]
 
 
 def picked_batches(
