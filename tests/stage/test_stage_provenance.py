@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import small
+import vetset
 from vetset.dataset.parquet import ParquetFormat
 from vetset.model.signal import Kind
 
@@ -42,6 +43,20 @@ def test_a_finding_is_sealed_with_its_address_whatever_a_cell_beside_it_holds(au
     (entry,) = audited.findings.provenance
     assert (entry.url, entry.checked) == (small.url(1), True)
     assert small.images()[1].hex()[:128] not in entry.columns
+
+
+@pytest.mark.parametrize(
+    "column",
+    [TWICE, pa.array([1, 2], pa.timestamp("us", tz="Mars/Olympus")), pa.array(["a", "b"], pa.string_view())],
+    ids=["two of one name", "unknown zone", "view"],
+)
+def test_such_a_table_is_cleaned(audit, table, tmp_path, column):
+    audited = audit(table(column), embeddings=None)
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order.json")
+    vetset.clean(audited.root, order, signer=audited.pub, out=tmp_path / "cleaned", engine=small.HERE)
+    left = pq.read_table(tmp_path / "cleaned" / "x.parquet")
+    assert left["url"].to_pylist() == [small.url(2)]
+    assert left.schema == pq.read_table(audited.root / "x.parquet").schema
 
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, KeyError, pa.ArrowInvalid, OSError])
