@@ -112,6 +112,23 @@ def test_pictures_that_nobody_calls_so_are_refused_where_they_are_not_read(put, 
         assert refused.value.todo
 
 
+@KINDS
+def test_a_column_that_has_to_be_looked_at_and_shares_its_name_is_refused(put, suffix):
+    table = pa.table([pa.array([url(1)]), pa.array([jpeg(1)]), pa.array([1])], names=["url", "x", "x"])
+    root, shard = put(table, suffix)
+    assert detect(root) is Format.HUGGINGFACE
+    with pytest.raises(DatasetError, match="two columns have one name"):
+        told(root, shard)
+
+
+def test_a_table_of_metadata_may_have_two_other_columns_of_one_name(put):
+    root, _ = put(pa.table([pa.array([url(1)]), pa.array([1]), pa.array([1])], names=["url", "x", "x"]))
+    assert detect(root) is Format.PARQUET
+    form = format_of(Format.PARQUET)
+    (shard,) = form.discover(root)
+    assert form.read_rows(root, shard, [0], MAPPING)[0].fields.url == url(1)
+
+
 def test_no_more_is_looked_at_than_the_first_values_that_are_there(put, monkeypatch):
     seen = []
     monkeypatch.setattr(hf_unnamed, "begins_a_picture", seen.append)

@@ -25,7 +25,7 @@ from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
 from vetset.dataset.hf_schema import Leaf
 from vetset.dataset.hf_tables import RowFile, is_stream, open_rows
-from vetset.dataset.hf_unnamed import picture_leaves, require_same_places
+from vetset.dataset.hf_unnamed import picture_leaves, require_same_places, same_name
 from vetset.dataset.identity import digest_of, row_identities
 from vetset.dataset.legible import row_values
 from vetset.dataset.places import (
@@ -77,11 +77,7 @@ def _leaves(file: RowFile, path: Place, where: str) -> tuple[Leaf, ...]:
         DatasetError: columns have one name, pictures lie where they are not read, or their description is damaged.
     """
     if len(set(file.schema.names)) != len(file.schema.names):
-        raise DatasetError(
-            "two columns have one name",
-            where=where,
-            todo="Rename one of them; `datasets` does not load such a table either.",
-        )
+        raise same_name(where)
     return picture_leaves(file.schema, path, where)
 
 

@@ -87,6 +87,15 @@ def _holding_pictures(path: Place, where: str, unsure: Sequence[Leaf]) -> set[Le
     return found
 
 
+def same_name(where: str) -> DatasetError:
+    """The error for a table in which a name does not tell a column."""
+    return DatasetError(
+        "two columns have one name",
+        where=where,
+        todo="Rename one of them; `datasets` does not load such a table either.",
+    )
+
+
 def picture_leaves(schema: Any, path: Place, where: str) -> tuple[Leaf, ...]:
     """Every place of a file at which pictures lie, in the order of the schema.
 
@@ -96,10 +105,13 @@ def picture_leaves(schema: Any, path: Place, where: str) -> tuple[Leaf, ...]:
         where: its uri, for errors.
 
     Raises:
-        DatasetError: pictures lie inside a type that is not read, or the file is damaged.
+        DatasetError: pictures lie inside a type that is not read, or the file is damaged, or a name does not tell which
+            column has to be looked at.
     """
     places = places_of(schema, where)
     unsure = [leaf for leaf in places if not leaf.sure]
+    if any(schema.names.count(leaf.column) > 1 for leaf in unsure):
+        raise same_name(where)
     found = _holding_pictures(path, where, unsure) if unsure else set()
     for leaf in found:
         if not leaf.readable:
