@@ -22,10 +22,11 @@ from vetset.model.dataset import ShardDigest
 from vetset.model.errors import PolicyError
 from vetset.model.finding import Evidence, Seeds
 from vetset.model.policy import MatchPolicy, Policy, RemovePolicy, ScanPolicy
-from vetset.model.signal import USUAL_KINDS, Kind, Reason, Variant
+from vetset.model.signal import URL_KINDS, USUAL_KINDS, Kind, Reason, Variant
 from vetset.model.trust import Trust
 from vetset.search.distance import DistanceIndex
 from vetset.search.linear import distance_pairs
+from vetset.signal.fingerprint import SIGNAL_VERSIONS
 from vetset.stage import match as match_stage
 from vetset.stage.match import ListMatcher
 from vetset.stage.request import list_uses
@@ -256,8 +257,9 @@ def test_an_order_takes_what_matched_out_of_the_table(audit, tmp_path, custodian
     assert {2, 4, 5} <= gone
 
 
-def test_the_key_of_a_usual_scan_is_what_it_was_before_there_was_photodna():
-    # Another key, and every store there is would be scanned anew.
+def test_the_key_of_a_usual_scan_is_what_it_was_before_there_was_photodna(monkeypatch):
+    # Another key, and every store there was would have been scanned anew; addresses were of version 1 then.
+    monkeypatch.setattr("vetset.stage.scan.SIGNAL_VERSIONS", {**SIGNAL_VERSIONS, **dict.fromkeys(URL_KINDS, 1)})
     key = scan_key(ScanPolicy(), ColumnMapping()).part("0" * 64)
     assert key == "f218f27c2f65d93a7ae93ab812a15da61a11bd9ede5f9fa065858f2deb473f90"
     assert scan_key(ScanPolicy(), ColumnMapping(photodna="x")).part("0" * 64) != key
