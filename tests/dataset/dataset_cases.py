@@ -235,6 +235,35 @@ def huggingface_odd(root: Path) -> None:
     pq.write_table(several_pictures_a_row(45, 200), root / "more.parquet", row_group_size=20)
 
 
+def jpeg(number: int) -> bytes:
+    """What begins as a picture does."""
+    return b"\xff\xd8\xff\xe0" + picture(number) + bytes(64)
+
+
+MORE = pa.struct({"width": pa.int16(), "bytes": pa.binary(), "path": pa.string(), "thumb": IMAGE})
+
+
+def unnamed_pictures(count: int, first: int = 0) -> pa.Table:
+    """Pictures that nobody calls so: in columns of bytes of any name, and in structs that hold more than a file."""
+    numbers = range(first, first + count)
+    more = [None if n % 5 == 4 else {"width": n, **cell(n), "thumb": cell(100 + n) if n % 2 else None} for n in numbers]
+    return pa.table({
+        "caption": [f"caption {n}" for n in numbers],
+        "content": [jpeg(200 + n) if n % 3 == 2 else None for n in numbers],
+        "more": pa.array(more, MORE),
+        "image_2": [picture(300 + n) if n % 4 else b"" for n in numbers],
+        "digest": [bytes([n % 256]) * 32 for n in numbers],
+        "frames": pa.array([[jpeg(400 + n), None] if n % 2 else None for n in numbers], pa.list_(pa.large_binary())),
+        "sound": [b"RIFF\0\0\0\0WAVE" + bytes(100) for n in numbers],
+    })  # fmt: skip
+
+
+def huggingface_unnamed(root: Path) -> None:
+    """Both kinds of file."""
+    stream_of(root / "data-00000-of-00001.arrow", unnamed_pictures(31))
+    pq.write_table(unnamed_pictures(45, 500), root / "more.parquet", row_group_size=20)
+
+
 def fixture_saved(root: Path) -> None:
     """What the real `datasets` saves."""
     root.symlink_to(HUGGINGFACE / "saved")
@@ -269,6 +298,7 @@ BUILDERS = {
     builder.__name__: builder
     for builder in (
         webdataset_plain, webdataset_odd, folder_nested, parquet_tables, huggingface_plain, huggingface_odd,
+        huggingface_unnamed,
         fixture_md5, fixture_sha256, fixture_files, fixture_saved, fixture_cache, fixture_parquet,
     )
 }  # fmt: skip

@@ -230,6 +230,37 @@ def test_text_that_is_no_utf8_is_escaped_in_keys_and_null_in_addresses():
     assert url_strings(invalid_text(), "x").to_pylist() == ["ab", None]
 
 
+BLANK = ["", " ", "\n\t", "\u3000", "\x1f "]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.string_view()])
+def test_an_empty_address_is_none(kind):
+    column = pa.array([*BLANK, None, " u", "v"], pa.string()).cast(kind)
+    found = url_strings(column, "x")
+    assert found.type == pa.string()
+    assert found.to_pylist() == [None] * (len(BLANK) + 1) + [" u", "v"]
+
+
+@pytest.mark.parametrize("kind", [pa.decimal32(9), pa.decimal64(18), pa.decimal128(38), pa.decimal256(76)])
+def test_whole_decimals_are_keys(kind):
+    keys = key_strings(pa.array([10**8, None, -7], kind), 4, 3, "x")
+    assert keys.to_pylist() == ["100000000", "5", "-7"]
+    assert key_strings(pa.array([10**8], kind), 4, 1, "x").to_pylist() == ["100000000"]
+
+
+@pytest.mark.parametrize("column", [pa.array([1], pa.decimal128(9, 2)), pa.array([True]), pa.array([["a"]])])
+def test_what_can_be_no_key_is_refused_with_a_way_out(column):
+    with pytest.raises(DatasetError, match="of another type") as refused:
+        key_strings(column, 0, 1, "x")
+    assert "--column key=" in refused.value.todo
+
+
+def test_what_can_be_no_address_is_refused_with_a_way_out():
+    with pytest.raises(DatasetError, match="of another type") as refused:
+        url_strings(pa.array([1]), "x")
+    assert "--column url=" in refused.value.todo
+
+
 @pytest.mark.parametrize("value", ["0" * 31, "g" * 32, " " + "0" * 31, "0 " * 16, 7, ["0" * 32], "é" * 32])
 def test_a_malformed_digest_in_json_is_marked(value):
     fields = fields_of({"md5": value}, ColumnMapping(), "x")

@@ -7,11 +7,12 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_cases import IMAGE, cell, one_picture_a_row, stream_of
+from dataset_cases import IMAGE, cell, one_picture_a_row, picture, stream_of
 
+from vetset.dataset.bounds import BATCH_BYTES, MAX_ROWS, TABLE_ROWS, WORST_BYTES, batch_rows, table_batch_rows
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
-from vetset.dataset.hf_tables import BATCH_BYTES, MAX_ROWS, WORST_BYTES, batch_rows, open_rows
+from vetset.dataset.hf_tables import open_rows
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 
@@ -185,6 +186,14 @@ def test_batches_are_bounded_by_bytes_even_if_every_value_were_the_longest():
         assert count == 1 or (count * size <= WORST_BYTES and count * (size // rows) <= BATCH_BYTES)
 
 
+def test_rows_of_a_table_without_pictures_are_gone_through_in_greater_steps():
+    assert table_batch_rows(0, 0) == table_batch_rows(10, 1000) == TABLE_ROWS
+    for size, rows in [(1 << 20, 1), (1 << 30, 1000), (1 << 34, 10), (1 << 28, 1 << 20), (1 << 62, 1)]:
+        count = table_batch_rows(size, rows)
+        assert batch_rows(size, rows) <= count <= TABLE_ROWS
+        assert count == 1 or count * (size // rows) <= BATCH_BYTES
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     image = pa.array([cell(1)], IMAGE)
     stream_of(tmp_path / "x.arrow", pa.table([image, image], names=["image", "image"]))
@@ -192,13 +201,16 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
 
 
 def test_columns_that_are_not_needed_are_not_looked_at(tmp_path):
-    """Text that is no UTF-8 costs those who need it."""
+    """Text that is no UTF-8 costs those who need it, and no finding its picture."""
     broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
     stream_of(tmp_path / "x.arrow", pa.table({"image": pa.array([cell(1)], IMAGE), "words": broken}))
     (shard,) = ROWS.discover(tmp_path)
     assert len(list(ROWS.read(tmp_path, shard, MAPPING))) == 1
+    (item,) = ROWS.read_rows(tmp_path, shard, [0], MAPPING).values()
+    assert item.image == picture(1)
+    assert item.fields.columns == {"image.path": "1.jpg"}
     with pytest.raises(DatasetError, match="damaged"):
-        ROWS.read_rows(tmp_path, shard, [0], MAPPING)
+        list(ROWS.identities(tmp_path, shard))
 
 
 def test_only_row_groups_that_are_asked_for_are_read(tmp_path):

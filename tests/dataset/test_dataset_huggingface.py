@@ -216,6 +216,13 @@ def test_the_address_of_the_row_goes_before_a_path_and_a_malformed_one_is_not_re
         assert set(URL_KINDS) <= item.fields.malformed
 
 
+@pytest.mark.parametrize("blank", ["", " \t"])
+def test_a_path_stands_in_for_an_address_that_is_empty(put, blank):
+    path = "https://pictures.example/path"
+    table = pa.table({"image": pa.array([{"bytes": b"x", "path": path}, cell(1)], IMAGE), "url": [blank, blank]})
+    assert [item.fields.url for item in items(*put(table))] == [path, blank]
+
+
 def test_the_key_is_the_datasets_own_or_the_number_of_the_row(put):
     image = pa.array([cell(1), cell(2)], IMAGE)
     assert [item.key for item in items(*put(pa.table({"image": image, "image_id": ["x", None]})))] == ["x", "1"]

@@ -76,8 +76,9 @@ def test_samples_of_one_key_have_its_rows_in_turn(tmp_path):
 def test_what_json_does_not_state_the_table_does(tmp_path):
     members = [("a.jpg", picture(1)), ("a.json", json.dumps({"label": 1, "md5": "0" * 32}).encode())]
     members += [("b.jpg", picture(2)), ("b.json", b"no JSON")]
-    items = read(tmp_path, shard_of(tmp_path, members, [("a", 1), ("b", 2)]))
-    assert urls(items) == [url(1), url(2)]
+    members += [("c.jpg", picture(3)), ("c.json", b'{"url": " "}')]
+    items = read(tmp_path, shard_of(tmp_path, members, [("a", 1), ("b", 2), ("c", 3)]))
+    assert urls(items) == [url(1), url(2), url(3)]
     assert items[0].fields.declared == {Kind.MD5: bytes(16)}
     assert items[1].fields.malformed == frozenset(DECLARED_KINDS)
     again = WEBDATASET.read_rows(tmp_path, WEBDATASET.discover(tmp_path)[0], [0], MAPPING)

@@ -85,12 +85,12 @@ def test_what_img2dataset_writes_beside_a_tar_is_found_by_its_name(fixture_root,
     assert asked == {"/data/00000.tar", "/data/00000.parquet", "/data/00000_stats.json"}
 
 
-def wide_table(path, rows=20_000):
+def wide_table(path, rows=20_000, *, text=True):
     """A small column of digests beside a large one of noise, in several row groups."""
     random = np.random.default_rng(1)
     table = pa.table({
         "md5": [random.bytes(16).hex() for _ in range(rows)],
-        "noise": [random.bytes(400) for _ in range(rows)],
+        "noise": [random.bytes(200).hex() if text else random.bytes(400) for _ in range(rows)],
     })  # fmt: skip
     path.parent.mkdir()
     pq.write_table(table, path, row_group_size=6_000)
@@ -108,6 +108,16 @@ def test_a_table_is_not_fetched_whole_for_one_column(bucket, on_the_web, tmp_pat
     assert bucket.log.sent < size // 7
     assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == expected
     assert site.log.sent < size // 7
+
+
+def test_of_a_column_of_bytes_that_may_be_pictures_the_beginning_is_fetched(bucket, tmp_path):
+    wide_table(tmp_path / "wide" / "part.parquet", text=False)
+    size = (tmp_path / "wide" / "part.parquet").stat().st_size
+    address = bucket.upload(tmp_path / "wide")
+    expected = scanned(tmp_path / "wide", tmp_path / "local")
+    bucket.log.sent = 0
+    assert scanned(address, tmp_path / "s3") == expected
+    assert bucket.log.sent < size // 7 + (3 << 20)
 
 
 def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):

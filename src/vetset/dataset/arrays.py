@@ -19,6 +19,17 @@ def is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def holds_bytes(kind: Any) -> bool:
+    """Whether values of a type hold bytes of any length, at any depth."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return holds_bytes(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return holds_bytes(kind.value_type)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return True
+    return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+
+
 def list_lengths(array: Any) -> NDArray[np.int64]:
     """int64 (n,): how many items of `array.flatten()` belong to each list; 0 for a null one."""
     return np.asarray(array.value_lengths().cast(pa.int64()).fill_null(0))
@@ -100,3 +111,40 @@ def compacted(batch: Any) -> Any:
         DatasetError: a dictionary lies in a type that cannot be rebuilt.
     """
     return pa.RecordBatch.from_arrays([_compacted(column) for column in batch.columns], schema=batch.schema)
+
+
+def _without_views(kind: Any) -> Any:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        key, item = (field.with_type(_without_views(field.type)) for field in (kind.key_field, kind.item_field))
+        return pa.map_(key, item, keys_sorted=kind.keys_sorted)
+    return _list_without_views(kind) if is_list(kind) else kind
+
+
+def _list_without_views(kind: Any) -> Any:
+    items = kind.value_field.with_type(_without_views(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(items, kind.list_size)
+    return pa.large_list(items) if pa.types.is_large_list(kind) else pa.list_(items)
+
+
+def without_views(batch: Any) -> Any:
+    """A record batch whose texts and bytes lie one behind the other: Arrow takes and filters nothing out of views."""
+    return cast_to(batch, pa.schema([field.with_type(_without_views(field.type)) for field in batch.schema]))
+
+
+def cast_to(batch: Any, schema: Any) -> Any:
+    """A record batch with the types of a schema; names and metadata stay."""
+    kinds = schema.types
+    if kinds == batch.schema.types:
+        return batch
+    columns = [
+        column if column.type == kind else column.cast(kind) for column, kind in zip(batch.columns, kinds, strict=True)
+    ]
+    fields = [field.with_type(kind) for field, kind in zip(batch.schema, kinds, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from vetset.dataset.declared import BASE64_LENGTH, unbase64, value_of
 from vetset.dataset.hexadecimal import unhex
+from vetset.dataset.legible import Untold
+from vetset.dataset.legible import python_values as python_values  # noqa: PLC0414  `sidecar` asks for it here
 from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
@@ -34,6 +36,10 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 """Names that are looked for, in lower case and in this order, when a role is not mapped by hand."""
 ROLES = tuple(DEFAULTS)
 Scalar = str | int | float | bool | None
+MAX_COLUMN = 1 << 16
+"""Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
+MAX_BYTES = 64
+"""Bytes of such a value: a digest has no more, and what has more may be a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,28 +241,12 @@ def _utf8(array: Any, errors: str | None) -> Any:
         return pa.array(texts, pa.string())
 
 
-def python_values(column: Any) -> list[Any]:
-    """The values of an array as Python's; bytes of a text that are no UTF-8 become lone surrogates.
-
-    Raises:
-        UnicodeDecodeError: such bytes lie inside a nested value.
-    """
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        array = _plain(column)
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-            raise
-        stored = array.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in stored]
-
-
 def _is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def url_strings(column: Any, where: str) -> Any:
-    """Addresses as a `pyarrow.StringArray` (n,); null where there is none, or where it is no UTF-8.
+    """Addresses as a `pyarrow.StringArray` (n,); null where there is none, or only white space, or no UTF-8.
 
     Raises:
         DatasetError: the column holds no text.
@@ -265,8 +255,16 @@ def url_strings(column: Any, where: str) -> Any:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), pa.string())
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or _is_binary(array.type)):
-        raise DatasetError("the address column is of another type", expected="text", seen=str(array.type), where=where)
-    return _utf8(array, None)
+        raise DatasetError(
+            "the address column is of another type",
+            expected="text",
+            seen=str(array.type),
+            where=where,
+            todo="Map the right column, or switch the role off: `--column url=`.",
+        )
+    texts = _utf8(array, None)
+    blank = pc.or_(pc.utf8_is_space(texts), pc.equal(pc.binary_length(texts), 0))
+    return pc.if_else(blank, pa.scalar(None, pa.string()), texts) if pc.any(blank).as_py() else texts
 
 
 def key_strings(column: Any | None, first_row: int, count: int, where: str) -> Any:
@@ -279,14 +277,15 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     """
     array = pa.nulls(count) if column is None else _plain(column)
     kind = array.type
-    if not pa.types.is_null(kind) and not array.null_count and (pa.types.is_integer(kind)):
+    is_whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    if is_whole and not array.null_count:
         return array.cast(pa.string())
     numbers = pa.array(np.arange(first_row, first_row + count)).cast(pa.string())
     if pa.types.is_null(kind):
         return numbers
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         keys = _utf8(array, "backslashreplace")
-    elif pa.types.is_integer(kind):
+    elif is_whole:
         keys = array.cast(pa.string())
     elif pa.types.is_floating(kind):
         doubles = array.cast(pa.float64())
@@ -296,7 +295,13 @@ def key_strings(column: Any | None, first_row: int, count: int, where: str) -> A
     elif _is_binary(kind):
         keys = pa.array([None if value is None else value.hex() for value in array.to_pylist()], pa.string())
     else:
-        raise DatasetError("the key column is of another type", expected="text or numbers", seen=str(kind), where=where)
+        raise DatasetError(
+            "the key column is of another type",
+            expected="text or numbers",
+            seen=str(kind),
+            where=where,
+            todo="Map another column, or none with `--column key=`: rows are then told by their number.",
+        )
     return pc.coalesce(keys, numbers)
 
 
@@ -339,14 +344,42 @@ def _without_key(mapping: ColumnMapping) -> ColumnMapping:
 
 
 def scalar(value: Any) -> Scalar:
-    """A value as a JSON scalar: dates as text, bytes as hex, NaN and infinities as None, nested values as JSON text."""
-    if value is None or isinstance(value, bool | int | str):
+    """A value as a JSON scalar: dates as text, bytes as hex, NaN and infinities as None, nested values as JSON text.
+
+    None also for what is not told: bytes longer than a digest, which may be a picture, at any depth; text longer than
+    a caption; what cannot be written down, because it is nested too deep for instance. Whatever it is, it never raises.
+    """
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if np.isfinite(value) else None
+    try:
+        text = json.dumps(value, default=_inner) if isinstance(value, list | dict) else _inner(value)
+    except (TypeError, ValueError, RecursionError, MemoryError):
+        return None
+    return text if text is not None and len(text) <= MAX_COLUMN else None
+
+
+def _inner(value: Any) -> str | None:
+    """What is neither a number nor a container, also inside of one."""
     if isinstance(value, bytes):
-        return value.hex()
-    return json.dumps(value, default=str, ensure_ascii=True) if isinstance(value, list | dict) else str(value)
+        return value.hex() if len(value) <= MAX_BYTES else None
+    return None if isinstance(value, Untold) else str(value)
+
+
+def without_untold(fields: Fields, row: Mapping[str, Any]) -> Fields:
+    """The fields of a row without columns that hold something which `scalar` does not tell.
+
+    Args:
+        fields: the fields, made of the row with its columns.
+        row: column → value.
+    """
+    told = {
+        name: value
+        for name, value in fields.columns.items()
+        if value is not None or row[name] is None or isinstance(row[name], float)
+    }
+    return replace(fields, columns=told)
 
 
 def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:

@@ -19,13 +19,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import compacted
-from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of, own_keys
+from vetset.dataset.arrays import cast_to, compacted
+from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys, without_untold
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
-from vetset.dataset.hf_schema import Leaf, leaves_of
+from vetset.dataset.hf_schema import Leaf
 from vetset.dataset.hf_tables import RowFile, is_stream, open_rows
+from vetset.dataset.hf_unnamed import picture_leaves, require_same_places, same_name
 from vetset.dataset.identity import digest_of, row_identities
+from vetset.dataset.legible import row_values
 from vetset.dataset.places import (
     Found,
     belongs_to_embeddings,
@@ -37,15 +39,13 @@ from vetset.dataset.places import (
     walk_files,
 )
 from vetset.dataset.reading import Outcome, Reading
-from vetset.dataset.tables import check_length, row_values
+from vetset.dataset.tables import check_length
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import URL_KINDS, USUAL_KINDS, Kind, Reason
 from vetset.storage.remote import Place
 
-MAX_COLUMN = 1 << 16
-"""Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
 _BY_PRODUCT = re.compile(r"(.*/)?cache-[^/]*\.arrow", re.DOTALL)
 _SCHEMES = ("http://", "https://")
 
@@ -70,23 +70,19 @@ class _Plan:
         return not self.leaves or (len(self.leaves) == 1 and not any(step < 0 for step in self.leaves[0].steps))
 
 
-def _leaves(file: RowFile, where: str) -> tuple[Leaf, ...]:
+def _leaves(file: RowFile, path: Place, where: str) -> tuple[Leaf, ...]:
     """Where the pictures of an open file lie.
 
     Raises:
         DatasetError: columns have one name, pictures lie where they are not read, or their description is damaged.
     """
     if len(set(file.schema.names)) != len(file.schema.names):
-        raise DatasetError(
-            "two columns have one name",
-            where=where,
-            todo="Rename one of them; `datasets` does not load such a table either.",
-        )
-    return leaves_of(file.schema, where)
+        raise same_name(where)
+    return picture_leaves(file.schema, path, where)
 
 
-def _plan(file: RowFile, mapping: ColumnMapping, where: str) -> _Plan:
-    leaves = _leaves(file, where)
+def _plan(file: RowFile, mapping: ColumnMapping, path: Place, where: str) -> _Plan:
+    leaves = _leaves(file, path, where)
     roles = mapping.found_in(file.schema.names, where)
     wanted = {leaf.column for leaf in leaves} | set(roles.values())
     return _Plan(leaves, roles, tuple(name for name in file.schema.names if name in wanted))
@@ -108,9 +104,8 @@ def _is_address(path: str) -> bool:
 
 def _with_path(fields: Fields, path: str | None) -> Fields:
     """The fields of one cell: where its row states no address, a path that is one is the picture's."""
-    if path is None or fields.url is not None or fields.malformed.intersection(URL_KINDS) or not _is_address(path):
-        return fields
-    return replace(fields, url=path)
+    stated = fields.malformed.intersection(URL_KINDS) or (fields.url is not None and fields.url.strip())
+    return fields if stated or path is None or not _is_address(path) else replace(fields, url=path)
 
 
 def _item(cells: Cells, record: int, row: int, key: str, fields: Fields) -> Record | Unreadable:
@@ -155,27 +150,17 @@ class HuggingfaceFormat:
     ) -> dict[int, Record | Unreadable]:
         """Some records, with the columns of their rows and their own paths in `fields.columns`; never another picture.
 
+        Where rows cannot be read as a whole, what is matched by (pictures, address, digests) is read without the rest.
+
         Raises:
-            DatasetError: the file is damaged.
+            DatasetError: the file is damaged there too.
         """
         path, where = place(root, shard.uri), shard.uri
         first_records = _located(path, where, rows, mapping)
-        wanted, found = set(rows), {}
-        with open_rows(path, where) as file:
-            plan = _plan(file, mapping, where)
-            for first, batch in file.batches(None, first_records.keys()):
-                inside = [row for row in range(first, first + len(batch)) if row in first_records]
-                few = batch.take(pa.array([row - first for row in inside], pa.int64()))
-                cells = Cells(few, plan.leaves)
-                stated = _stated(few, cells, plan, mapping, where)
-                at = np.concatenate([[0], np.cumsum(np.bincount(cells.row, minlength=len(few)))])
-                keys = [_keys(few.slice(n, 1), plan.roles.get("key"), row, where)[0] for n, row in enumerate(inside)]
-                for record, here in enumerate(cells.row.tolist()):
-                    number = first_records[inside[here]] + record - int(at[here])
-                    if number in wanted:
-                        fields = _with_own_path(stated[here], cells, record)
-                        found[number] = _item(cells, record, number, keys[here], fields)
-        return found
+        try:
+            return _picked(path, where, rows, first_records, mapping)
+        except DatasetError:
+            return _picked(path, where, rows, first_records, mapping, only_needed=True)
 
     def identities(
         self,
@@ -188,8 +173,9 @@ class HuggingfaceFormat:
         Raises:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
-        with open_rows(place(root, shard.uri), shard.uri) as file:
-            leaves = _leaves(file, shard.uri)
+        source = place(root, shard.uri)
+        with open_rows(source, shard.uri) as file:
+            leaves = _leaves(file, source, shard.uri)
             for _, batch in file.batches(None):
                 cells = Cells(batch, leaves)
                 rows = list(row_identities(_own_buffers(_bare(cells))))
@@ -217,8 +203,9 @@ class HuggingfaceFormat:
         Raises:
             DatasetError: the file is damaged.
         """
-        with open_rows(place(root, shard.uri), shard.uri) as file:
-            plan = _plan(file, mapping, shard.uri)
+        path = place(root, shard.uri)
+        with open_rows(path, shard.uri) as file:
+            plan = _plan(file, mapping, path, shard.uri)
             if plan.one_a_row:
                 return np.arange(file.count())
             columns = tuple(dict.fromkeys(leaf.column for leaf in plan.leaves))
@@ -253,20 +240,23 @@ class HuggingfaceFormat:
             copy_file(path, out, shard.uri)
             return
         with new_file(out, shard.uri) as target, open_rows(path, where) as file:
-            leaves = _leaves(file, where)
+            leaves = _leaves(file, path, where)
             schema = schema_of_survivors(file.schema)
-            at = 0
+            at, filled = 0, set[Leaf]()
             batches = file.batches(None)
             # Reading comes first: Arrow's reader refuses damaged metadata of columns, and the writer asks for them.
             before = next(batches, None)
             with file.writer(target, schema, where) as append:
                 while before is not None:
                     cells = Cells(before[1], leaves)
-                    kept = _kept(before[1], cells, keep[at : at + len(cells)])
+                    stays = keep[at : at + len(cells)]
+                    filled |= cells.leaves_of(stays)
+                    kept = _kept(before[1], cells, stays)
                     at += len(cells)
                     if len(kept):
-                        append(kept.replace_schema_metadata(schema.metadata), file.stretch)
+                        append(cast_to(kept, schema).replace_schema_metadata(schema.metadata), file.stretch)
                     before = next(batches, None)
+            require_same_places(schema, target, where, {leaf for leaf in leaves if leaf.sure or leaf in filled})
 
     def complete(self, root: Place, shards: Sequence[Shard], out: Path, changed: Collection[str]) -> None:
         """Write to `out` what `datasets` needs beside its streams, once all of them were written there.
@@ -295,21 +285,22 @@ def _files_of_rows(root: Place) -> Iterator[Found]:
 
 
 def holds_pictures(root: Place, uri: str) -> bool | None:
-    """Whether a table has columns of pictures, by its schema; None if it cannot be opened.
+    """Whether a table has columns of pictures, by its schema or by what lies in its columns; None if it is damaged.
 
     True also where pictures lie in columns that are not read, or their description is damaged: whoever reads the table
     is told so, and nobody takes it for a table of metadata.
     """
+    path = place(root, uri)
     try:
-        with open_rows(place(root, uri), uri) as file:
-            return _may_hold(file, uri)
+        with open_rows(path, uri) as file:
+            return _may_hold(file, path, uri)
     except DatasetError:
         return None
 
 
-def _may_hold(file: RowFile, where: str) -> bool:
+def _may_hold(file: RowFile, path: Place, where: str) -> bool:
     try:
-        return bool(leaves_of(file.schema, where))
+        return bool(picture_leaves(file.schema, path, where))
     except DatasetError:
         return True
 
@@ -317,8 +308,9 @@ def _may_hold(file: RowFile, where: str) -> bool:
 def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record | Unreadable, None, Outcome]:
     digest = hashlib.sha256(b"huggingface\0")
     records = 0
-    with open_rows(place(root, shard.uri), shard.uri, digest.update) as file:
-        plan = _plan(file, mapping, shard.uri)
+    path = place(root, shard.uri)
+    with open_rows(path, shard.uri, digest.update) as file:
+        plan = _plan(file, mapping, path, shard.uri)
         stating = tuple(column for role, column in plan.roles.items() if role != "key")
         for first, batch in file.batches(plan.columns):
             cells = Cells(batch, plan.leaves)
@@ -334,7 +326,7 @@ def _pass(root: Place, shard: Shard, mapping: ColumnMapping) -> Generator[Record
 def _located(path: Place, where: str, rows: Collection[int], mapping: ColumnMapping) -> dict[int, int]:
     """Rows of the file that hold these records: row → its first record."""
     with open_rows(path, where) as file:
-        plan = _plan(file, mapping, where)
+        plan = _plan(file, mapping, path, where)
         if plan.one_a_row:
             return {row: row for row in rows}
         wanted = np.array(sorted(rows), np.int64)
@@ -350,6 +342,34 @@ def _located(path: Place, where: str, rows: Collection[int], mapping: ColumnMapp
         return located
 
 
+def _picked(
+    path: Place,
+    where: str,
+    rows: Collection[int],
+    first_records: Mapping[int, int],
+    mapping: ColumnMapping,
+    *,
+    only_needed: bool = False,
+) -> dict[int, Record | Unreadable]:
+    """These records, out of the rows of the file that hold them: row → its first record."""
+    wanted, found = set(rows), {}
+    with open_rows(path, where) as file:
+        plan = _plan(file, mapping, path, where)
+        for first, batch in file.batches(plan.columns if only_needed else None, first_records.keys()):
+            inside = [row for row in range(first, first + len(batch)) if row in first_records]
+            few = batch.take(pa.array([row - first for row in inside], pa.int64()))
+            cells = Cells(few, plan.leaves)
+            stated = _stated(few, cells, plan, mapping, where)
+            at = np.concatenate([[0], np.cumsum(np.bincount(cells.row, minlength=len(few)))])
+            keys = [_keys(few.slice(n, 1), plan.roles.get("key"), row, where)[0] for n, row in enumerate(inside)]
+            for record, here in enumerate(cells.row.tolist()):
+                number = first_records[inside[here]] + record - int(at[here])
+                if number in wanted:
+                    fields = _with_own_path(stated[here], cells, record)
+                    found[number] = _item(cells, record, number, keys[here], fields)
+    return found
+
+
 def _bare(cells: Cells) -> Any:
     """The rows without any of their pictures, also where the schema would not let them be null."""
     return cells.without(np.ones(len(cells), np.bool_), strict=False)
@@ -362,16 +382,11 @@ def _own_buffers(batch: Any) -> Any:
 
 def _stated(batch: Any, cells: Cells, plan: _Plan, mapping: ColumnMapping, where: str) -> list[Fields]:
     """All that the dataset says of some rows, without their pictures."""
-    only_pictures = {leaf.column for leaf in plan.leaves if not leaf.steps}
+    only_pictures = {leaf.column for leaf in plan.leaves if not leaf.steps and not leaf.more}
     columns = [name for name in batch.schema.names if name not in only_pictures]
     bare = _bare(cells).select(columns)
     stated = row_values(bare) if columns else [{}] * len(batch)
-    fields = [fields_of(values, mapping, where, with_columns=True) for values in stated]
-    return [replace(each, columns=_short(each.columns)) for each in fields]
-
-
-def _short(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in columns.items() if not isinstance(value, str) or len(value) <= MAX_COLUMN}
+    return [without_untold(fields_of(values, mapping, where, with_columns=True), values) for values in stated]
 
 
 def _with_own_path(fields: Fields, cells: Cells, record: int) -> Fields:

@@ -85,12 +85,17 @@ def _column(batch: Any, leaf: Leaf) -> _Column:
     return _Column(row, files, paths, present)
 
 
-def _rebuilt(array: Any, steps: Sequence[int], gone: NDArray[np.bool_]) -> Any:
-    if not steps:
+def _rebuilt(array: Any, leaf: Leaf, steps: Sequence[int], gone: NDArray[np.bool_]) -> Any:
+    if steps:
+        first, rest = steps[0], steps[1:]
+        wanted = 0 if first == ITEMS else first
+        return with_children(
+            array, lambda number, child: _rebuilt(child, leaf, rest, gone) if number == wanted else child
+        )
+    if not leaf.more:
         return without(array, gone)
-    first, rest = steps[0], steps[1:]
-    wanted = 0 if first == ITEMS else first
-    return with_children(array, lambda number, child: _rebuilt(child, rest, gone) if number == wanted else child)
+    own = {leaf.bytes_at, leaf.path_at}
+    return with_children(array, lambda number, child: without(child, gone) if number in own else child)
 
 
 class Cells:
@@ -153,6 +158,10 @@ class Cells:
         first = np.searchsorted(column.row, self.row[record])
         return self._leaves[number].name, int(self._flat[record] - first)
 
+    def leaves_of(self, records: NDArray[np.bool_]) -> set[Leaf]:
+        """The leaves that some of the records for which `records` (records,) holds lie in."""
+        return {self._leaves[number] for number in np.unique(self._leaf[records]).tolist() if number != NO_CELL}
+
     def stored(self, record: int) -> tuple[Any | None, str | None]:
         """The file as an Arrow buffer of any size, and the path."""
         number = int(self._leaf[record])
@@ -183,6 +192,6 @@ class Cells:
             mask = np.zeros(len(self._columns[number].row), np.bool_)
             mask[places] = True
             at = batch.schema.get_field_index(leaf.column)
-            column = _rebuilt(batch.column(at), leaf.steps, mask)
+            column = _rebuilt(batch.column(at), leaf, leaf.steps, mask)
             batch = batch.set_column(at, batch.schema.field(at), column)
         return batch

@@ -1,18 +1,20 @@
-"""Where the pictures of a table lie: in which columns, and how deep in structs and lists.
+"""Where the pictures of a table lie, or may lie: in which columns, and how deep in structs and lists.
 
 `datasets` stores an `Image` as struct<bytes, path>. It stores sounds, videos and documents the same way, and what the
-metadata call a column is the word of whoever made it; so every such struct is looked at. A plain binary column holds
-pictures where the `huggingface` metadata of the schema declare it an Image, or where its name says so.
+metadata call a column is the word of whoever made it; so every such struct is looked at, whatever other fields it has.
+A plain binary column holds pictures where the `huggingface` metadata of the schema declare it an Image, or where its
+name says so. Of all others, `hf_unnamed` looks at what lies in them.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from vetset.dataset.arrays import is_list
+from vetset.dataset.arrays import holds_bytes, is_list
 from vetset.dataset.places import IMAGE_SUFFIXES, MAX_TEXT
 from vetset.model.errors import DatasetError
 
@@ -21,7 +23,11 @@ NAMES = IMAGE_SUFFIXES | frozenset({
     "image", "images", "image_bytes", "image_data", "img", "imgs", "img_bytes", "photo", "photos", "picture",
     "pictures", "thumbnail",
 })  # fmt: skip
-"""Names, in lower case, of binary columns that hold pictures without being declared; img2dataset's is `jpg`."""
+"""Names, in lower case, of binary columns that hold pictures without being declared; img2dataset's is `jpg`.
+
+A number may stand behind them: `image_2`.
+"""
+_NUMBER = re.compile(r"[-_ ]?\d+$")
 ITEMS = -1
 """The step from a list to its items; other steps are the number of a struct's field."""
 
@@ -38,6 +44,9 @@ class Leaf:
         path_at: number of the struct's field that holds its name or place, None if there is none.
         plain: `bytes` or `path` where the cell is no struct but that, else empty.
         nullable: whether the schema lets a cell be null.
+        more: whether the struct has other fields, which stay where a picture goes.
+        sure: whether the schema says that there are pictures; else what lies there has to be looked at.
+        readable: whether pictures could be read there: not where the steps end above them, at a map for instance.
     """
 
     column: str
@@ -47,6 +56,9 @@ class Leaf:
     path_at: int | None
     plain: str
     nullable: bool
+    more: bool = False
+    sure: bool = True
+    readable: bool = True
 
 
 def _value_type(kind: Any) -> Any:
@@ -68,7 +80,7 @@ def _is_cell(kind: Any) -> bool:
     if not pa.types.is_struct(kind):
         return False
     fields = {field.name: field.type for field in kind}
-    if len(fields) != kind.num_fields or not fields.keys() <= {"bytes", "path"} or "bytes" not in fields:
+    if len(fields) != kind.num_fields or "bytes" not in fields:
         return False
     path = fields.get("path", pa.string())
     known = _is_bytes(fields["bytes"]) or (pa.types.is_null(fields["bytes"]) and _is_text(path))
@@ -135,26 +147,51 @@ def _walk(field: Any, declared: Any, path: tuple[str, ...], steps: tuple[int, ..
     kind, column, name = field.type, path[0], ".".join(path)
     is_declared = isinstance(declared, dict) and declared.get("_type") == "Image"
     if _is_cell(kind):
-        path_at = kind.get_field_index("path")
-        yield Leaf(
-            column, name, steps, kind.get_field_index("bytes"), path_at if path_at >= 0 else None, "", field.nullable
-        )
-    elif _is_bytes(kind) and (is_declared or path[-1].lower() in NAMES):
-        yield Leaf(column, name, steps, None, None, "bytes", field.nullable)
+        yield _cell(field, path, steps)
+        yield from _fields(kind, declared, path, steps, where)
+    elif _is_bytes(kind):
+        sure = is_declared or _is_name(path[-1])
+        yield Leaf(column, name, steps, None, None, "bytes", field.nullable, sure=sure)
     elif is_declared and _is_text(kind):
         yield Leaf(column, name, steps, None, None, "path", field.nullable)
     elif is_declared and not pa.types.is_null(kind):
-        raise _unreadable(where, kind)
+        raise unreadable(where, kind)
     elif pa.types.is_struct(kind):
-        for number, child in enumerate(kind):
-            yield from _walk(child, _declared_field(declared, child.name), (*path, child.name), (*steps, number), where)
+        yield from _fields(kind, declared, path, steps, where)
     elif is_list(kind):
         yield from _walk(kind.value_field, _declared_items(declared), path, (*steps, ITEMS), where)
     elif _hides_cell(kind):
-        raise _unreadable(where, kind)
+        raise unreadable(where, kind)
+    elif holds_bytes(kind):
+        yield Leaf(column, name, steps, None, None, "", field.nullable, sure=False, readable=False)
 
 
-def _unreadable(where: str, kind: Any) -> DatasetError:
+def _fields(kind: Any, declared: Any, path: tuple[str, ...], steps: tuple[int, ...], where: str) -> Iterator[Leaf]:
+    """What lies in the fields of a struct; of a cell, in those beside its own."""
+    own = {"bytes", "path"} if _is_cell(kind) else set()
+    for number, child in enumerate(kind):
+        if child.name not in own:
+            inner = _declared_field(declared, child.name)
+            yield from _walk(child, inner, (*path, child.name), (*steps, number), where)
+
+
+def _cell(field: Any, path: tuple[str, ...], steps: tuple[int, ...]) -> Leaf:
+    kind, name = field.type, ".".join(path)
+    at = kind.get_field_index("bytes")
+    path_at = kind.get_field_index("path")
+    own = [at] if path_at < 0 else [at, path_at]
+    more = kind.num_fields > len(own)
+    nullable = all(kind.field(number).nullable for number in own) if more else field.nullable
+    return Leaf(path[0], name, steps, at, path_at if path_at >= 0 else None, "", nullable, more=more)
+
+
+def _is_name(name: str) -> bool:
+    low = name.lower()
+    return low in NAMES or _NUMBER.sub("", low) in NAMES
+
+
+def unreadable(where: str, kind: Any) -> DatasetError:
+    """The error for a column of a type in which pictures are not read."""
     return DatasetError(
         "pictures lie where they are not read",
         expected="bytes, or struct<bytes, path>, in columns, structs and lists",
@@ -164,8 +201,8 @@ def _unreadable(where: str, kind: Any) -> DatasetError:
     )
 
 
-def leaves_of(schema: Any, where: str) -> tuple[Leaf, ...]:
-    """Every place at which pictures lie, in the order of the schema; none for a table without pictures.
+def places_of(schema: Any, where: str) -> tuple[Leaf, ...]:
+    """Every place at which pictures lie or may lie (`Leaf.sure`), in the order of the schema.
 
     Args:
         schema: the table's `pyarrow.Schema`.
@@ -175,5 +212,9 @@ def leaves_of(schema: Any, where: str) -> tuple[Leaf, ...]:
         DatasetError: pictures lie inside a type that is not read, or the metadata are damaged.
     """
     features = features_of(schema.metadata, where)
-    leaves = [leaf for field in schema for leaf in _walk(field, features.get(field.name), (field.name,), (), where)]
-    return tuple(leaves)
+    return tuple(leaf for field in schema for leaf in _walk(field, features.get(field.name), (field.name,), (), where))
+
+
+def leaves_of(schema: Any, where: str) -> tuple[Leaf, ...]:
+    """The places at which pictures lie for sure; see `places_of`."""
+    return tuple(leaf for leaf in places_of(schema, where) if leaf.sure)

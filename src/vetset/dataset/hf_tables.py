@@ -13,26 +13,15 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import pyarrow as pa
 
-from vetset.dataset.arrays import compacted
-from vetset.dataset.arrow_messages import WORST_BYTES
+from vetset.dataset.arrays import compacted, without_views
 from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
+from vetset.dataset.bounds import batch_rows
 from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
 from vetset.storage.remote import Place
 
-MAX_ROWS = 128
-"""Rows of a batch, at most."""
-BATCH_BYTES = 32 << 20
-"""Bytes of a batch, about: by the mean of its row group or record batch."""
 GROUP_BYTES = 128 << 20
 """A row group of a copy ends here, even if the one it comes from went on."""
-
-
-def batch_rows(size: int, rows: int) -> int:
-    """How many rows of a stretch of `rows` that takes `size` bytes are held at once."""
-    mean = max(1, size // max(1, rows))
-    # `WORST_BYTES` even if every value were as long as the whole stretch, which a dictionary can do
-    return max(1, min(MAX_ROWS, BATCH_BYTES // mean, WORST_BYTES // max(1, size)))
 
 
 class RowFile(Protocol):
@@ -45,7 +34,7 @@ class RowFile(Protocol):
     def batches(
         self, columns: Sequence[str] | None, picked: Collection[int] | None = None
     ) -> Iterator[tuple[int, Any]]:
-        """Row of the first row of each batch, and the batch.
+        """Row of the first row of each batch, and the batch, without views.
 
         Args:
             columns: names of the columns that are needed; None for all.
@@ -104,7 +93,7 @@ class _Parquet:
                 continue
             rows = batch_rows(about.total_byte_size, about.num_rows)
             for batch in self._table.iter_batches(batch_size=rows, row_groups=[group], columns=names):
-                yield first, batch if names is None else batch.select(names)
+                yield first, without_views(batch if names is None else batch.select(names))
                 first += len(batch)
             check_rows(first - start, about.num_rows, self._where)
         self._digest_to(self._size)
@@ -165,7 +154,7 @@ class _Stream:
             for start in range(0, batch.num_rows, rows):
                 part = batch.slice(start, rows)
                 if _holds(wanted, first, len(part)):
-                    yield first, part
+                    yield first, without_views(part)
                 first += len(part)
 
     @contextmanager

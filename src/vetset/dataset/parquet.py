@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.columns import (
@@ -23,10 +22,13 @@ from vetset.dataset.columns import (
     listed,
     own_keys,
     url_strings,
+    without_untold,
 )
 from vetset.dataset.extents import Extents
 from vetset.dataset.identity import row_identities
+from vetset.dataset.legible import row_values
 from vetset.dataset.places import (
+    CHUNK,
     belongs_to_embeddings,
     copy_file,
     new_file,
@@ -37,7 +39,15 @@ from vetset.dataset.places import (
     walk_files,
 )
 from vetset.dataset.reading import ColumnBatch, Outcome, Reading
-from vetset.dataset.tables import check_length, check_rows, column_names, filter_table, open_table, picked_rows
+from vetset.dataset.tables import (
+    check_length,
+    check_rows,
+    column_names,
+    filter_table,
+    open_table,
+    picked_batches,
+    told_columns,
+)
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
@@ -79,20 +89,18 @@ class ParquetFormat:
     def read_rows(
         self, root: Place, shard: Shard, rows: Collection[int], mapping: ColumnMapping
     ) -> dict[int, Record | Unreadable]:
-        """Some rows with all their columns; there is never a picture (`metadata_only`).
+        """Some rows with their columns, but for those that hold bytes; there is never a picture (`metadata_only`).
+
+        Where the table cannot be read as a whole, what is matched by (address, digests) is read without the rest.
 
         Raises:
-            DatasetError: the file is damaged.
+            DatasetError: the file is damaged there too.
         """
-        records: dict[int, Record | Unreadable] = {}
-        with open_table(place(root, shard.uri), shard.uri) as table:
-            key = _roles(table, mapping, shard.uri).get("key")
-            key_type = table.schema_arrow.field(key).type if key is not None else None
-            for row, values in picked_rows(table, rows, shard.uri).items():
-                fields = fields_of(values, mapping, shard.uri, with_columns=True)
-                name = str(row) if key is None else _key_of(values[key], key_type, row, shard.uri)
-                records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
-        return records
+        source = place(root, shard.uri)
+        try:
+            return _picked(source, shard.uri, rows, mapping)
+        except DatasetError:
+            return _picked(source, shard.uri, rows, mapping, only_roles=True)
 
     def identities(
         self,
@@ -151,10 +159,21 @@ class ParquetFormat:
             filter_table(source, keep, target, shard.uri)
 
 
-def _key_of(value: Any, kind: Any, row: int, where: str) -> str:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return str(key_strings(pa.array([value], kind), row, 1, where)[0].as_py())
+def _picked(
+    source: Place, where: str, rows: Collection[int], mapping: ColumnMapping, *, only_roles: bool = False
+) -> dict[int, Record | Unreadable]:
+    records: dict[int, Record | Unreadable] = {}
+    with open_table(source, where, buffer=CHUNK) as table:
+        roles = _roles(table, mapping, where)
+        mapped = set(roles.values())
+        columns = mapped if only_roles else told_columns(table.schema_arrow, mapped)
+        for numbers, batch in picked_batches(table, rows, where, columns):
+            for place_, (row, values) in enumerate(zip(numbers, row_values(batch), strict=True)):
+                key = batch.column(roles["key"]).slice(place_, 1) if "key" in roles else None
+                name = str(key_strings(key, row, 1, where)[0].as_py())
+                fields = without_untold(fields_of(values, mapping, where, with_columns=True), values)
+                records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
+    return records
 
 
 def _roles(table: Any, mapping: ColumnMapping, where: str, kinds: Collection[Kind] = LIST_KINDS) -> Mapping[str, str]:

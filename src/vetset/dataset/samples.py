@@ -216,16 +216,20 @@ class Joined:
         return [] if self._sidecar is None else [row for row in range(len(self._sidecar)) if row not in self._given]
 
 
+def _is_stated(url: str | None) -> bool:
+    return url is not None and bool(url.strip())
+
+
 def contradict(one: Fields, other: Fields) -> bool:
     """Whether two places state different addresses or digests of one record."""
-    if one.url is not None and other.url is not None and one.url != other.url:
+    if _is_stated(one.url) and _is_stated(other.url) and one.url != other.url:
         return True
     return any(one.declared.get(kind, value) != value for kind, value in other.declared.items())
 
 
 def united(first: Fields, second: Fields) -> Fields:
     """What two places state that do not contradict each other; the first one's columns go before the second's."""
-    url = second.url if first.url is None else first.url
+    url = first.url if _is_stated(first.url) or second.url is None else second.url
     declared = {**second.declared, **first.declared}
     stated = declared.keys() | (set(URL_KINDS) if url is not None else set())
     return Fields(url, declared, (first.malformed | second.malformed) - stated, {**second.columns, **first.columns})

@@ -1,7 +1,7 @@
 """Parquet files as both the parquet format and the sidecars of a webdataset need them: open, count, pick, filter."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import compacted, is_list
-from vetset.dataset.columns import python_values
+from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_views
+from vetset.dataset.bounds import table_batch_rows
 from vetset.dataset.extents import Known
+from vetset.dataset.legible import row_values
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
@@ -36,6 +37,12 @@ def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
             f"reading the {kind} file takes more memory than there is",
             where=where,
             todo="It was damaged or made to do that; look at it by hand. The others are not affected.",
+        ) from None
+    except pa.ArrowNotImplementedError:
+        raise DatasetError(
+            f"the {kind} file has a column of a type, or in an encoding, that is not read",
+            where=where,
+            todo="Write it again with that column of a plain type, or without it. The others are not affected.",
         ) from None
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(
@@ -121,54 +128,62 @@ def column_names(table: Any) -> list[str]:
     return list(table.schema_arrow.names)
 
 
-def row_values(batch: Any) -> list[dict[str, Any]]:
-    """Rows as Python values; times as text, because Python's own stop at microseconds."""
-    columns = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        legible = _legible(column.type)
-        columns[name] = python_values(column if legible == column.type else column.cast(legible))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def told_columns(schema: Any, asked: Collection[str]) -> list[str]:
+    """Names of the columns that are read to tell of a row: those that are asked for, and all that hold no bytes."""
+    return [field.name for field in schema if field.name in asked or not holds_bytes(field.type)]
 
 
-def _legible(kind: Any) -> Any:
-    """A type with texts in the place of times, and numbers in that of durations, at any depth."""
-    if pa.types.is_duration(kind):
-        return pa.int64()
-    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-        return pa.string()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_legible(field.type)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_legible(kind.key_type), _legible(kind.item_type))
-    if not is_list(kind):
-        return kind
-    items = kind.value_field.with_type(_legible(kind.value_type))
-    size = kind.list_size if pa.types.is_fixed_size_list(kind) else -1
-    return pa.large_list(items) if pa.types.is_large_list(kind) else pa.list_(items, size)
+def picked_batches(
+    table: Any, rows: Collection[int], where: str, columns: Collection[str] | None = None
+) -> Iterator[tuple[list[int], Any]]:
+    """Some rows of a table with their numbers; only the row groups that hold them are read, a few rows at a time.
 
-
-def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict[str, Any]]:
-    """Some rows of a table in full, by number; only the row groups that hold them are read.
+    Args:
+        table: an open table.
+        rows: numbers of the rows; those that do not exist are absent.
+        where: shard, for errors.
+        columns: names of those that are read; None for all.
 
     Raises:
         DatasetError: a row group holds another number of rows than the footer says.
     """
     wanted = np.array(sorted(rows), dtype=np.int64)
-    picked: dict[int, dict[str, Any]] = {}
+    names = None if columns is None else list(columns)
     first = 0
     for number in range(table.metadata.num_row_groups):
-        count = table.metadata.row_group(number).num_rows
-        inside = wanted[(wanted >= first) & (wanted < first + count)] if count else wanted[:0]
-        if len(inside):
-            before = first
-            for batch in table.iter_batches(batch_size=8192, row_groups=[number]):
-                here = inside[(inside >= first) & (inside < first + len(batch))]
-                picked.update(zip(here.tolist(), row_values(batch.take(pa.array(here - first))), strict=True))
-                first += len(batch)
-            check_rows(first - before, count, where)
-        else:
-            first += count
-    return picked
+        about = table.metadata.row_group(number)
+        count, start = about.num_rows, first
+        first += count
+        inside = wanted[(wanted >= start) & (wanted < first)]
+        if not len(inside):
+            continue
+        at, size = start, table_batch_rows(about.total_byte_size, count)
+        for batch in table.iter_batches(batch_size=size, row_groups=[number], columns=names):
+            here = inside[(inside >= at) & (inside < at + len(batch))]
+            if len(here):
+                yield here.tolist(), without_views(_only(batch, names)).take(pa.array(here - at))
+            at += len(batch)
+        check_rows(at - start, count, where)
+
+
+def _only(batch: Any, names: Sequence[str] | None) -> Any:
+    """The columns that were asked for: Arrow reads those called `a.b` along with `a`."""
+    if names is None:
+        return batch
+    return batch.select([number for number, name in enumerate(batch.schema.names) if name in names])
+
+
+def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict[str, Any]]:
+    """Some rows of a table in full, by number.
+
+    Raises:
+        DatasetError: a row group holds another number of rows than the footer says.
+    """
+    return {
+        row: values
+        for numbers, batch in picked_batches(table, rows, where)
+        for row, values in zip(numbers, row_values(batch), strict=True)
+    }
 
 
 def _writer_settings(table: Any) -> dict[str, Any]:
@@ -212,7 +227,7 @@ def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
     """The rows of a table, one batch for each row group of a sensible size."""
     with decoded(where):
         for group in range(table.metadata.num_row_groups):
-            yield from table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group])
+            yield from map(without_views, table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group]))
 
 
 def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
@@ -240,8 +255,8 @@ def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, w
                 part = keep[first : first + len(batch)]
                 first += len(batch)
                 if part.any():
-                    rows = pa.Table.from_batches([compacted(batch.filter(pa.array(part)))], schema)
-                    writer.write_table(rows, row_group_size=len(batch))
+                    rows = cast_to(compacted(batch.filter(pa.array(part))), schema)
+                    writer.write_table(pa.Table.from_batches([rows], schema), row_group_size=len(batch))
             check_rows(first, table.metadata.num_rows, where)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
 from vetset.model.policy import ScanPolicy
-from vetset.model.signal import BYTE_KINDS, Form, Kind, NoSignal, Reason, Signal, Variant
+from vetset.model.signal import BYTE_KINDS, URL_KINDS, Form, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal.decode import Picture, decode, decode_picture
 from vetset.signal.digest import digest
 from vetset.signal.heif import EXTRA, decodes_heif
@@ -19,7 +19,9 @@ from vetset.signal.partial import decode_partial
 from vetset.signal.pdq import pdq, pdq_dihedral
 from vetset.signal.variants import DIHEDRAL, variants_of
 
-SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType({**dict.fromkeys(Kind, 1), Kind.PDQ: 3, Kind.EMBEDDING: 4})
+SIGNAL_VERSIONS: Mapping[Kind, int] = MappingProxyType(
+    {**dict.fromkeys(Kind, 1), **dict.fromkeys(URL_KINDS, 2), Kind.PDQ: 3, Kind.EMBEDDING: 4}
+)
 """Version of the way each kind is computed; part of the key of what the store keeps.
 
 A number goes up when a release may give another value for the same bytes (a change of `decode` counts for PDQ and

@@ -252,7 +252,10 @@ class _Chunk:
 
 
 def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
-    return NoSignal(kind, Reason.ABSENT_COLUMN) if url is None else Signal(kind, url_digest(url, kind))
+    if url is None:
+        return NoSignal(kind, Reason.ABSENT_COLUMN)
+    # an empty address is none: its digest would be that of every other record without one
+    return Signal(kind, url_digest(url, kind)) if url.strip() else NoSignal(kind, Reason.NULL_VALUE)
 
 
 def taken(

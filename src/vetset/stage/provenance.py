@@ -21,7 +21,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import UNIDENTIFIED, ContentId, RecordId, Shard, ShardDigest
-from vetset.model.errors import AlignmentError, DatasetError, OutputError
+from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
 from vetset.model.signal import Kind
 from vetset.storage.passing import passing_folder
@@ -49,13 +49,25 @@ def _read_content(item: Record | Unreadable) -> ContentId | None:
     return None
 
 
+def _columns(item: Record | Unreadable) -> str:
+    try:
+        return canonical_json(dict(item.fields.columns)).decode("ascii")
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ):  # a finding is worth more than its columns
+        return "{}"
+
+
 def _entry(
     record: RecordId, uri: str, scanned: ContentId | None, item: Record | Unreadable | None, *, asked: bool
 ) -> Provenance:
     content = scanned or UNIDENTIFIED
     if item is None:
         return Provenance(record, uri, content, "", "{}", checked=False, asked=asked)
-    columns = canonical_json(dict(item.fields.columns)).decode("ascii")
+    columns = _columns(item)
     same = item.key == record.key and (scanned is None or _read_content(item) == scanned)
     return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
 
@@ -121,8 +133,8 @@ def _entries(  # noqa: PLR0917  one caller
         if root is not None and shard is not None:
             try:
                 items = _rows_again(root, shard, rows, stored.records, mapping, held)
-            except (AlignmentError, DatasetError, OutputError):
-                items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
+            except Exception:  # noqa: BLE001  sealed all the same, unchecked: a finding is not lost for what a cell holds
+                items = {}
         entries += [
             _entry(record, stored.uri, scanned.get(record.row), items.get(record.row), asked=root is not None)
             for record in asked

@@ -308,7 +308,7 @@ class _Look:
         for record in records:
             self._seen.read += 1
             self._bytes += picture_bytes(record)
-            if record.fields.url is not None:
+            if record.fields.url is not None and record.fields.url.strip():
                 stated["url"] = stated.get("url", 0) + 1
             for kind in record.fields.declared:
                 stated[kind.value] = stated.get(kind.value, 0) + 1
