@@ -11,9 +11,9 @@ from dataset_cases import IMAGE, MORE, cell, jpeg, picture, stream_of, unnamed_p
 from PIL import Image
 
 from vetset.dataset import hf_unnamed
+from vetset.dataset.beginnings import NEEDED, begins_as_picture
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import detect, format_of
-from vetset.dataset.hf_unnamed import HEAD, begins_a_picture
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record
@@ -131,7 +131,7 @@ def test_a_table_of_metadata_may_have_two_other_columns_of_one_name(put):
 
 def test_no_more_is_looked_at_than_the_first_values_that_are_there(put, monkeypatch):
     seen = []
-    monkeypatch.setattr(hf_unnamed, "begins_a_picture", seen.append)
+    monkeypatch.setattr(hf_unnamed, "begins_as_picture", seen.append)
     root, shard = put(pa.table({"image": pa.array([cell(1)] * 300, IMAGE), "x": [None, b""] * 100 + [b"y" * 99] * 100}))
     list(ROWS.identities(root, shard))
     assert {len(head) for head in seen} == {HEAD}
@@ -205,12 +205,12 @@ def test_every_usual_encoding_is_known_by_its_first_bytes(form):
         Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(buffer, form)
     except (KeyError, OSError):
         pytest.skip("not encoded here")
-    assert begins_a_picture(buffer.getvalue()[:HEAD])
+    assert begins_as_picture(buffer.getvalue()[:NEEDED])
 
 
 @pytest.mark.parametrize("path", sorted(HEIF.glob("*.heic")), ids=lambda path: path.stem)
 def test_heic_is_known_by_its_first_bytes(path):
-    assert begins_a_picture(path.read_bytes()[:HEAD])
+    assert begins_as_picture(path.read_bytes()[:NEEDED])
 
 
 @pytest.mark.parametrize(
@@ -218,4 +218,4 @@ def test_heic_is_known_by_its_first_bytes(path):
     [b"", b"BM", b"BM" + bytes(30), b"RIFF0000WAVEfmt ", b"\0\0\0\x20ftypisom", b"P5", b"%PDF-1.7", b"{}"],
 )
 def test_other_first_bytes_are_no_picture(head):
-    assert not begins_a_picture(head)
+    assert not begins_as_picture(head)

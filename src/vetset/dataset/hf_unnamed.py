@@ -4,7 +4,6 @@ The first values that are there are looked at, at their first bytes only. A pict
 pictures, as if it were called so.
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vetset.dataset.arrays import is_list
+from vetset.dataset.beginnings import NEEDED, begins_as_picture
 from vetset.dataset.hf_schema import ITEMS, Leaf, places_of, unreadable
 from vetset.dataset.hf_tables import open_rows
 from vetset.model.errors import DatasetError
@@ -22,23 +22,6 @@ LOOKED_AT = 16
 """How many values of a column say what is in it."""
 LEAST = 65
 """Bytes of the shortest value that is looked at: what is shorter may be a digest that begins as a picture does."""
-HEAD = 32
-_STARTS = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
-    b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL \r\n\x87\n",
-)  # fmt: skip
-_OTHERS = re.compile(
-    rb"RIFF....WEBP"
-    rb"|....ftyp(?:avif|avis|hei[cxms]|hev[cxms]|mif1|msf1)"
-    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
-    rb"|P[1-6]\s+\d+\s+\d+\s",
-    re.DOTALL,
-)
-
-
-def begins_a_picture(head: bytes) -> bool:
-    """Whether the first bytes of a file, at least 32 of them, are those of an encoded picture."""
-    return head.startswith(_STARTS) or _OTHERS.match(head) is not None
 
 
 def _byte_arrays(array: Any) -> Iterator[Any]:
@@ -69,7 +52,7 @@ def _heads(column: Any, leaf: Leaf) -> Iterator[bytes]:
         for at in np.flatnonzero(np.asarray(values.is_valid()))[:LOOKED_AT].tolist():
             stored = values[at].as_buffer()
             if stored is not None and stored.size:
-                yield stored.slice(0, HEAD).to_pybytes() if stored.size >= LEAST else b""
+                yield stored.slice(0, NEEDED).to_pybytes() if stored.size >= LEAST else b""
 
 
 def _holding_pictures(path: Place, where: str, unsure: Sequence[Leaf]) -> set[Leaf]:
@@ -79,7 +62,7 @@ def _holding_pictures(path: Place, where: str, unsure: Sequence[Leaf]) -> set[Le
             for leaf in [leaf for leaf, count in looked.items() if count < LOOKED_AT]:
                 heads = list(_heads(batch.column(leaf.column), leaf))
                 looked[leaf] += len(heads)
-                if any(map(begins_a_picture, heads)):
+                if any(map(begins_as_picture, heads)):
                     found.add(leaf)
                     looked[leaf] = LOOKED_AT
             if min(looked.values()) >= LOOKED_AT:
