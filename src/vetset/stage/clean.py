@@ -34,6 +34,7 @@ from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
 from vetset.storage.address import root_of
 from vetset.storage.commit import fresh_folder
+from vetset.storage.looking import state_at
 from vetset.storage.remote import Place
 
 KEEP_LIST = "keep.parquet"
@@ -286,7 +287,7 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Place | None:
     if job.embeddings is not None:
         return job.embeddings
     place_ = root_of(order.embeddings) if order.embeddings else None
-    if isinstance(place_, Path) and not place_.exists():
+    if isinstance(place_, Path) and state_at(place_, UsageError) is None:
         raise UsageError(
             "the embeddings that the audit joined are not at their place",
             expected="embeddings, which must lose the same records",

@@ -121,7 +121,7 @@ def _entries(  # noqa: PLR0917  one caller
         if root is not None and shard is not None:
             try:
                 items = _rows_again(root, shard, rows, stored.records, mapping, held)
-            except (AlignmentError, DatasetError, OutputError):
+            except (AlignmentError, DatasetError, OutputError, OSError):
                 items = {}  # sealed all the same, unchecked: the finding must not be lost with the shard
         entries += [
             _entry(record, stored.uri, scanned.get(record.row), items.get(record.row), asked=root is not None)
