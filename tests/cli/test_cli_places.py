@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,29 @@ def test_a_store_that_may_not_be_read(vetset, audited, ready, monkeypatch, what)
     pub = ready / "keys" / "custodian.pub"
     ended = vetset("match", place, "--list", "known", "--seal-to", pub, "--out", ready / "m")
     assert (ended.code, "the store cannot be read (Permission denied)" in ended.err) == (40, True)
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset", "parquet", "huggingface"])
+def test_names_that_are_no_text_are_names(vetset, ready, roots, form):
+    """The whole way, where dataset and all that is written lie in a folder whose name is not UTF-8."""
+    place = ready / os.fsdecode(b"\xff")
+    key, pub = ready / "keys" / "custodian.key", ready / "keys" / "custodian.pub"
+    to = ("--list", "known", "--seal-to", pub)
+    for what in (form, f"{form}-embeddings"):
+        shutil.copytree(roots / what, place / what)
+    data, signed = place / form, (place / "order", "--signer", pub)
+    for call in (
+        ("plan", data),
+        ("scan", data, "--store", place / "store"),
+        ("match", place / "store", *to, "--out", place / "matched"),
+        ("audit", data, *to, "--out", place / "audit", "--embeddings", place / f"{form}-embeddings"),
+        ("recheck", place / "audit", "--list", "second"),
+        ("expand", place / "audit", "--key", key),
+        ("order", place / "audit", "--key", key, "--out", place / "order"),
+        ("clean", data, *signed, "--out", place / "cleaned"),
+        ("clean", data, *signed, "--out", place / "keep", "--keep-list"),
+        ("attest", place / "audit", "--key", key, "--out", place / "statement"),
+        ("check", place / "statement", "--signer", pub, "--dataset", data),
+    ):
+        ended = vetset(*call)
+        assert ended.code == 0, (call[0], ended.err)
