@@ -318,3 +318,13 @@ def test_a_folder_that_cannot_be_opened_or_locked_is_an_output_error(case, monke
     monkeypatch.setattr(where, what, refuse)
     with pytest.raises(OutputError, match="Permission denied"):
         case.append(verdicts())
+
+
+def test_a_folder_that_cannot_be_read_is_not_one_without_parts(case, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for what in ("iterdir", "_scandir"):
+        monkeypatch.setattr(type(case._folder), what, refuse, raising=False)
+    with pytest.raises(SealError, match="Permission denied"):
+        case.open(KEY)

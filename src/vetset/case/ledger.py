@@ -112,6 +112,16 @@ def _head(paths: Sequence[Path]) -> str | None:
     return head
 
 
+def _parts(folder: Path) -> list[Path]:
+    """What is called as parts are, in order; a folder that may not be read is none without parts."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".age")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SealError(f"the case cannot be read ({error.strerror})", where="case") from error
+
+
 def _closed(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         f"the case cannot be written ({error.strerror or type(error).__name__})",
@@ -140,9 +150,9 @@ class Ledger:
         """The sealed parts in order.
 
         Raises:
-            SealError: a number is missing.
+            SealError: a number is missing, or the folder cannot be read.
         """
-        paths = sorted(self._folder.glob("*.age"))
+        paths = _parts(self._folder)
         for number, path in enumerate(paths, start=1):
             if path.name != f"{number:06}.age":
                 raise SealError(
