@@ -1,5 +1,7 @@
 """Sealed parts: who may open them, and what shows when one is gone, moved, replaced or changed."""
 
+import errno
+import fcntl
 import json
 import stat
 import zlib
@@ -324,3 +326,33 @@ def test_the_floor_grows_with_the_dataset_and_not_with_findings():
 def test_what_is_packed_comes_back():
     document = {"a": [1, 2.5, None, "ä"], "b": {"c": True}}
     assert unpacked(packed(document, FLOOR), "here") == json.loads(json.dumps(document))
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_part_is_sealed_where_the_file_system_has_no_locks(case, monkeypatch, reason):
+    def none(*_):
+        raise OSError(reason, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    case.append(verdicts())
+    assert case.open(KEY).parts == 5
+
+
+@pytest.mark.parametrize(("where", "what"), [(fcntl, "flock"), (module.os, "open")])
+def test_a_folder_that_cannot_be_opened_or_locked_is_an_output_error(case, monkeypatch, where, what):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(where, what, refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        case.append(verdicts())
+
+
+def test_a_folder_that_cannot_be_read_is_not_one_without_parts(case, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for what in ("iterdir", "_scandir"):
+        monkeypatch.setattr(type(case._folder), what, refuse, raising=False)
+    with pytest.raises(SealError, match="Permission denied"):
+        case.open(KEY)

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import stat
 import tarfile
 
 import numpy as np
@@ -88,6 +90,17 @@ def test_exactly_what_the_policy_removes_is_gone_and_survivors_are_byte_identica
     audited, out = cleaned(form)
     before, after = survivors(audited.root, form), survivors(out, form)
     assert list(after.items()) == [(number, held) for number, held in before.items() if number not in GONE[form]]
+
+
+@pytest.mark.parametrize("keep_list", [False, True])
+def test_what_must_be_kept_private_is_made_for_its_owner_only(cleaned, keep_list):
+    before = os.umask(0o022)
+    try:
+        _, out = cleaned(keep_list=keep_list)
+    finally:
+        os.umask(before)
+    modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in [out, *out.rglob("*")]}
+    assert modes == {(True, 0o700), (False, 0o600)}
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -1,10 +1,13 @@
 """Rechecks: what folding makes of them, against audits that held the same lists from the beginning."""
 
+import errno
 import hashlib
+import os
 import shutil
 import tarfile
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -214,6 +217,23 @@ def test_a_place_that_holds_something_else_by_now_is_no_dataset(audit, tmp_path)
     shutil.rmtree(root)
     root.mkdir()
     (root / "notes.txt").write_text("nothing")
+    vetset.recheck(audited.out, lists=[of_records("known", [9])])
+    assert [entry.checked for entry in audited.findings.provenance] == [False]
+
+
+def test_a_dataset_that_may_not_be_looked_at_any_more_is_no_dataset(audit, tmp_path, monkeypatch):
+    root = tmp_path / "deep" / "data"
+    root.parent.mkdir()
+    small.write_webdataset(root)
+    audited = audit(root, embeddings=None, lists=[of_records("known", [8])])
+    seen = Path.stat
+
+    def refuse(self, **how):
+        if root.parent in self.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return seen(self, **how)
+
+    monkeypatch.setattr(Path, "stat", refuse)
     vetset.recheck(audited.out, lists=[of_records("known", [9])])
     assert [entry.checked for entry in audited.findings.provenance] == [False]
 

@@ -20,6 +20,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import OutputError, UsageError
 from vetset.seal.keys import new_key
 from vetset.stage.share import Share
+from vetset.storage import locks
 from vetset.storage.commit import PARTIAL
 from vetset.store import store as module
 from vetset.store.store import Store
@@ -219,20 +220,20 @@ def test_a_store_whose_marker_comes_between_two_looks_is_a_store(tmp_path, monke
     Store(tmp_path / "store")
     looked = []
     marker = tmp_path / "store" / "store.json"
-    exists = type(marker).exists
+    look = module.state_at
 
-    def late(path, **options):
+    def late(path, kind):
         if path == marker and not looked:
             looked.append(path)
-            return False
-        return exists(path, **options)
+            return None
+        return look(path, kind)
 
-    monkeypatch.setattr(type(marker), "exists", late)
+    monkeypatch.setattr(module, "state_at", late)
     Store(tmp_path / "store")
     assert looked
 
 
-@pytest.mark.parametrize("number", sorted(module._WITHOUT_LOCKS))
+@pytest.mark.parametrize("number", sorted(locks._WITHOUT_LOCKS))
 def test_a_file_system_without_locks_is_worked_on_and_nothing_is_cleared(root, tmp_path, monkeypatch, number):
     scan(root, tmp_path / "store", part="1/1")
     left = tmp_path / "store" / "parts" / f"x.arrow.01234567{PARTIAL}"
@@ -241,7 +242,7 @@ def test_a_file_system_without_locks_is_worked_on_and_nothing_is_cleared(root, t
     def none(*_):
         raise OSError(number, "no locks")
 
-    monkeypatch.setattr("vetset.store.store.fcntl.flock", none)
+    monkeypatch.setattr("vetset.storage.locks.fcntl.flock", none)
     scan(root, tmp_path / "store")
     assert left.exists()
 
@@ -250,7 +251,7 @@ def test_a_lock_that_fails_in_another_way_is_told(root, tmp_path, monkeypatch):
     def broken(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("vetset.store.store.fcntl.flock", broken)
+    monkeypatch.setattr("vetset.storage.locks.fcntl.flock", broken)
     with pytest.raises(OutputError, match="cannot be locked"):
         scan(root, tmp_path / "store")
 

@@ -178,6 +178,33 @@ def test_clearing_removes_partial_files_only_and_not_below(tmp_path):
     assert len(list((tmp_path / "folder").iterdir())) == 1
 
 
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS])
+def test_what_may_not_be_cleared_stays(tmp_path, monkeypatch, reason):
+    (tmp_path / f"file.01234567{PARTIAL}").write_bytes(OLD)
+
+    def refuse(*_, **__):
+        raise OSError(reason, os.strerror(reason))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        clear_partials(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_leavings_of_one_file_can_be_cleared_alone(tmp_path):
+    for name in ("file", "file2", "fi[l]e"):
+        (tmp_path / f"{name}.01234567{PARTIAL}").write_bytes(OLD)
+    clear_partials(tmp_path, "fi[l]e")
+    clear_partials(tmp_path, "file")
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"file2.01234567{PARTIAL}"]
+
+
+def test_a_place_that_cannot_be_looked_at_is_neither_vacant_nor_taken(tmp_path):
+    for ask in (is_vacant, is_unbegun):
+        with pytest.raises(OutputError, match="cannot be looked at"):
+            ask(tmp_path / ("x" * 300))
+
+
 def test_a_place_is_vacant_where_nothing_lies_and_unbegun_where_only_partial_files_lie(tmp_path):
     assert is_vacant(tmp_path / "absent")
     assert is_vacant(tmp_path)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,70 @@ def test_other_peoples_partial_folders_are_left_alone(tmp_path):
         (tmp_path / name).mkdir()
     build(tmp_path / "out")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([*names, "out"])
+
+
+def test_a_folder_that_another_run_takes_for_abandoned_is_begun_again(tmp_path, monkeypatch):
+    """Another run may look for abandoned folders between the making of a folder and its lock."""
+    others, lock, out = [], module._locked, tmp_path / "out"
+
+    def late(folder):
+        if not others:
+            others.append(lock(folder))
+        return lock(folder)
+
+    monkeypatch.setattr(module, "_locked", late)
+    with fresh_folder(out) as folder:
+        fill(folder)
+        os.close(others[0][0])
+        module._clear_abandoned(out)  # what a third run does first
+        (folder / "more").write_bytes(b"content")
+    assert sorted(entry.name for entry in out.iterdir()) == ["more", "sub"]
+
+
+def test_a_folder_that_others_take_every_time_is_an_output_error(tmp_path, monkeypatch):
+    lock = module._locked
+
+    def taken(folder):
+        lock(folder)
+        return lock(folder)
+
+    monkeypatch.setattr(module, "_locked", taken)
+    with pytest.raises(OutputError, match="taken away"):
+        build(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_another_one_by_now_is_not_published(tmp_path):
+    def exchange(folder):
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+        (folder / "theirs").write_bytes(b"content")
+
+    with pytest.raises(OutputError, match="taken away"):
+        build(tmp_path / "out", exchange)
+    assert not (tmp_path / "out").exists()
+
+
+def test_somebody_elses_half_written_folder_does_not_stand_in_the_way(tmp_path, monkeypatch):
+    theirs = tmp_path / f"out.01234567{PARTIAL}"
+    theirs.mkdir()
+    begin = os.open
+
+    def refuse(path, *how, **more):
+        if path == theirs:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return begin(path, *how, **more)
+
+    monkeypatch.setattr(module.os, "open", refuse)
+    build(tmp_path / "out")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", theirs.name]
+
+
+def test_a_folder_and_what_is_in_it_are_for_their_owner_only_from_the_beginning(tmp_path):
+    seen, before = [], os.umask(0o022)
+    try:
+        build(tmp_path / "out", lambda folder: seen.append(stat.S_IMODE(folder.stat().st_mode)))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) for name in (".", "sub", "sub/file")]
+    assert (seen, modes) == ([0o700], [0o700, 0o700, 0o600])

@@ -22,7 +22,7 @@ from vetset.dataset.formats import outside, unclaimed
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Engine
 from vetset.model.dataset import Format, Shard
-from vetset.model.errors import PolicyError, UsageError
+from vetset.model.errors import OutputError, PolicyError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
@@ -40,6 +40,7 @@ from vetset.stage.space import choice_of
 from vetset.stage.watch import LEAST_SECONDS, MOST_SECONDS, RECORD_SECONDS
 from vetset.storage.address import place_of, root_of
 from vetset.storage.commit import alone_in, clear_partials
+from vetset.storage.looking import resolved
 from vetset.storage.remote import Place
 from vetset.store.store import ScanNote, Store
 
@@ -139,7 +140,7 @@ def scan(
     embedder_id = load_embedder(embedder).id if embedder else ""
     about = (root, chosen, stamp_of_shards(shards), checked.scan, mapping, embedder_id)
     left = len(unclaimed(chosen, root))
-    with Store(Path(store).resolve(), shared=share is not None) as place:
+    with Store(resolved(Path(store), OutputError), shared=share is not None) as place:
         if merge:
             key = scan_key(checked.scan, mapping, embedder_id)
             note = merged(place, key, shards, ScanResult((), {}, 0, left).note(*about))
@@ -299,7 +300,7 @@ def audit(
     root, chosen, shards = dataset_of(dataset, dataset_format)
     mapping = columns or ColumnMapping()
     folder = None if embeddings is None else root_of(embeddings)
-    place = (Path(out) / "store" if store is None else Path(store)).resolve()
+    place = resolved(Path(out) / "store" if store is None else Path(store), OutputError)
     require_outside(root, Path(out), place)
     embedder_id = load_embedder(embedder).id if embedder else ""
     request = _request(

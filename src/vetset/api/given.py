@@ -1,6 +1,5 @@
 """What a caller may give, turned into what the stages take: files loaded, names looked up, days checked."""
 
-import glob
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -17,7 +16,8 @@ from vetset.model.hashlist import Category, HashList, ListInfo
 from vetset.model.policy import Policy
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
 from vetset.storage.address import is_address, root_of
-from vetset.storage.commit import PARTIAL, write_atomic
+from vetset.storage.commit import clear_partials, write_atomic
+from vetset.storage.looking import is_file_at, resolved, state_at
 from vetset.storage.remote import Place
 from vetset.store.store import Store
 
@@ -73,7 +73,7 @@ def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tupl
         MissingExtraError: the package that reads from such an address is not installed.
     """
     root = root_of(dataset)
-    if isinstance(root, Path) and not root.exists():
+    if isinstance(root, Path) and state_at(root, DatasetError) is None:
         expected = "a folder, a .tar, a .parquet or an .arrow file, or the address of one"
         raise DatasetError("there is no dataset", expected=expected, where=str(dataset))
     if dataset_format is not None and dataset_format not in list(Format):
@@ -95,7 +95,7 @@ def require_outside(root: Place, *places: Path) -> None:
             raise UsageError(
                 "an output place is an address", expected="a local folder", todo="Write there, then copy it yourself."
             )
-        if isinstance(root, Path) and place.resolve().is_relative_to(root):
+        if isinstance(root, Path) and resolved(place, OutputError).is_relative_to(root):
             raise UsageError(
                 "the output place lies inside the dataset",
                 expected="a place outside the dataset",
@@ -182,14 +182,14 @@ def existing_store(place: Path | str) -> Store:
         UsageError: it is not; an empty one is not made in its place.
         OutputError: it is damaged or of another version.
     """
-    if not (Path(place) / "store.json").is_file():
+    if not is_file_at(Path(place) / "store.json", UsageError):
         raise UsageError(
             "there is no store",
             expected="a folder that `vetset scan` or `vetset audit` wrote",
             where=str(place),
             todo="Name the place where it lies now; if it was deleted, audit the dataset anew.",
         )
-    return Store(Path(place).resolve())
+    return Store(resolved(Path(place), UsageError))
 
 
 def written(path: Path, data: bytes) -> Path:
@@ -198,13 +198,12 @@ def written(path: Path, data: bytes) -> Path:
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    if path.exists():
+    if state_at(path, OutputError) is not None:
         raise OutputError("the output file exists", where=str(path), todo="Name another one; nothing is overwritten.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"):
-            left.unlink(missing_ok=True)  # of a run that was killed while it wrote this file
     except OSError as error:
         raise OutputError("the output file cannot be made", seen=error.strerror, where=str(path)) from error
+    clear_partials(path.parent, path.name)  # of a run that was killed while it wrote this file
     write_atomic(path, data)
     return path

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from vetset.case.findings import PART, AnyPart, Findings, FindingsPart, LaterPart, RoundsPart, fold
 from vetset.model.canonical import canonical_json
-from vetset.model.errors import SealError, VetsetError
+from vetset.model.errors import OutputError, SealError, VetsetError
 from vetset.model.policy import SealPolicy
 from vetset.seal.chain import link
 from vetset.seal.document import parse_object
@@ -26,6 +26,7 @@ from vetset.seal.envelope import seal, unseal
 from vetset.seal.keys import PrivateKey
 from vetset.seal.padding import pad, unpad
 from vetset.storage.commit import clear_partials, private_folder, write_atomic
+from vetset.storage.locks import lock
 
 MAX_PART_BYTES = 4 << 30
 """A part that claims to unpack to more is refused."""
@@ -110,8 +111,26 @@ def _head(paths: Sequence[Path]) -> str | None:
     """The chain's head over these parts."""
     head = None
     for path in paths:
-        head = link(head, path.read_bytes())
+        head = link(head, _read(path, f"case/{path.name}"))
     return head
+
+
+def _parts(folder: Path) -> list[Path]:
+    """What is called as parts are, in order; a folder that may not be read is none without parts."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".age")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SealError(f"the case cannot be read ({error.strerror})", where="case") from error
+
+
+def _closed(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"the case cannot be written ({error.strerror or type(error).__name__})",
+        where=str(folder),
+        todo="Mend the permissions there, then run the same command.",
+    )
 
 
 class Ledger:
@@ -136,9 +155,9 @@ class Ledger:
         """The sealed parts in order.
 
         Raises:
-            SealError: a number is missing.
+            SealError: a number is missing, or the folder cannot be read.
         """
-        paths = sorted(self._folder.glob("*.age"))
+        paths = _parts(self._folder)
         for number, path in enumerate(paths, start=1):
             if path.name != f"{number:06}.age":
                 raise SealError(
@@ -216,14 +235,27 @@ class Ledger:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Be the only one who writes, so that of two parts written at once neither takes the other's number."""
-        handle = os.open(private_folder(self._folder), os.O_RDONLY | os.O_DIRECTORY)
+        """Be the only one who writes, so that of two parts written at once neither takes the other's number.
+
+        Raises:
+            OutputError: the folder cannot be opened or locked.
+        """
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            handle = os.open(private_folder(self._folder), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise _closed(self._folder, error) from error
+        try:
+            self._wait_for(handle)
             clear_partials(self._folder)
             yield
         finally:
             os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        try:
+            lock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _closed(self._folder, error) from error
 
     def _write(self, number: int, head: str | None, part: AnyPart) -> None:
         content = PART.dump_python(part, mode="json")

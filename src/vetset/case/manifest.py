@@ -22,6 +22,7 @@ from vetset.model.policy import Policy
 from vetset.model.selftest import Selftest
 from vetset.model.signal import URL_KINDS, Kind, Reason
 from vetset.storage.commit import write_atomic
+from vetset.storage.looking import is_file_at, refused
 
 MANIFEST_VERSION = 1
 DATASET_AUDIT = "dataset-audit"
@@ -346,11 +347,11 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an audit.
 
     Raises:
-        UsageError: there is no audit in this folder.
+        UsageError: there is no audit in this folder, or it may not be read.
         OutputError: the manifest is damaged or of another version.
     """
     path = manifest_path(folder)
-    if not path.is_file():
+    if not is_file_at(path, UsageError):
         raise UsageError(
             "there is no audit here",
             expected="a folder that `vetset audit` wrote (it holds run.json)",
@@ -358,7 +359,7 @@ def read_manifest(folder: Path) -> Manifest:
             todo="Name the folder that was given to --out.",
         )
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_bytes(path))
         if document.get("format") != "vetset-audit" or document.get("version") != MANIFEST_VERSION:
             raise OutputError(
                 "the manifest is of another format or version",
@@ -375,3 +376,10 @@ def read_manifest(folder: Path) -> Manifest:
             todo="Restore run.json from a copy; without one, audit into another folder with the same --store: nothing "
             "is read twice.",
         ) from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise refused(path, error, UsageError) from None

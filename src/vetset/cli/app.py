@@ -1,21 +1,28 @@
 """The application: its commands in the order of their use, and one place where errors become exit codes."""
 
+import json
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vetset.cli import attest, audit, clean, custody, demo, keys, lists, plan, recheck, scan
 from vetset.cli.output import complain
-from vetset.model.errors import VetsetError
+from vetset.cli.streams import both
+from vetset.model.errors import UsageError, VetsetError
 
 DEFECT = 70
 """Exit code of an error that vetset did not foresee."""
 
 STOPPED = 130
 """Exit code that typer gives to an interrupt from the keyboard."""
+
+# typer brings click along, or asks for it, as its version may be
+_MISUSE: type[Exception] = next(
+    each for each in typer.BadParameter.__mro__ if issubclass(each, Exception) and each.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="vetset",
@@ -72,26 +79,51 @@ app.command("check")(attest.check_command)
 
 def main() -> None:
     """Run the command line; the process ends with the error's own exit code."""
+    arguments = sys.argv[1:]
+    named = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    with both():
+        sys.exit(_ended(as_json="--json" in named))
+
+
+def _ended(*, as_json: bool) -> int:
+    """Run the command; whatever ends it is told by `complain`, and has an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        print(end="", flush=True)
     except VetsetError as error:
-        complain(error, as_json="--json" in sys.argv[1:])
-        sys.exit(error.exit_code)
-    except SystemExit as end:
-        if end.code == STOPPED:
-            print("vetset: stopped; run the same command again to go on", file=sys.stderr)
-        raise
+        complain(error, as_json=as_json)
+        return error.exit_code
+    except _MISUSE as error:
+        return _misused(error, as_json=as_json)
+    except SystemExit as end:  # typer's answer to a pipe that broke, without a word
+        return _defect(end.__context__ or end, as_json=as_json)
     except Exception as error:  # noqa: BLE001  the last resort: the text of a foreign error may hold data
-        _defect(error)
+        return _defect(error, as_json=as_json)
+    if code == STOPPED:
+        told = VetsetError("stopped; run the same command again to go on")
+        complain(told, as_json=as_json, name="Stopped", code=STOPPED)
+    return code if isinstance(code, int) else 0
 
 
-def _defect(error: Exception) -> None:
+def _misused(error: Any, *, as_json: bool) -> int:
+    """Say what is wrong with the arguments: in typer's own way, or as every other error is told as JSON."""
+    if as_json:
+        path = error.ctx.command_path if getattr(error, "ctx", None) else "vetset"
+        complain(UsageError(error.format_message().rstrip("."), todo=f"See {path} --help."), as_json=True)
+    else:
+        error.show()
+    return int(error.exit_code)
+
+
+def _defect(error: BaseException, *, as_json: bool) -> int:
     """Say where a defect is, without the error's text, which might repeat data."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     name = place.filename.rsplit("/", 1)[-1]
-    print(f"vetset: a defect: {type(error).__name__} in {name}, line {place.lineno}.", file=sys.stderr)
-    if os.environ.get("VETSET_DEBUG"):
-        traceback.print_exception(error)
-    else:
-        print("Set VETSET_DEBUG=1 for the details; look through them before you pass them on.", file=sys.stderr)
-    sys.exit(DEFECT)
+    debug = bool(os.environ.get("VETSET_DEBUG"))
+    todo = None if debug else "Set VETSET_DEBUG=1 for the details; look through them before you pass them on."
+    told = VetsetError(f"a defect: {type(error).__name__} in {name}, line {place.lineno}", todo=todo)
+    complain(told, as_json=as_json, name="Defect", code=DEFECT)
+    if debug:
+        text = "".join(traceback.format_exception(error))
+        print(json.dumps({"traceback": text}) if as_json else text, file=sys.stderr)
+    return DEFECT

@@ -21,21 +21,32 @@ PLAIN_SECONDS = 5.0
 
 
 def emit(document: Any, text: str, *, as_json: bool) -> None:
-    """Print the result of a command."""
-    print(json.dumps(document, indent=2, sort_keys=True) if as_json else text)
+    """Print the result of a command, now: an error that follows must not come before it, or in its place.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    print(json.dumps(document, indent=2, sort_keys=True) if as_json else text, flush=True)
 
 
-def complain(error: VetsetError, *, as_json: bool) -> None:
-    """Print an error; as JSON it is one line, as every other line on stderr."""
+def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code: int | None = None) -> None:
+    """Print why a command did not end well; as JSON it is one line, as every other line on stderr.
+
+    Args:
+        error: what is told.
+        as_json: whether as JSON.
+        name: what it is called, if not by its class.
+        code: the exit code, if not that of its class.
+    """
     if as_json:
         told = {
-            "error": type(error).__name__,
+            "error": name or type(error).__name__,
             "problem": error.problem,
             "expected": error.expected,
             "seen": error.seen,
             "where": error.where,
             "todo": error.todo,
-            "exit_code": error.exit_code,
+            "exit_code": error.exit_code if code is None else code,
         }
         print(json.dumps(told, sort_keys=True), file=sys.stderr)
     else:

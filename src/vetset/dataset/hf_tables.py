@@ -5,6 +5,7 @@ row group at a time. A stream is mapped where the place can be mapped: Arrow the
 only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,7 +160,7 @@ class _Stream:
 
     @contextmanager
     def writer(self, target: Path, schema: Any, where: str) -> Iterator[Callable[[Any, int], None]]:
-        with writable(where), pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, schema) as sink:
+        with writable(where), pa.OSFile(os.fsencode(target), "wb") as file, pa.ipc.new_stream(file, schema) as sink:
 
             def append(batch: Any, _number: int) -> None:
                 sink.write_batch(compacted(batch))

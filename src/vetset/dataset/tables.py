@@ -88,7 +88,7 @@ def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
         with source.open("rb", buffering=0) as file, pa.PythonFile(_Noted(file, known), "r") as place:
             yield place
     else:
-        with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source), "rb") as place:
+        with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(os.fsencode(source), "rb") as place:
             yield place
 
 
@@ -216,7 +216,11 @@ def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[
         OutputError: the target cannot be written.
     """
     settings = _writer_settings(table)
-    with writable(where), pq.ParquetWriter(str(target), schema, **settings) as writer:
+    with (
+        writable(where),
+        pa.OSFile(os.fsencode(target), "wb") as sink,
+        pq.ParquetWriter(sink, schema, **settings) as writer,
+    ):
         if not settings["store_schema"] and schema.metadata:
             # Arrow's writer leaves all metadata out where it is not to store its own schema among them.
             writer.add_key_value_metadata(schema.metadata)

@@ -149,7 +149,7 @@ def generate(name: str, out: Path) -> None:
     private_folder(out)
     private, public = out / f"{name}.key", out / f"{name}.pub"
     for path in (private, public):
-        if path.is_symlink() or path.exists():
+        if os.path.lexists(path):
             raise OutputError(
                 "a key file of this name exists already",
                 where=path.name,

@@ -23,6 +23,7 @@ from vetset.model.errors import EngineError, MissingExtraError, UsageError
 from vetset.signal.graph import require_self_contained
 from vetset.signal.preparation import PRESETS, Pixels, Preparation, described
 from vetset.signal.runtime import DEVICES, device_of, open_session, run
+from vetset.storage.looking import state_at
 
 Vectors = NDArray[np.float32]
 
@@ -170,7 +171,7 @@ def _named(name: str) -> _Named:
     preset, _, file = model.partition("=")
     if model.endswith(".onnx") and preset in PRESETS:
         return _Named(Path(file), described(Path(file), preset), device)
-    if model.endswith(".onnx") and (not file or Path(model).exists()):
+    if model.endswith(".onnx") and (not file or state_at(Path(model), UsageError) is not None):
         return _Named(Path(model), described(Path(model)), device)
     raise UsageError(
         "no such embedder",

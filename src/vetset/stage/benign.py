@@ -9,6 +9,7 @@ from vetset.hashlist.opinions import OpinionRows
 from vetset.model.errors import ListError
 from vetset.model.signal import LIST_KINDS, Kind, Signal
 from vetset.signal.fingerprint import fingerprint
+from vetset.storage.looking import refused
 
 
 def benign(folder: Path) -> Iterator[pa.RecordBatch]:
@@ -17,7 +18,7 @@ def benign(folder: Path) -> Iterator[pa.RecordBatch]:
     Raises:
         ListError: there is no such folder, no file in it, a file that cannot be read, or one that is no picture.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    files = _files(folder)
     if not files:
         raise ListError("there is no picture", expected="a folder of pictures", where=str(folder))
     rows = OpinionRows(folder.name)
@@ -36,3 +37,11 @@ def benign(folder: Path) -> Iterator[pa.RecordBatch]:
             )
         rows.add(f"picture:{number}", sorted(values))
     yield rows.batch()
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder and in those below it, sorted; none where there is no folder."""
+    try:
+        return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    except OSError as error:
+        raise refused(folder, error, ListError) from None

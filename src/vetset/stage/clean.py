@@ -5,6 +5,7 @@ Survivors are copied, not re-encoded; afterwards the copy is read again and ever
 one by one and in order. The new revision appears under its name whole, or not at all.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,6 +34,7 @@ from vetset.stage.order import checked_order, token
 from vetset.stage.progress import Reporter
 from vetset.storage.address import root_of
 from vetset.storage.commit import fresh_folder
+from vetset.storage.looking import state_at
 from vetset.storage.passing import passing_folder
 from vetset.storage.remote import Place
 
@@ -164,7 +166,7 @@ def clean_shard(task: CleanTask) -> CleanedShard:
     if task.keep_list is not None:
         _write_kept(task, keep, keys)
     if task.keys is not None:
-        pq.write_table(pa.table([pa.array(keys, pa.string())], ["key"]), task.keys)
+        _write_table(pa.table([pa.array(keys, pa.string())], ["key"]), task.keys)
     gone = tuple(keys[row] for row in np.flatnonzero(~keep).tolist())
     return CleanedShard(task.shard.uri, len(keys), gone)
 
@@ -199,22 +201,35 @@ def _write_kept(task: CleanTask, keep: NDArray[np.bool_], keys: Sequence[str]) -
     rows = np.flatnonzero(keep)
     kept = [[task.shard.uri] * len(rows), rows, [keys[row] for row in rows.tolist()]]
     if task.keep_list is not None:
-        pq.write_table(pa.table(kept, schema=_KEPT), task.keep_list)
+        _write_table(pa.table(kept, schema=_KEPT), task.keep_list)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    with pa.OSFile(os.fsencode(path), "wb") as sink:
+        pq.write_table(table, sink)
+
+
+def _read_table(path: Path) -> pa.Table:
+    with pa.OSFile(os.fsencode(path)) as source:
+        return pq.read_table(source)
 
 
 def _join_kept(tasks: Sequence[CleanTask], out: Path) -> None:
     """What stays of every shard, as one Parquet table of shard, row and key."""
-    with pq.ParquetWriter(out / KEEP_LIST, _KEPT, compression="zstd") as writer:
+    with (
+        pa.OSFile(os.fsencode(out / KEEP_LIST), "wb") as sink,
+        pq.ParquetWriter(sink, _KEPT, compression="zstd") as writer,
+    ):
         for task in tasks:
             if task.keep_list is not None:
-                writer.write_table(pq.read_table(task.keep_list))
+                writer.write_table(_read_table(task.keep_list))
 
 
 def _all_keys(tasks: Sequence[CleanTask]) -> Iterator[pa.StringArray]:
     """The keys of all records, as the shards were read."""
     for task in tasks:
         if task.keys is not None:
-            yield from pq.read_table(task.keys)["key"].chunks
+            yield from _read_table(task.keys)["key"].chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +299,7 @@ def _embeddings_of(job: CleanJob, order: RemovalOrder) -> Place | None:
     if job.embeddings is not None:
         return job.embeddings
     place_ = root_of(order.embeddings) if order.embeddings else None
-    if isinstance(place_, Path) and not place_.exists():
+    if isinstance(place_, Path) and state_at(place_, UsageError) is None:
         raise UsageError(
             "the embeddings that the audit joined are not at their place",
             expected="embeddings, which must lose the same records",

@@ -1,5 +1,6 @@
 """How large the part of a whole shard will be, from the part of some of its records."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def size_of_all(path: Path, vectors: int, sampled: int, records: float, *, packe
         packed: whether empty cells are packed together in it.
     """
     size = path.stat().st_size
-    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+    with pa.OSFile(os.fsencode(path)) as source, pa.ipc.open_file(source) as reader:
         schema = reader.schema
         batches = [len(reader.get_batch(number)) for number in range(reader.num_record_batches - 1)]
     if not batches:

@@ -91,7 +91,7 @@ def dataset_if_there(request: Request) -> tuple[Place | None, list[Shard]]:
     try:
         there = isinstance(root, Path) and root.exists()
         return (root, discover(root, Format(request.format))) if there else (None, [])
-    except DatasetError:
+    except (DatasetError, OSError):
         return None, []
 
 

@@ -15,7 +15,8 @@ from vetset.model.dataset import Shard
 from vetset.model.errors import OutputError, UsageError
 from vetset.model.hashlist import HashList
 from vetset.seal.keys import PublicKey
-from vetset.storage.commit import PARTIAL, alone_in, clear_partials, is_vacant, private_folder
+from vetset.storage.commit import PARTIAL, alone_in, clear_partials, is_unbegun, is_vacant, private_folder
+from vetset.storage.looking import is_file_at, is_folder_at, state_at
 
 
 def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
@@ -76,7 +77,7 @@ def _holds_nothing(out: Path) -> bool:
     if is_vacant(out):
         return True
     unfinished = f"{manifest_path(out).name}.*{PARTIAL}"
-    return out.is_dir() and all(path.match(unfinished) for path in out.iterdir())
+    return is_unbegun(out) and all(path.match(unfinished) for path in out.iterdir())
 
 
 def _is_lost(out: Path, manifest: Manifest) -> bool:
@@ -100,7 +101,7 @@ def alone_with(out: Path, request: Request, today: date, unclaimed: int | None =
         UsageError: another run is at work there, or as `begun`.
         OutputError: as `begun`.
     """
-    if out.exists() and not out.is_dir():
+    if state_at(out, OutputError) is not None and not is_folder_at(out, OutputError):
         yield begun(out, request, today, unclaimed)  # which refuses it
         return
     with alone_in(private_folder(out)):
@@ -127,7 +128,7 @@ def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -
     fresh = Manifest(request, version("vetset"), unclaimed=unclaimed, audited_on=today.isoformat())
     if _holds_nothing(out):
         clear_partials(private_folder(out))
-    elif not manifest_path(out).is_file():
+    elif not is_file_at(manifest_path(out), OutputError):
         raise OutputError(
             "the output folder holds something else",
             expected="an audit of the same request, an empty folder or none",

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from vetset.model.errors import DatasetError, UsageError
+from vetset.storage.looking import resolved
 from vetset.storage.remote import HTTP, OBJECTS, Place, Remote, require_extra
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -126,7 +127,7 @@ def root_of(text: str | Path) -> Place:
     """
     place = place_of(text)
     if isinstance(place, Path):
-        return place.resolve()
+        return resolved(place, DatasetError)
     if place.scheme == "hf":
         place = _at_commit(place)
     try:

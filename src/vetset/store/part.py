@@ -4,6 +4,7 @@ A part is an Arrow IPC file: signals are columns of fixed width, which go in and
 memory. The last batch has no rows and says how many records the reader of the shard counted.
 """
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -199,7 +200,7 @@ class Part:
         if not is_whole(path):
             raise self._damaged("files that are missing, or are not what was written")
         try:
-            with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+            with pa.OSFile(os.fsencode(path)) as source, pa.ipc.open_file(source) as reader:
                 self._schema = reader.schema
                 last = reader.num_record_batches - 1
                 stated = reader.get_batch_with_custom_metadata(last).custom_metadata if last >= 0 else None
@@ -230,7 +231,7 @@ class Part:
         fields = [self._schema.get_field_index(name) for name in names]
         options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
         try:
-            with pa.OSFile(str(self._path)) as source, pa.ipc.open_file(source, options=options) as reader:
+            with pa.OSFile(os.fsencode(self._path)) as source, pa.ipc.open_file(source, options=options) as reader:
                 for number in range(reader.num_record_batches):
                     batch = reader.get_batch(number)
                     batch.validate(full=True)

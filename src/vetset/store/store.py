@@ -14,7 +14,6 @@ The key of a part is the digest of the shard's content, the versions of the sign
 scan part of the policy, what the self-test said where it was made, and the records that were passed over, if any were.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -35,6 +34,8 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.selftest import ScanTest
 from vetset.model.signal import Kind
 from vetset.storage.commit import PARTIAL, clear_partials, is_unbegun, private_folder, write_atomic
+from vetset.storage.locks import Held, lock
+from vetset.storage.looking import state_at
 from vetset.store.passed import PassedOver, parsed, still, written
 from vetset.store.whole import are_whole
 
@@ -145,13 +146,34 @@ class ScanNote:
 _NOTE = TypeAdapter(ScanNote)
 _TEST = TypeAdapter[ScanTest | None](ScanTest | None)
 _SHARE = re.compile(r"\.(\d+)-of-(\d+)")
-_WITHOUT_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file of the store; nothing if it is not there.
+
+    Raises:
+        OutputError: it may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise OutputError(
+            f"the store cannot be read ({error.strerror or type(error).__name__})",
+            where=str(path.parent),
+            todo="Mend the permissions there, or have whose store it is give you a copy.",
+        ) from error
 
 
 def _document(path: Path) -> object:
-    """The JSON document in a file of the store; None if it is none."""
+    """The JSON document in a file of the store; None if it is none.
+
+    Raises:
+        OutputError: it may not be read.
+    """
     try:
-        document: object = json.loads(path.read_bytes())
+        document: object = json.loads(_content(path))
     except (ValueError, RecursionError):
         return None
     return document
@@ -180,7 +202,7 @@ class Store:
         self._lock = -1
         marker = folder / "store.json"
         wanted = {"format": "vetset-store", "version": STORE_VERSION, "lifetime_days": LIFETIME_DAYS}
-        if marker.exists():
+        if state_at(marker, OutputError) is not None:
             if _document(marker) != wanted:
                 raise OutputError(
                     "the store is damaged or of another version",
@@ -188,7 +210,7 @@ class Store:
                     where=str(marker),
                     todo="Name another folder.",
                 )
-        elif not is_unbegun(folder) and not marker.exists():  # another run may have made it just now
+        elif not is_unbegun(folder) and state_at(marker, OutputError) is None:  # another run may have made it just now
             raise OutputError(
                 "the folder of the store holds something else",
                 expected="a vetset store, an empty folder or none",
@@ -219,10 +241,7 @@ class Store:
             shard: the shard.
             seconds: time that a record may take, if the shard can be scanned: one that had less is tried again.
         """
-        path = self.folder / "seen" / f"{key.seen(root, shard)}.json"
-        if not path.exists():
-            return None
-        found = unsummed(_document(path))
+        found = unsummed(_document(self.folder / "seen" / f"{key.seen(root, shard)}.json"))
         if found is None or not isinstance(found.get("records"), int):
             return None  # a damaged note says nothing: the shard is read again and the note written anew
         try:
@@ -245,10 +264,7 @@ class Store:
 
     def passed(self, key: ScanKey, root: str, shard: Shard) -> tuple[PassedOver, ...]:
         """Records of the shard at this place, of this size and stamp, that are passed over; sorted."""
-        try:
-            return parsed(self._passed_path(key, root, shard).read_bytes())
-        except FileNotFoundError:
-            return ()
+        return parsed(_content(self._passed_path(key, root, shard)))
 
     def pass_over(self, key: ScanKey, root: str, shard: Shard, passed: Iterable[PassedOver]) -> None:
         """Remember that these records of a shard, and no others, are passed over."""
@@ -268,7 +284,10 @@ class Store:
         """Register as a user of the store; the only user removes what a killed run left half-written."""
         marker = self.folder / "store.json"
         # over NFS only who may write may lock alone
-        self._lock = os.open(marker, os.O_RDWR if os.access(marker, os.W_OK) else os.O_RDONLY)
+        try:
+            self._lock = os.open(marker, os.O_RDWR if os.access(marker, os.W_OK) else os.O_RDONLY)
+        except OSError as error:
+            raise self._unlocked(error) from error
         self._clear()
         self._locked(fcntl.LOCK_SH)
         return self
@@ -282,12 +301,12 @@ class Store:
     def _locked(self, how: int) -> bool:
         """Lock the store; False where another run is at work, or where the file system has no locks."""
         try:
-            fcntl.flock(self._lock, how)
+            return lock(self._lock, how) is Held.OURS
         except OSError as error:
-            if not isinstance(error, BlockingIOError) and error.errno not in _WITHOUT_LOCKS:
-                raise OutputError(f"the store cannot be locked ({error.strerror})", where=str(self.folder)) from error
-            return False
-        return True
+            raise self._unlocked(error) from error
+
+    def _unlocked(self, error: OSError) -> OutputError:
+        return OutputError(f"the store cannot be locked ({error.strerror})", where=str(self.folder))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

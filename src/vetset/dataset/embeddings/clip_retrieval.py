@@ -8,6 +8,7 @@ a file) and, if it was told to keep metadata, the columns of the JSON, `key` amo
 another length shifts every later row of a joined index, so parts are checked before anything is joined.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,7 @@ def write_new(
     with new_file(folder, vectors_uri) as target, target.open("wb") as sink:
         write_npy_header(sink, stored.shape[0], stored.shape[1], numbers)
         sink.write(stored.tobytes())
-    with new_file(folder, metadata_uri) as target:
-        pq.write_table(table, str(target))
+    with new_file(folder, metadata_uri) as target, pa.OSFile(os.fsencode(target), "wb") as sink:
+        pq.write_table(table, sink)
     files = (one_file(folder, vectors_uri), one_file(folder, metadata_uri))
     return array_part(where, folder, files, Choice())

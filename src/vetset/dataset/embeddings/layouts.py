@@ -11,7 +11,8 @@ from vetset.dataset.embeddings.parts import Choice, EmbeddingPart, refused
 from vetset.dataset.embeddings.tables import SUFFIXES, TablePart, schema_of, table_parts, vector_columns
 from vetset.dataset.embeddings.tars import TarPart, extensions_of, tar_parts
 from vetset.dataset.places import Found, base_of, is_there, one_file, place_found, suffix_of, walk_files
-from vetset.model.errors import AlignmentError
+from vetset.model.errors import AlignmentError, DatasetError
+from vetset.storage.looking import state_at
 from vetset.storage.remote import Place
 
 _EXPECTED = (
@@ -56,7 +57,7 @@ def _layouts(root: Place, files: Mapping[str, Found], choice: Choice) -> dict[st
 
 def _files(root: Place) -> dict[str, Found]:
     """What lies here, by uri. Where it is one file, also what belongs beside it: an array's table, a table's arrays."""
-    if isinstance(root, Path) and not root.exists():
+    if isinstance(root, Path) and state_at(root, DatasetError) is None:
         return {}
     files = {one.uri: one for one in walk_files(root)}
     if root.is_file():

@@ -4,6 +4,7 @@ A vector is a list (of either width of offsets, or of fixed size) of halffloat, 
 narrowed to float32. A row whose vector is null has none. A table is read batch by batch and never mapped.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -330,7 +331,7 @@ def _filter_messages(source: Path, keep: NDArray[np.bool_], target: Path, where:
     A file has one dictionary for all its batches: of such a file the rows that are kept are held together.
     """
     held: list[Any] = []
-    with _messages(source, where) as messages, writable(where), pa.OSFile(str(target), "wb") as sink:
+    with _messages(source, where) as messages, writable(where), pa.OSFile(os.fsencode(target), "wb") as sink:
         begin = pa.ipc.new_file if messages.is_file else pa.ipc.new_stream
         together = messages.is_file and any(has_dictionary(kind) for kind in messages.schema.types)
         options = pa.ipc.IpcWriteOptions(unify_dictionaries=together)

@@ -24,6 +24,7 @@ from urllib.parse import urlencode, urlsplit
 from vetset.model.errors import KeyFileError, MissingExtraError, ServiceError, UsageError
 from vetset.model.hashlist import HOST
 from vetset.seal.keys import read_key_file
+from vetset.storage.looking import state_at
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ABSENT = frozenset({400, 404, 410})
@@ -89,7 +90,7 @@ def secret(variable: str, file: Path) -> str:
     """
     text = os.environ.get(variable)
     if text is None:
-        if not file.exists():
+        if state_at(file, KeyFileError) is None:
             raise KeyFileError(
                 "there are no credentials", expected=f"${variable}, or the file {file.name} (mode 0600)",
                 where=str(file.parent), todo="Put what the list's owner gave you there.",

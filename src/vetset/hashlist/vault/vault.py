@@ -37,6 +37,8 @@ from vetset.seal.dumps import forbid_core_dumps
 from vetset.seal.envelope import first_line_from, seal, seal_into, unseal, unseal_from
 from vetset.seal.keys import NAME_PATTERN, PublicKey
 from vetset.storage.commit import alone_in, clear_partials, commit, private_folder, temporary_file, write_atomic
+from vetset.storage.locks import lock
+from vetset.storage.looking import is_folder_at
 
 HOME_VARIABLE = "VETSET_HOME"
 SUFFIX = ".list"
@@ -314,7 +316,7 @@ class Vault:
             UsageError: a sync of it is under way.
         """
         pages = self._home / "sync" / name
-        waiting = NAME_PATTERN.fullmatch(name) is not None and pages.is_dir()
+        waiting = NAME_PATTERN.fullmatch(name) is not None and is_folder_at(pages, ListError)
         if not waiting:
             self._require(name)
         with alone_in(pages) if waiting else nullcontext(), self._locked():
@@ -404,12 +406,21 @@ class Vault:
         try:
             handle = os.open(self._home / "vault.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise OutputError(f"the vault cannot be written ({error.strerror})", where=str(self._home)) from error
+            raise self._closed(error) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._wait_for(handle)
             yield
         finally:
             os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        try:
+            lock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise self._closed(error) from error
+
+    def _closed(self, error: OSError) -> OutputError:
+        return OutputError(f"the vault cannot be written ({error.strerror})", where=str(self._home))
 
     def _key_or_new(self) -> VaultKey:
         # Only an empty vault gets a key: beside lists, a new one would hide that the old one was lost.
