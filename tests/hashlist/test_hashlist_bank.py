@@ -126,7 +126,7 @@ class Plain:
         for (kind, what), said in found.items():
             members = {chosen["member"] for _, chosen, _, _ in said}
             flags = EntryFlag.NONE
-            if sum(dispute for *_, dispute in said) > sum(agree for *_, agree, _ in said) + len(members) - 1:
+            if max(dispute for *_, dispute in said) > max(len(members) - 1, *(agree for *_, agree, _ in said)):
                 flags |= EntryFlag.DISPUTED
                 aside["disputed"] += 1
             if all(chosen["notes"] & Note.UNCONFIRMED for _, chosen, _, _ in said):
@@ -307,6 +307,23 @@ def test_an_entry_that_is_not_there_is_named_if_it_can_be_one(text, shown):
     with pytest.raises(ListError, match="no entry of this id") as caught:
         Bank.empty().values_of_entry(text)
     assert shown in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("givers", "agree", "dispute", "disputed"),
+    [
+        (3, 0, 1, False),  # perhaps one member, who votes against every copy
+        (20, 0, 1, False),
+        (3, 0, 3, True),
+        (2, 1, 2, True),  # the two may speak for each other's
+        (2, 2, 2, False),
+        (1, 0, 1, True),
+    ],
+)
+def test_a_member_has_one_voice_about_a_value_however_often_it_is_given(givers, agree, dispute, disputed):
+    given = [(f"e{one}", 0, {Kind.MD5: (7, agree, dispute)}, {"member": str(one)}) for one in range(givers)]
+    bank, _ = Bank.empty().apply([batch(*given)], full=True)
+    assert bank.entries().aside.get("disputed", 0) == disputed
 
 
 def test_a_pdq_value_that_hardly_any_picture_has_confirms_nothing_until_it_is_released():

@@ -218,8 +218,9 @@ class Bank:
         first, group = _groups(values)
         distinct, count = values.take(first, axis=0), len(first)
         members = _members(rows, group, count)
-        support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
-        disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
+        # Counts do not tell who voted, and one member may vote about every entry of a value: at least so many did.
+        support = np.maximum(_greatest(rows["agree"].to_numpy(), group, count), members - 1)
+        disputed = _greatest(rows["dispute"].to_numpy(), group, count) > support
         flags = np.where(disputed, np.uint8(EntryFlag.DISPUTED), np.uint8(0))
         vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
@@ -336,6 +337,14 @@ def _groups(values: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int
 def _sums(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
     """Sum of a column over each group."""
     return np.bincount(group, column, groups).astype(np.int64)
+
+
+def _greatest(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """Greatest of a column over each group; its numbers are not negative."""
+    found = np.zeros(groups, np.int64)
+    told = np.flatnonzero(column)  # few rows have votes
+    np.maximum.at(found, group[told], column[told].astype(np.int64))
+    return found
 
 
 def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
