@@ -251,6 +251,25 @@ def test_what_cannot_be_read_leaves_what_was_known(full):
     assert after.rows.equals(bank.rows)
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("day", [0, 1, 2])  # before, with and after the other statement
+@pytest.mark.parametrize("late", [False, True])
+def test_what_cannot_be_read_takes_nothing_from_its_own_delivery(full, day, late):
+    known, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1), day=0))], full=False)
+    pages = [batch(entry("a", (Kind.MD5, 2), day=1), entry("new", (Kind.MD5, 3), day=1))]
+    wanted, told = known.apply(pages, full=full)
+    unread = [mute("a", Note.UNREAD, day), mute("new", Note.UNREAD, day)]
+    after, change = known.apply([*pages, *unread] if late else [*unread, *pages], full=full)
+    assert change == told == Change(added=1, changed=1)
+    assert after.rows.equals(wanted.rows)
+
+
+def test_what_was_taken_back_stays_so_where_more_of_it_cannot_be_read():
+    known, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1)), entry("b", (Kind.MD5, 2)))], full=False)
+    after, change = known.apply([batch(("a", 1, None, {})), mute("a", Note.UNREAD, 2)], full=False)
+    assert (change, after.standing) == (Change(withdrawn=1), 1)
+
+
 def test_an_entry_that_has_no_value_any_more_is_gone_and_one_that_never_had_is_not_taken_back():
     bank, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1)), entry("b", (Kind.MD5, 2)))], full=False)
     news = [mute("a", Note.NO_VALUE, 5), mute("c", Note.NO_VALUE, 5)]
