@@ -53,7 +53,7 @@ contents = st.dictionaries(
 )
 options = st.fixed_dictionaries(
     {
-        "member": st.sampled_from(["", "a", "b"]),
+        "member": st.sampled_from(["", "a", "A ", "b"]),
         "category": st.sampled_from(["A1", "B2"]),
         "notes": st.sampled_from([Note.NONE, Note.GRID, Note.UNCONFIRMED, Note.VIRAL | Note.GRID]),
         "sets": st.sampled_from([(), ("UK",), ("US", "CA")]),
@@ -124,14 +124,15 @@ class Plain:
                     found[kind, value(kind, number)].append((name, chosen, agree, dispute))
         result = {}
         for (kind, what), said in found.items():
-            members = {chosen["member"] for _, chosen, _, _ in said}
+            sure = [chosen["member"] for _, chosen, _, _ in said if not chosen["notes"] & Note.UNCONFIRMED]
+            members = max(1, len({member.strip().lower() for member in sure} - {""}))
             flags = EntryFlag.NONE
-            if max(dispute for *_, dispute in said) > max(len(members) - 1, *(agree for *_, agree, _ in said)):
+            if max(dispute for *_, dispute in said) > max(members - 1, *(agree for *_, agree, _ in said)):
                 flags |= EntryFlag.DISPUTED
                 aside["disputed"] += 1
             if all(chosen["notes"] & Note.UNCONFIRMED for _, chosen, _, _ in said):
                 flags |= EntryFlag.UNVETTED
-            result[kind, what] = ({name for name, *_ in said}, int(flags), len(members))
+            result[kind, what] = ({name for name, *_ in said}, int(flags), members)
         return result, dict(aside)
 
 
@@ -343,6 +344,27 @@ def test_a_member_has_one_voice_about_a_value_however_often_it_is_given(givers, 
     given = [(f"e{one}", 0, {Kind.MD5: (7, agree, dispute)}, {"member": str(one)}) for one in range(givers)]
     bank, _ = Bank.empty().apply([batch(*given)], full=True)
     assert bank.entries().aside.get("disputed", 0) == disputed
+
+
+@pytest.mark.parametrize(
+    ("said", "members"),
+    [
+        ([("Big Co", Note.NONE), ("BIG  co ", Note.NONE)], 1),
+        ([("Müller", Note.NONE), ("Mu\u0308ller", Note.NONE), ("ＭÜＬＬＥＲ", Note.NONE)], 1),
+        ([("", Note.NONE), ("Big Co", Note.NONE)], 1),  # who is not named may be any of them
+        ([("", Note.NONE), ("", Note.NONE)], 1),
+        ([("one", Note.NONE), ("other", Note.UNCONFIRMED)], 1),
+        ([("one", Note.UNCONFIRMED), ("other", Note.UNCONFIRMED)], 1),
+        ([("one", Note.NONE), ("other", Note.NONE), ("", Note.NONE)], 2),
+    ],
+)
+def test_voices_are_members_that_are_named_differently_and_stand_by_it(said, members):
+    given = [
+        (f"e{number}", 0, {Kind.MD5: (7, 0, 0)}, {"member": member, "notes": note})
+        for number, (member, note) in enumerate(said)
+    ]
+    bank, _ = Bank.empty().apply([batch(*given)], full=True)
+    assert bank.entries().entries[Kind.MD5].members.tolist() == [members]
 
 
 def test_a_pdq_value_that_hardly_any_picture_has_confirms_nothing_until_it_is_released():

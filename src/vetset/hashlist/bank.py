@@ -23,7 +23,7 @@ from vetset.hashlist.deliveries import Change, merged, taken
 from vetset.hashlist.opinions import LINE, MAX_ID_LENGTH, SCHEMA, TELLING, Note, texts_of, values_of
 from vetset.hashlist.plausible import implausible_pdq
 from vetset.model.errors import ListError
-from vetset.model.hashlist import Entries, EntryFlag
+from vetset.model.hashlist import Entries, EntryFlag, one_spelling
 from vetset.model.signal import LIST_KINDS, Kind
 
 FORMAT = b"vetset-bank-1"
@@ -217,12 +217,12 @@ class Bank:
         values = values_of(rows["value"], kind.width)
         first, group = _groups(values)
         distinct, count = values.take(first, axis=0), len(first)
-        members = _members(rows, group, count)
+        vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
+        members = _members(rows, vetted, group, count)
         # Counts do not tell who voted, and one member may vote about every entry of a value: at least so many did.
         support = np.maximum(_greatest(rows["agree"].to_numpy(), group, count), members - 1)
         disputed = _greatest(rows["dispute"].to_numpy(), group, count) > support
         flags = np.where(disputed, np.uint8(EntryFlag.DISPUTED), np.uint8(0))
-        vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         if kind is Kind.PDQ:
             odd = implausible_pdq(distinct)
@@ -347,13 +347,20 @@ def _greatest(column: NDArray[np.integer], group: NDArray[np.intp], groups: int)
     return found
 
 
-def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
-    """How many different members gave each value."""
-    codes = rows["member"].unify_dictionaries().combine_chunks().indices.to_numpy()
-    pairs = np.sort((group.astype(np.int64) << 32) | codes)
+def _members(rows: pa.Table, vetted: NDArray[np.bool_], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """How many different members gave each value in rows that were looked at; 1 at least.
+
+    Who is not named is no voice beside those who are: it may be any of them.
+    """
+    words = rows["member"].unify_dictionaries().combine_chunks()
+    names = [one_spelling(word) for word in words.dictionary.to_pylist()]
+    numbers = {name: number for number, name in enumerate(sorted({"", *names}))}  # 0 is the empty one
+    codes = np.array([numbers[name] for name in names], np.int64)[words.indices.to_numpy()]
+    heard = vetted & (codes > 0)
+    pairs = np.sort((group[heard].astype(np.int64) << 32) | codes[heard])
     fresh = np.ones(len(pairs), np.bool_)
     fresh[1:] = pairs[1:] != pairs[:-1]
-    return np.bincount(pairs[fresh] >> 32, minlength=groups)
+    return np.maximum(np.bincount(pairs[fresh] >> 32, minlength=groups), 1)
 
 
 def _find(distinct: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:
