@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
@@ -115,6 +116,48 @@ def test_an_update_of_an_older_day_or_none_is_refused(vetset, added, day, dry):
     assert ended.code == 12
     assert "older" in ended.err or "has no date" in ended.err or "is not a date" in ended.err
     assert shown(vetset) == before
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "2206-01-31", str(datetime.now(UTC).date() + timedelta(days=3))])
+def test_a_date_that_is_yet_to_come_is_refused(vetset, added, day):
+    before = vetset("lists", "show", "--json").out
+    told = ("--name", "other", "--owner", "hotline", *TOLD)
+    for ended in (
+        vetset("lists", "add", added, *told, "--as-of", day),
+        vetset("lists", "update", "known", added, "--whole", "--as-of", day),
+        vetset("lists", "update", "known", added, "--as-of", day, "--dry-run"),
+    ):
+        assert ended.code == 12
+        assert "yet to come" in ended.err
+    assert vetset("lists", "show", "--json").out == before
+
+
+def test_a_list_may_be_of_what_is_today_somewhere(vetset, added):
+    day = str(datetime.now(UTC).date() + timedelta(days=1))
+    assert vetset("lists", "update", "known", added, "--whole", "--as-of", day).code == 0
+    assert shown(vetset)["as_of"] == day
+
+
+def test_the_first_day_of_all_is_a_day(vetset, added):
+    told = ("--name", "old", "--owner", "hotline", *TOLD, "--as-of", "0001-01-01")
+    assert vetset("lists", "add", added, *told).code == 0
+    fewer = table(added.parent / "fewer.csv", range(5))
+    assert vetset("lists", "update", "old", fewer, "--whole", "--as-of", "0001-01-01").code == 0
+    assert shown(vetset, "old")["entries"] == {"md5": 5}
+
+
+@pytest.mark.parametrize(
+    ("moment", "stands"), [("2026-06-10T08:00:00+09:00", True), ("2026-06-09T23:00:00+14:00", False)]
+)
+def test_what_is_said_on_the_day_of_a_whole_list_that_left_it_out_holds_wherever_that_was(
+    vetset, added, tmp_path, moment, stands
+):
+    fewer = table(tmp_path / "fewer.csv", range(9))
+    assert vetset("lists", "update", "known", fewer, "--whole", "--as-of", "2026-06-10").code == 0
+    again = tmp_path / "again.csv"
+    again.write_text(f"id,md5,updated\nitem-9,{digest(9)},{moment}\n")
+    assert vetset("lists", "update", "known", again, "--as-of", "2026-06-10").code == 0
+    assert shown(vetset)["entries"] == {"md5": 9 + stands}
 
 
 def test_what_is_said_of_a_list_is_checked_before_its_file_is_read(vetset, tmp_path):

@@ -6,7 +6,7 @@ wrong with a delivery, what was there before is still there.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from vetset.hashlist.deliveries import Change
 from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
-from vetset.model.hashlist import Category, HashList, ListInfo
+from vetset.model.hashlist import UNKNOWN, Category, HashList, ListInfo
 from vetset.model.policy import MatchPolicy
 from vetset.stage.vet import lawful
 
@@ -132,10 +132,10 @@ def intake(
         keep: whether it is written, or told in numbers only.
 
     Raises:
-        ListError: something in the delivery or in what is said about it is malformed, or it changes more than it may
-            unasked; nothing was changed.
+        ListError: something in the delivery or in what is said about it is malformed, its day is yet to come, or it
+            changes more than it may unasked; nothing was changed.
     """
-    checked_info(info)  # before a file is read that may be large
+    _require_begun(checked_info(info), today)  # before a file is read that may be large
     after, change = before.bank.apply(
         delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when, latest=delivery.latest
     )
@@ -205,6 +205,24 @@ def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date)
         bank = bank.decided(decided)
         found = bank.entries()
     return found, bank, len(decided)
+
+
+def _require_begun(info: ListInfo, today: date) -> None:
+    """Refuse a day that has begun nowhere: every true update would be older, and the list would never age.
+
+    Raises:
+        ListError: it is after tomorrow, which is what today may be in UTC+14.
+    """
+    latest = (today + timedelta(days=1)).isoformat()
+    if info.as_of != UNKNOWN and info.as_of > latest:
+        raise ListError(
+            "the date of the list is yet to come",
+            expected=f"as of {latest} or earlier",
+            seen=f"as of {info.as_of}",
+            where=info.name,
+            todo="Nothing was changed. Give the date of the owner's state, not that of the next one or of the expiry; "
+            "if the owner signed it, ask for another signature.",
+        )
 
 
 def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
