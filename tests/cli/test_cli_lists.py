@@ -91,6 +91,26 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     assert shown(vetset)["entries"] == {"md5": 1900}
 
 
+def test_one_entry_of_many_values_is_asked_about_like_many_entries(vetset, added, tmp_path):
+    def one_more(numbers):
+        lines = [*(f"item-{number},{digest(number)}" for number in range(10)), *(f"one,{digest(n)}" for n in numbers)]
+        (tmp_path / "more.csv").write_text("\n".join(["id,md5", *lines]) + "\n")
+        return "lists", "update", "known", tmp_path / "more.csv", "--whole", "--as-of", "2026-02-01"
+
+    few, many = range(100, 1100), range(100, 2000)
+    assert vetset(*one_more(few), "--dry-run").code == 0
+    asked = vetset(*one_more(many))
+    assert asked.code == 12
+    assert "0 gone, 1900 new" in asked.err
+    assert "1000 new, where 10 stand" in asked.err
+    assert shown(vetset)["entries"] == {"md5": 10}
+    assert vetset(*one_more(many), "--accept").code == 0
+    back = vetset(*one_more([]))
+    assert back.code == 12
+    assert "1900 gone, 0 new" in back.err
+    assert vetset(*one_more(range(100, 1900))).code == 0
+
+
 def test_another_list_without_ids_is_asked_about_though_its_lines_are_as_many(vetset, tmp_path):
     def plain(name, numbers):
         (tmp_path / name).write_text("".join(f"md5 {digest(number)}\n" for number in numbers))

@@ -209,7 +209,9 @@ def test_entries_that_are_gone_are_those_whose_values_are(word, old, new):
         told = (entry(f"{word}{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
         return Bank.empty().apply([batch(*told)], full=True)[0]
 
-    assert lines(old).entries_gone(lines(new)) == sum(number not in new for number in old)
+    entries = sum(number not in new for number in old)
+    assert lines(old).gone(lines(new)) == (entries, len({*old} - {*new}))
+    assert lines(old).values == len({*old})
 
 
 def test_what_was_taken_back_leaves_its_id_and_no_value():
@@ -496,4 +498,4 @@ def test_rows_are_taken_out_of_more_values_than_offsets_of_32_bits_reach():
     assert values_of(found, width).tolist() == content[asked % rows].tolist()
     standing = pa.array(np.zeros(len(many), np.bool_))
     bank = Bank(pa.table({"entry": pa.repeat("a", len(many)), "value": many, "withdrawn": standing}))
-    assert bank.entries_gone(bank) == 0
+    assert bank.gone(bank) == (0, 0)

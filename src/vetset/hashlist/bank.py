@@ -99,19 +99,27 @@ class Bank:
     @property
     def standing(self) -> int:
         """Entries that were not taken back."""
-        return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
+        return pc.count_distinct(self._standing_rows()["entry"]).as_py() or 0
 
-    def entries_gone(self, after: "Bank") -> int:
-        """How many entries stand here that have a value which stands in the other bank no more, under whatever id.
+    @property
+    def values(self) -> int:
+        """Distinct values that stand."""
+        return _distinct_values(self._standing_rows())
+
+    def gone(self, after: "Bank") -> tuple[int, int]:
+        """How many entries stand here that have a value which stands in the other bank no more, and how many values.
 
         A line number is another entry in every file, and an id may be given other values: which ids were taken back
-        does not tell what is not searched for any more.
+        does not tell what is not searched for any more, under whatever id.
         """
-        mine, theirs = (bank.rows.filter(pc.invert(bank.rows["withdrawn"])) for bank in (self, after))
+        mine, theirs = self._standing_rows(), after._standing_rows()
         # in one piece they may be larger than offsets of 32 bits reach
         known = theirs["value"].cast(pa.large_binary()).combine_chunks()
         gone = mine.filter(pc.invert(pc.is_in(mine["value"].cast(pa.large_binary()), known)))
-        return pc.count_distinct(gone["entry"]).as_py() or 0
+        return pc.count_distinct(gone["entry"]).as_py() or 0, _distinct_values(gone)
+
+    def _standing_rows(self) -> pa.Table:
+        return self._rows.select(["entry", "value", "withdrawn"]).filter(pc.invert(self._rows["withdrawn"]))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -303,6 +311,10 @@ def _shown_id(text: str) -> str:
     """What was given for an id, if it can be one: something else may be a digest or an address."""
     sound = 1 <= len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable() and not re.search(TELLING, text)
     return text if sound else "a text that is no id"
+
+
+def _distinct_values(rows: pa.Table) -> int:
+    return pc.count_distinct(rows["value"].cast(pa.large_binary())).as_py() or 0
 
 
 def _until(batch: pa.RecordBatch, latest: datetime | None) -> pa.RecordBatch:

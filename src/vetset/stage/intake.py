@@ -20,11 +20,11 @@ from vetset.model.policy import MatchPolicy
 from vetset.stage.vet import lawful
 
 TAKEN_BACK = 0.1
-"""Share of the entries that stand which a delivery may take back without being asked about."""
+"""Share of the entries, and of the values, that stand which a delivery may take back without being asked about."""
 GROWTH = 10
-"""How many times as many entries a delivery may make of a list without being asked about."""
+"""How many times as many entries, or values, a delivery may make of a list without being asked about."""
 UNASKED = 1_000
-"""So many entries may come or go whatever the shares are."""
+"""So many entries, and values, may come or go whatever the shares are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +228,27 @@ def _require_begun(info: ListInfo, today: date) -> None:
 def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
     """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
 
+    Entries are what an owner counts; values are what is searched for, and one entry may have any number of them.
+
     Raises:
         ListError: it takes back or adds more than it may unasked.
     """
-    standing, change = before.standing, applied.change
-    gone = max(change.withdrawn, before.entries_gone(applied.bank))
+    standing = before.standing
+    if not standing:
+        return
+    (entries, lost), (_, added) = before.gone(applied.bank), applied.bank.gone(before)
+    _require_few("entries", standing, max(applied.change.withdrawn, entries), applied.change.added, name)
+    if max(lost, added) > UNASKED:
+        _require_few("values", before.values, lost, added, name)
+
+
+def _require_few(what: str, standing: int, gone: int, new: int, name: str) -> None:
     most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
-    if standing and (gone > most_gone or change.added > most_new):
+    if gone > most_gone or new > most_new:
         raise ListError(
             "the delivery changes the list more than it may unasked",
-            expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{gone} taken back or with other values, {change.added} new",
+            expected=f"at most {most_gone:.0f} {what} taken back and {most_new:.0f} new, where {standing} stand",
+            seen=f"{gone} taken back or with other values, {new} new" if what == "entries" else f"{gone} gone, {new} new",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",
