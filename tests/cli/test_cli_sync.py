@@ -175,10 +175,13 @@ def test_the_state_is_of_the_day_on_which_pages_were_fetched(vetset, served, syn
 
     with monkeypatch.context() as patch:
         patch.setattr(syncing, "datetime", Yesterday)
-        assert sync(*first(served), "--dry-run").code == 0
-    assert sync(*first(served)).code == 0
+        assert sync(*first(served)).code == 0
+        assert sync("--dry-run").code == 0
     (info,) = shown(vetset)
     assert info["as_of"] == (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    assert sync().code == 0  # what waits is of yesterday, and what changed since comes along
+    (info,) = shown(vetset)
+    assert info["as_of"] == datetime.now(UTC).date().isoformat()
 
 
 def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync):
