@@ -196,6 +196,17 @@ def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync)
     assert "from somewhere else" in mixed.err
 
 
+@pytest.mark.parametrize("said", [("--purpose", "Not A Word"), ("--expires", "2020-01-31"), ("--expires", "soon")])
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_said_of_a_list_is_checked_before_anything_is_fetched(vetset, served, sync, said, begun):
+    if begun:
+        assert sync(*first(served), "--dry-run").code == 0
+    asked = len(served.service.asked)
+    assert sync(*first(served), *said).code == 12
+    assert len(served.service.asked) == asked
+    assert sync(*first(served)).code == 0
+
+
 def test_without_credentials_nobody_is_asked(vetset, served, sync, monkeypatch):
     monkeypatch.delenv(served.variable)
     ended = sync(*first(served))
