@@ -101,13 +101,13 @@ def test_one_entry_of_many_values_is_asked_about_like_many_entries(vetset, added
     assert vetset(*one_more(few), "--dry-run").code == 0
     asked = vetset(*one_more(many))
     assert asked.code == 12
-    assert "0 gone, 1900 new" in asked.err
+    assert "0 taken back, 1900 new" in asked.err
     assert "1000 new, where 10 stand" in asked.err
     assert shown(vetset)["entries"] == {"md5": 10}
     assert vetset(*one_more(many), "--accept").code == 0
     back = vetset(*one_more([]))
     assert back.code == 12
-    assert "1900 gone, 0 new" in back.err
+    assert "1900 taken back, 0 new" in back.err
     assert vetset(*one_more(range(100, 1900))).code == 0
 
 
@@ -439,6 +439,23 @@ def test_an_older_list_is_not_passed_off_as_a_newer_one(vetset, tmp_path):
     back = "lists", "update", "known", file, "--whole", *first
     assert vetset(*back).code == 12
     assert vetset(*back, "--as-of", "2026-03-01").code == 21
+
+
+def test_of_two_signed_lists_of_one_day_the_first_does_not_come_back(vetset, tmp_path):
+    file, later = table(tmp_path / "list.csv", range(4)), table(tmp_path / "later.csv", range(5))
+    begun = table(tmp_path / "begun.csv", range(3))
+    first = signed(vetset, tmp_path, begun)
+    assert vetset("lists", "add", begun, "--name", "known", "--licence", "t", *first).code == 0
+    earlier, proof = (signed(vetset, tmp_path, one, ("--as-of", "2026-02-01")) for one in (file, later))
+    for _ in range(2):  # the same one again changes nothing
+        assert vetset("lists", "update", "known", later, "--whole", *proof).code == 0
+    back = vetset("lists", "update", "known", file, "--whole", *earlier)
+    assert back.code == 12
+    assert "of the same day" in back.err
+    assert shown(vetset)["entries"] == {"md5": 5}
+    more = ("lists", "add", file, "--name", "known", "--licence", "t", *earlier, "--replace")
+    assert vetset(*more).code == 0
+    assert shown(vetset)["entries"] == {"md5": 4}
 
 
 def test_nobody_answers_for_a_list_without_owner_and_signature(vetset, tmp_path):

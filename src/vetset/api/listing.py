@@ -182,7 +182,9 @@ def update_list(
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
     when = _beginning(told.as_of)
-    delivery = Delivery(batches, full=whole, strict=strict, when=when, latest=_end(), left_out=left_out)
+    # of two whole lists of one day, whoever hands them on could bring back the earlier one
+    again = whole and terms is not None and told.as_of == info.as_of
+    delivery = Delivery(batches, whole, strict=strict, when=when, latest=_end(), again=again, left_out=left_out)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
 
 

@@ -99,12 +99,12 @@ class Bank:
     @property
     def standing(self) -> int:
         """Entries that were not taken back."""
-        return pc.count_distinct(self._standing_rows()["entry"]).as_py() or 0
+        return pc.count_distinct(_standing(self._rows)["entry"]).as_py() or 0
 
     @property
     def values(self) -> int:
         """Distinct values that stand."""
-        return _distinct_values(self._standing_rows())
+        return _distinct_values(_standing(self._rows))
 
     def gone(self, after: "Bank") -> tuple[int, int]:
         """How many entries stand here that have a value which stands in the other bank no more, and how many values.
@@ -112,14 +112,11 @@ class Bank:
         A line number is another entry in every file, and an id may be given other values: which ids were taken back
         does not tell what is not searched for any more, under whatever id.
         """
-        mine, theirs = self._standing_rows(), after._standing_rows()
+        mine, theirs = _standing(self.rows), _standing(after.rows)
         # in one piece they may be larger than offsets of 32 bits reach
         known = theirs["value"].cast(pa.large_binary()).combine_chunks()
         gone = mine.filter(pc.invert(pc.is_in(mine["value"].cast(pa.large_binary()), known)))
         return pc.count_distinct(gone["entry"]).as_py() or 0, _distinct_values(gone)
-
-    def _standing_rows(self) -> pa.Table:
-        return self._rows.select(["entry", "value", "withdrawn"]).filter(pc.invert(self._rows["withdrawn"]))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -311,6 +308,11 @@ def _shown_id(text: str) -> str:
     """What was given for an id, if it can be one: something else may be a digest or an address."""
     sound = 1 <= len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable() and not re.search(TELLING, text)
     return text if sound else "a text that is no id"
+
+
+def _standing(rows: pa.Table) -> pa.Table:
+    """Entries and values that were not taken back."""
+    return rows.select(["entry", "value"]).filter(pc.invert(rows["withdrawn"]))
 
 
 def _distinct_values(rows: pa.Table) -> int:

@@ -37,6 +37,7 @@ class Delivery:
         strict: whether taking back what was never known is an error.
         when: the owner's time of a full one.
         latest: the end of what it can tell of; None where its times are not to be looked at.
+        again: whether it may say only what is known: an owner signed one list of that day already.
         left_out: what it holds beside and is not kept, counted by words while the batches are read.
     """
 
@@ -45,6 +46,7 @@ class Delivery:
     strict: bool = False
     when: datetime | None = None
     latest: datetime | None = None
+    again: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -139,6 +141,8 @@ def intake(
     after, change = before.bank.apply(
         delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when, latest=delivery.latest
     )
+    if delivery.again and change.added + change.changed + change.withdrawn:
+        raise _of_one_day(info)
     applied = Applied(after, change, delivery.left_out)
     return taken_in(vault, info, before, applied, today=today, accept=accept, keep=keep)
 
@@ -225,6 +229,17 @@ def _require_begun(info: ListInfo, today: date) -> None:
         )
 
 
+def _of_one_day(info: ListInfo) -> ListError:
+    return ListError(
+        "the list is signed, and what is known of it is of the same day and says something else",
+        expected=f"a whole list of a later day than {info.as_of}, or the same one again",
+        seen=f"another one as of {info.as_of}",
+        where=info.name,
+        todo="Nothing was changed. Which of the two is the later one cannot be told: ask the owner for one of a later "
+        "day, or, if this is the one that should hold, `vetset lists add` it with --replace.",
+    )
+
+
 def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
     """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
 
@@ -248,7 +263,7 @@ def _require_few(what: str, standing: int, gone: int, new: int, name: str) -> No
         raise ListError(
             "the delivery changes the list more than it may unasked",
             expected=f"at most {most_gone:.0f} {what} taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{gone} taken back or with other values, {new} new" if what == "entries" else f"{gone} gone, {new} new",
+            seen=f"{gone} taken back{' or with other values' * (what == 'entries')}, {new} new",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",

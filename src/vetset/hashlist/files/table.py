@@ -31,7 +31,7 @@ _ID = rf"^[\x20-\x7e]{{0,{MAX_ID_LENGTH}}}$"
 # one of another kind that the owner uses as a name.
 _TELLING = rf"{TELLING}|^[A-Z2-7]{{32}}$"
 _SHORTENED = r"^\d([.,]\d+)?[Ee]\+\d+$"
-"""What a spreadsheet makes of a long number, and of its neighbours too: one would be a later statement about another."""
+"""What a spreadsheet makes of a long number, and of its neighbours: one would be a later statement about another."""
 
 
 class Rows:
