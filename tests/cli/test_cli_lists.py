@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
@@ -90,6 +91,26 @@ def test_a_delivery_that_makes_another_list_of_it_is_asked_about(vetset, tmp_pat
     assert shown(vetset)["entries"] == {"md5": 1900}
 
 
+def test_one_entry_of_many_values_is_asked_about_like_many_entries(vetset, added, tmp_path):
+    def one_more(numbers):
+        lines = [*(f"item-{number},{digest(number)}" for number in range(10)), *(f"one,{digest(n)}" for n in numbers)]
+        (tmp_path / "more.csv").write_text("\n".join(["id,md5", *lines]) + "\n")
+        return "lists", "update", "known", tmp_path / "more.csv", "--whole", "--as-of", "2026-02-01"
+
+    few, many = range(100, 1100), range(100, 2000)
+    assert vetset(*one_more(few), "--dry-run").code == 0
+    asked = vetset(*one_more(many))
+    assert asked.code == 12
+    assert "0 taken back, 1900 new" in asked.err
+    assert "1000 new, where 10 stand" in asked.err
+    assert shown(vetset)["entries"] == {"md5": 10}
+    assert vetset(*one_more(many), "--accept").code == 0
+    back = vetset(*one_more([]))
+    assert back.code == 12
+    assert "1900 taken back, 0 new" in back.err
+    assert vetset(*one_more(range(100, 1900))).code == 0
+
+
 def test_another_list_without_ids_is_asked_about_though_its_lines_are_as_many(vetset, tmp_path):
     def plain(name, numbers):
         (tmp_path / name).write_text("".join(f"md5 {digest(number)}\n" for number in numbers))
@@ -115,6 +136,48 @@ def test_an_update_of_an_older_day_or_none_is_refused(vetset, added, day, dry):
     assert ended.code == 12
     assert "older" in ended.err or "has no date" in ended.err or "is not a date" in ended.err
     assert shown(vetset) == before
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "2206-01-31", str(datetime.now(UTC).date() + timedelta(days=3))])
+def test_a_date_that_is_yet_to_come_is_refused(vetset, added, day):
+    before = vetset("lists", "show", "--json").out
+    told = ("--name", "other", "--owner", "hotline", *TOLD)
+    for ended in (
+        vetset("lists", "add", added, *told, "--as-of", day),
+        vetset("lists", "update", "known", added, "--whole", "--as-of", day),
+        vetset("lists", "update", "known", added, "--as-of", day, "--dry-run"),
+    ):
+        assert ended.code == 12
+        assert "yet to come" in ended.err
+    assert vetset("lists", "show", "--json").out == before
+
+
+def test_a_list_may_be_of_what_is_today_somewhere(vetset, added):
+    day = str(datetime.now(UTC).date() + timedelta(days=1))
+    assert vetset("lists", "update", "known", added, "--whole", "--as-of", day).code == 0
+    assert shown(vetset)["as_of"] == day
+
+
+def test_the_first_day_of_all_is_a_day(vetset, added):
+    told = ("--name", "old", "--owner", "hotline", *TOLD, "--as-of", "0001-01-01")
+    assert vetset("lists", "add", added, *told).code == 0
+    fewer = table(added.parent / "fewer.csv", range(5))
+    assert vetset("lists", "update", "old", fewer, "--whole", "--as-of", "0001-01-01").code == 0
+    assert shown(vetset, "old")["entries"] == {"md5": 5}
+
+
+@pytest.mark.parametrize(
+    ("moment", "stands"), [("2026-06-10T08:00:00+09:00", True), ("2026-06-09T23:00:00+14:00", False)]
+)
+def test_what_is_said_on_the_day_of_a_whole_list_that_left_it_out_holds_wherever_that_was(
+    vetset, added, tmp_path, moment, stands
+):
+    fewer = table(tmp_path / "fewer.csv", range(9))
+    assert vetset("lists", "update", "known", fewer, "--whole", "--as-of", "2026-06-10").code == 0
+    again = tmp_path / "again.csv"
+    again.write_text(f"id,md5,updated\nitem-9,{digest(9)},{moment}\n")
+    assert vetset("lists", "update", "known", again, "--as-of", "2026-06-10").code == 0
+    assert shown(vetset)["entries"] == {"md5": 9 + stands}
 
 
 def test_what_is_said_of_a_list_is_checked_before_its_file_is_read(vetset, tmp_path):
@@ -376,6 +439,23 @@ def test_an_older_list_is_not_passed_off_as_a_newer_one(vetset, tmp_path):
     back = "lists", "update", "known", file, "--whole", *first
     assert vetset(*back).code == 12
     assert vetset(*back, "--as-of", "2026-03-01").code == 21
+
+
+def test_of_two_signed_lists_of_one_day_the_first_does_not_come_back(vetset, tmp_path):
+    file, later = table(tmp_path / "list.csv", range(4)), table(tmp_path / "later.csv", range(5))
+    begun = table(tmp_path / "begun.csv", range(3))
+    first = signed(vetset, tmp_path, begun)
+    assert vetset("lists", "add", begun, "--name", "known", "--licence", "t", *first).code == 0
+    earlier, proof = (signed(vetset, tmp_path, one, ("--as-of", "2026-02-01")) for one in (file, later))
+    for _ in range(2):  # the same one again changes nothing
+        assert vetset("lists", "update", "known", later, "--whole", *proof).code == 0
+    back = vetset("lists", "update", "known", file, "--whole", *earlier)
+    assert back.code == 12
+    assert "of the same day" in back.err
+    assert shown(vetset)["entries"] == {"md5": 5}
+    more = ("lists", "add", file, "--name", "known", "--licence", "t", *earlier, "--replace")
+    assert vetset(*more).code == 0
+    assert shown(vetset)["entries"] == {"md5": 4}
 
 
 def test_nobody_answers_for_a_list_without_owner_and_signature(vetset, tmp_path):

@@ -175,10 +175,13 @@ def test_the_state_is_of_the_day_on_which_pages_were_fetched(vetset, served, syn
 
     with monkeypatch.context() as patch:
         patch.setattr(syncing, "datetime", Yesterday)
-        assert sync(*first(served), "--dry-run").code == 0
-    assert sync(*first(served)).code == 0
+        assert sync(*first(served)).code == 0
+        assert sync("--dry-run").code == 0
     (info,) = shown(vetset)
     assert info["as_of"] == (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    assert sync().code == 0  # what waits is of yesterday, and what changed since comes along
+    (info,) = shown(vetset)
+    assert info["as_of"] == datetime.now(UTC).date().isoformat()
 
 
 def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync):
@@ -191,6 +194,17 @@ def test_a_first_sync_says_from_where_and_under_what_terms(vetset, served, sync)
     mixed = sync("--from", other)
     assert mixed.code == 2
     assert "from somewhere else" in mixed.err
+
+
+@pytest.mark.parametrize("said", [("--purpose", "Not A Word"), ("--expires", "2020-01-31"), ("--expires", "soon")])
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_said_of_a_list_is_checked_before_anything_is_fetched(vetset, served, sync, said, begun):
+    if begun:
+        assert sync(*first(served), "--dry-run").code == 0
+    asked = len(served.service.asked)
+    assert sync(*first(served), *said).code == 12
+    assert len(served.service.asked) == asked
+    assert sync(*first(served)).code == 0
 
 
 def test_without_credentials_nobody_is_asked(vetset, served, sync, monkeypatch):

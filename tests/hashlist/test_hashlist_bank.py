@@ -53,7 +53,7 @@ contents = st.dictionaries(
 )
 options = st.fixed_dictionaries(
     {
-        "member": st.sampled_from(["", "a", "b"]),
+        "member": st.sampled_from(["", "a", "A ", "b"]),
         "category": st.sampled_from(["A1", "B2"]),
         "notes": st.sampled_from([Note.NONE, Note.GRID, Note.UNCONFIRMED, Note.VIRAL | Note.GRID]),
         "sets": st.sampled_from([(), ("UK",), ("US", "CA")]),
@@ -124,14 +124,15 @@ class Plain:
                     found[kind, value(kind, number)].append((name, chosen, agree, dispute))
         result = {}
         for (kind, what), said in found.items():
-            members = {chosen["member"] for _, chosen, _, _ in said}
+            sure = [chosen["member"] for _, chosen, _, _ in said if not chosen["notes"] & Note.UNCONFIRMED]
+            members = max(1, len({member.strip().lower() for member in sure} - {""}))
             flags = EntryFlag.NONE
-            if sum(dispute for *_, dispute in said) > sum(agree for *_, agree, _ in said) + len(members) - 1:
+            if max(dispute for *_, dispute in said) > max(members - 1, *(agree for *_, agree, _ in said)):
                 flags |= EntryFlag.DISPUTED
                 aside["disputed"] += 1
             if all(chosen["notes"] & Note.UNCONFIRMED for _, chosen, _, _ in said):
                 flags |= EntryFlag.UNVETTED
-            result[kind, what] = ({name for name, *_ in said}, int(flags), len(members))
+            result[kind, what] = ({name for name, *_ in said}, int(flags), members)
         return result, dict(aside)
 
 
@@ -208,7 +209,9 @@ def test_entries_that_are_gone_are_those_whose_values_are(word, old, new):
         told = (entry(f"{word}{place}", (Kind.MD5, number)) for place, number in enumerate(numbers, 1))
         return Bank.empty().apply([batch(*told)], full=True)[0]
 
-    assert lines(old).entries_gone(lines(new)) == sum(number not in new for number in old)
+    entries = sum(number not in new for number in old)
+    assert lines(old).gone(lines(new)) == (entries, len({*old} - {*new}))
+    assert lines(old).values == len({*old})
 
 
 def test_what_was_taken_back_leaves_its_id_and_no_value():
@@ -249,6 +252,25 @@ def test_what_cannot_be_read_leaves_what_was_known(full):
     after, change = bank.apply([mute("a", Note.UNREAD, 5), mute("b", Note.UNREAD, 5)], full=full)
     assert change == Change()
     assert after.rows.equals(bank.rows)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("day", [0, 1, 2])  # before, with and after the other statement
+@pytest.mark.parametrize("late", [False, True])
+def test_what_cannot_be_read_takes_nothing_from_its_own_delivery(full, day, late):
+    known, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1), day=0))], full=False)
+    pages = [batch(entry("a", (Kind.MD5, 2), day=1), entry("new", (Kind.MD5, 3), day=1))]
+    wanted, told = known.apply(pages, full=full)
+    unread = [mute("a", Note.UNREAD, day), mute("new", Note.UNREAD, day)]
+    after, change = known.apply([*pages, *unread] if late else [*unread, *pages], full=full)
+    assert change == told == Change(added=1, changed=1)
+    assert after.rows.equals(wanted.rows)
+
+
+def test_what_was_taken_back_stays_so_where_more_of_it_cannot_be_read():
+    known, _ = Bank.empty().apply([batch(entry("a", (Kind.MD5, 1)), entry("b", (Kind.MD5, 2)))], full=False)
+    after, change = known.apply([batch(("a", 1, None, {})), mute("a", Note.UNREAD, 2)], full=False)
+    assert (change, after.standing) == (Change(withdrawn=1), 1)
 
 
 def test_an_entry_that_has_no_value_any_more_is_gone_and_one_that_never_had_is_not_taken_back():
@@ -307,6 +329,44 @@ def test_an_entry_that_is_not_there_is_named_if_it_can_be_one(text, shown):
     with pytest.raises(ListError, match="no entry of this id") as caught:
         Bank.empty().values_of_entry(text)
     assert shown in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("givers", "agree", "dispute", "disputed"),
+    [
+        (3, 0, 1, False),  # perhaps one member, who votes against every copy
+        (20, 0, 1, False),
+        (3, 0, 3, True),
+        (2, 1, 2, True),  # the two may speak for each other's
+        (2, 2, 2, False),
+        (1, 0, 1, True),
+    ],
+)
+def test_a_member_has_one_voice_about_a_value_however_often_it_is_given(givers, agree, dispute, disputed):
+    given = [(f"e{one}", 0, {Kind.MD5: (7, agree, dispute)}, {"member": str(one)}) for one in range(givers)]
+    bank, _ = Bank.empty().apply([batch(*given)], full=True)
+    assert bank.entries().aside.get("disputed", 0) == disputed
+
+
+@pytest.mark.parametrize(
+    ("said", "members"),
+    [
+        ([("Big Co", Note.NONE), ("BIG  co ", Note.NONE)], 1),
+        ([("Müller", Note.NONE), ("Mu\u0308ller", Note.NONE), ("ＭÜＬＬＥＲ", Note.NONE)], 1),
+        ([("", Note.NONE), ("Big Co", Note.NONE)], 1),  # who is not named may be any of them
+        ([("", Note.NONE), ("", Note.NONE)], 1),
+        ([("one", Note.NONE), ("other", Note.UNCONFIRMED)], 1),
+        ([("one", Note.UNCONFIRMED), ("other", Note.UNCONFIRMED)], 1),
+        ([("one", Note.NONE), ("other", Note.NONE), ("", Note.NONE)], 2),
+    ],
+)
+def test_voices_are_members_that_are_named_differently_and_stand_by_it(said, members):
+    given = [
+        (f"e{number}", 0, {Kind.MD5: (7, 0, 0)}, {"member": member, "notes": note})
+        for number, (member, note) in enumerate(said)
+    ]
+    bank, _ = Bank.empty().apply([batch(*given)], full=True)
+    assert bank.entries().entries[Kind.MD5].members.tolist() == [members]
 
 
 def test_a_pdq_value_that_hardly_any_picture_has_confirms_nothing_until_it_is_released():
@@ -438,4 +498,4 @@ def test_rows_are_taken_out_of_more_values_than_offsets_of_32_bits_reach():
     assert values_of(found, width).tolist() == content[asked % rows].tolist()
     standing = pa.array(np.zeros(len(many), np.bool_))
     bank = Bank(pa.table({"entry": pa.repeat("a", len(many)), "value": many, "withdrawn": standing}))
-    assert bank.entries_gone(bank) == 0
+    assert bank.gone(bank) == (0, 0)

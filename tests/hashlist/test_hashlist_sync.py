@@ -159,6 +159,8 @@ class Year:
     def try_once(self):
         try:
             found = synced(self.source, self.bank, self.spool, self.now, progress=lambda _: self.maybe())
+            if self.dice.random() < 0.1:  # looked at, and not kept
+                return False
             self.maybe(0.05)  # before it is kept
             self.bank = Bank.from_bytes(found.bank.to_bytes())
             self.maybe(0.05)  # after it is kept, before the spool is cleared
@@ -269,6 +271,30 @@ def test_an_odd_page_changes_nothing_and_the_next_call_goes_on(source, service, 
         synced(source, Bank.empty(), spool, lambda: database.clock)
     assert len(list(spool.heads())) == 1
     assert said(synced(source, Bank.empty(), spool, lambda: database.clock).bank) == state(service)
+
+
+@pytest.mark.parametrize("case", [(full, begun, hours) for full in (0, 1) for begun in (0, 1) for hours in (0, 5, 168)])
+def test_pages_that_waited_are_followed_by_what_changed_since(source, service, spool, database, case):
+    full, begun, hours = case
+    for _ in range(20):
+        database.add()
+    bank = synced(source, Bank.empty(), spool, lambda: database.clock).bank if begun else Bank.empty()
+    spool.clear()
+    database.tick(86400)
+    database.change()
+    synced(source, bank, spool, lambda: database.clock, full=full)  # looked at, and not kept
+    looked = database.clock
+    database.tick(hours * 3600)
+    for _ in range(5):
+        database.change()
+    found = synced(source, bank, spool, lambda: database.clock, full=full)
+    follows = full or hours > 1
+    assert found.begun == (database.clock if follows else looked)
+    assert not follows or said(found.bank) == state(service)
+    spool.clear()
+    database.tick(60)
+    last = synced(source, found.bank, spool, lambda: database.clock).bank
+    assert said(last) == state(service)
 
 
 def test_an_edit_during_the_range_is_caught_by_the_next(source, service, spool, database):

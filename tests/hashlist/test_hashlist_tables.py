@@ -245,6 +245,16 @@ FAULTS = {
         f"id,md5\n{B32},{MD5[0].hex()}\n",
         "line 2: an id that has the form of a digest",
     ),
+    "ids that a spreadsheet shortened": (
+        f"id,md5\n1.23457E+12,{MD5[0].hex()}\nE+12,{MD5[1].hex()}\n5e+3,{MD5[2].hex()}\n",
+        "line 2: an id that a spreadsheet shortened .*export the column as text; line 4: an id that a spreadsheet",
+    ),
+    "an id that a European spreadsheet shortened": (
+        f'id;md5\n"1,23E+12";{MD5[0].hex()}\n',
+        "line 2: an id that a spreadsheet shortened",
+    ),
+    "an id of ours": (f"id,md5\nline:3,{MD5[0].hex()}\n,{MD5[1].hex()}\n", "line 2: an id that begins with `line:`"),
+    "an id of ours, withdrawn": ("id,md5,deleted\nline:3,,yes\n", "line 2: an id that begins with `line:`"),
     "equal sha256 and pdq": (
         f"id,sha256,pdq\na,,\nb,{PDQ.hex()},\nc,{PDQ.hex()},{PDQ.hex()}\n",
         "line 2: no value; line 4: sha256 and pdq are",
@@ -284,6 +294,12 @@ def test_faults_are_named_by_line(rows, monkeypatch, text, what, block):
     assert not any(value.hex()[:8] in shown for value in (*MD5, *SHA1, PDQ, SHA256))
     assert B32[:8] not in shown
     assert B64[:8] not in shown
+
+
+def test_ids_that_look_a_little_like_shortened_ones_are_ids(rows):
+    ids = ["12.5E+12", "1E12", "1.2E-5", "1.E+2", "x1E+2", "1E+2x", "1234567890123", "baseline:3", "line"]
+    found = rows("id,md5\n" + "".join(f"{one},{MD5[0].hex()}\n" for one in ids))
+    assert [row["entry"] for row in found] == ids
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from vetset.model.finding import (
     set_apart,
     suffices,
 )
-from vetset.model.hashlist import Category, ListInfo
+from vetset.model.hashlist import STATED, Category, ListInfo, voice_of
 from vetset.model.policy import ListsPolicy, MatchPolicy, Policy
 from vetset.model.signal import Kind, Variant
 from vetset.model.trust import Trust
@@ -162,3 +162,12 @@ def test_a_list_is_too_old_after_so_many_days(as_of, age, most):
 def test_an_age_that_is_not_known_is_told_as_such():
     rule = ListsPolicy(oldest_days=30)
     assert (rule.too_old("unknown", "2026-01-01"), rule.too_old("2026-01-01", "")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "other", ["beschwerdestelle  für kinder ", "Beschwerdestelle fu\u0308r Kinder", "Ｂeschwerdestelle\u3000für Kinder"]
+)
+def test_spellings_of_one_owner_are_one_voice(other):
+    assert voice_of(other, STATED) == voice_of("Beschwerdestelle für Kinder", STATED)
+    assert voice_of("Beschwerdestelle für Kinder", STATED)
+    assert voice_of("ＵＮＫＮＯＷＮ", STATED) == ""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
 from vetset.stage.benign import benign
 from vetset.stage.intake import NOTHING, Delivery, Intake, Known, decide, intake, known
+
+_FIRST_ZONE = timezone(timedelta(hours=14))
+"""Where a day begins first."""
 
 
 def add_list(
@@ -86,8 +89,7 @@ def add_list(
     vault = Vault(default_home())
     before = _superseded(vault, name, replace=replace, origin=origin)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
-    when = _moment(info.as_of)
-    delivery = Delivery(batches, full=True, when=when, latest=_end(when), left_out=left_out)
+    delivery = Delivery(batches, full=True, when=_beginning(info.as_of), latest=_end(), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
 
@@ -179,8 +181,10 @@ def update_list(
     format_of(Path(file), list_format).require_harm(info.category, name)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
     strict = not whole and format_of(Path(file), list_format).strict
-    when = _moment(told.as_of)
-    delivery = Delivery(batches, full=whole, strict=strict, when=when, latest=_end(when), left_out=left_out)
+    when = _beginning(told.as_of)
+    # of two whole lists of one day, whoever hands them on could bring back the earlier one
+    again = whole and terms is not None and told.as_of == info.as_of
+    delivery = Delivery(batches, whole, strict=strict, when=when, latest=_end(), again=again, left_out=left_out)
     return intake(vault, told, before, delivery, today=today(), accept=accept, keep=not dry_run)
 
 
@@ -358,17 +362,19 @@ def _read(
     return found, left_out
 
 
-def _moment(as_of: str) -> datetime | None:
+def _beginning(as_of: str) -> datetime | None:
+    """When a day begins on earth, in UTC: what was said on it, wherever that was, was not said before."""
     try:
-        return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=UTC)
-    except ValueError:
-        return None  # what is wrong with it is said where the information is checked, before anything is read
+        return None if as_of == UNKNOWN else datetime.fromisoformat(as_of).replace(tzinfo=_FIRST_ZONE).astimezone(UTC)
+    except (ValueError, OverflowError):
+        # what is wrong with it is said where the information is checked, before anything is read; the first day of all
+        # has no such beginning, and nothing was said before it
+        return None
 
 
-def _end(when: datetime | None) -> datetime:
-    """The end of what a file can tell of: that of its date and of tomorrow, whichever is later."""
-    here = datetime.combine(today(), time(), UTC)
-    return max(here, when or here) + timedelta(days=2)
+def _end() -> datetime:
+    """The end of what a file can tell of: that of tomorrow. No file has a later date."""
+    return datetime.combine(today(), time(), UTC) + timedelta(days=2)
 
 
 def _kind(kind: Kind | str | None) -> Kind | None:

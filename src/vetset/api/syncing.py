@@ -10,6 +10,7 @@ from vetset.hashlist.formats import KEPT
 from vetset.hashlist.services import opened, owner_of
 from vetset.hashlist.sync.ranges import Source, synced
 from vetset.hashlist.sync.spool import Spool
+from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.errors import ListError, UsageError
 from vetset.model.hashlist import UNKNOWN, ListInfo
@@ -64,16 +65,18 @@ def sync_list(
             info = _first(name, service, source, licence) if new else vault.load(name).info
             if not new and not full:
                 _require_same_host(info, source.host)
+            told = replace(
+                info,
+                licence=licence or info.licence,
+                purpose=purpose or info.purpose,
+                expires=expires or info.expires,
+                share_counts=info.share_counts if share_counts is None else share_counts,
+                origin=f"service:{source.host}",
+                as_of=today().isoformat(),
+            )
+            checked_info(told)  # before hours of pages, which what is refused afterwards would take along
             got = synced(source, before.bank, spool, lambda: datetime.now(UTC), full=full, progress=progress)
-        told = replace(
-            info,
-            licence=licence or info.licence,
-            purpose=purpose or info.purpose,
-            expires=expires or info.expires,
-            share_counts=info.share_counts if share_counts is None else share_counts,
-            origin=f"service:{source.host}",
-            as_of=got.begun.astimezone(UTC).date().isoformat(),
-        )
+        told = replace(told, as_of=got.begun.astimezone(UTC).date().isoformat())
         left_out = {word: number for word, number in got.told.items() if word not in KEPT}
         applied = Applied(got.bank.from_source(service), got.change, left_out)
         with _asked_again(spool):

@@ -23,7 +23,7 @@ from vetset.hashlist.deliveries import Change, merged, taken
 from vetset.hashlist.opinions import LINE, MAX_ID_LENGTH, SCHEMA, TELLING, Note, texts_of, values_of
 from vetset.hashlist.plausible import implausible_pdq
 from vetset.model.errors import ListError
-from vetset.model.hashlist import Entries, EntryFlag
+from vetset.model.hashlist import Entries, EntryFlag, one_spelling
 from vetset.model.signal import LIST_KINDS, Kind
 
 FORMAT = b"vetset-bank-1"
@@ -99,19 +99,24 @@ class Bank:
     @property
     def standing(self) -> int:
         """Entries that were not taken back."""
-        return pc.count_distinct(self._rows.filter(pc.invert(self._rows["withdrawn"]))["entry"]).as_py() or 0
+        return pc.count_distinct(_standing(self._rows)["entry"]).as_py() or 0
 
-    def entries_gone(self, after: "Bank") -> int:
-        """How many entries stand here that have a value which stands in the other bank no more, under whatever id.
+    @property
+    def values(self) -> int:
+        """Distinct values that stand."""
+        return _distinct_values(_standing(self._rows))
+
+    def gone(self, after: "Bank") -> tuple[int, int]:
+        """How many entries stand here that have a value which stands in the other bank no more, and how many values.
 
         A line number is another entry in every file, and an id may be given other values: which ids were taken back
-        does not tell what is not searched for any more.
+        does not tell what is not searched for any more, under whatever id.
         """
-        mine, theirs = (bank.rows.filter(pc.invert(bank.rows["withdrawn"])) for bank in (self, after))
+        mine, theirs = _standing(self.rows), _standing(after.rows)
         # in one piece they may be larger than offsets of 32 bits reach
         known = theirs["value"].cast(pa.large_binary()).combine_chunks()
         gone = mine.filter(pc.invert(pc.is_in(mine["value"].cast(pa.large_binary()), known)))
-        return pc.count_distinct(gone["entry"]).as_py() or 0
+        return pc.count_distinct(gone["entry"]).as_py() or 0, _distinct_values(gone)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -217,11 +222,12 @@ class Bank:
         values = values_of(rows["value"], kind.width)
         first, group = _groups(values)
         distinct, count = values.take(first, axis=0), len(first)
-        members = _members(rows, group, count)
-        support = _sums(rows["agree"].to_numpy(), group, count) + members - 1
-        disputed = _sums(rows["dispute"].to_numpy(), group, count) > support
-        flags = np.where(disputed, np.uint8(EntryFlag.DISPUTED), np.uint8(0))
         vetted = (rows["notes"].to_numpy() & int(Note.UNCONFIRMED)) == 0
+        members = _members(rows, vetted, group, count)
+        # Counts do not tell who voted, and one member may vote about every entry of a value: at least so many did.
+        support = np.maximum(_greatest(rows["agree"].to_numpy(), group, count), members - 1)
+        disputed = _greatest(rows["dispute"].to_numpy(), group, count) > support
+        flags = np.where(disputed, np.uint8(EntryFlag.DISPUTED), np.uint8(0))
         flags |= np.where(_sums(vetted, group, count) == 0, np.uint8(EntryFlag.UNVETTED), np.uint8(0))
         if kind is Kind.PDQ:
             odd = implausible_pdq(distinct)
@@ -304,6 +310,15 @@ def _shown_id(text: str) -> str:
     return text if sound else "a text that is no id"
 
 
+def _standing(rows: pa.Table) -> pa.Table:
+    """Entries and values that were not taken back."""
+    return rows.select(["entry", "value"]).filter(pc.invert(rows["withdrawn"]))
+
+
+def _distinct_values(rows: pa.Table) -> int:
+    return pc.count_distinct(rows["value"].cast(pa.large_binary())).as_py() or 0
+
+
 def _until(batch: pa.RecordBatch, latest: datetime | None) -> pa.RecordBatch:
     """The rows, none of them of a later time."""
     if latest is None or not len(batch):
@@ -338,13 +353,28 @@ def _sums(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> 
     return np.bincount(group, column, groups).astype(np.int64)
 
 
-def _members(rows: pa.Table, group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
-    """How many different members gave each value."""
-    codes = rows["member"].unify_dictionaries().combine_chunks().indices.to_numpy()
-    pairs = np.sort((group.astype(np.int64) << 32) | codes)
+def _greatest(column: NDArray[np.integer], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """Greatest of a column over each group; its numbers are not negative."""
+    found = np.zeros(groups, np.int64)
+    told = np.flatnonzero(column)  # few rows have votes
+    np.maximum.at(found, group[told], column[told].astype(np.int64))
+    return found
+
+
+def _members(rows: pa.Table, vetted: NDArray[np.bool_], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """How many different members gave each value in rows that were looked at; 1 at least.
+
+    Who is not named is no voice beside those who are: it may be any of them.
+    """
+    words = rows["member"].unify_dictionaries().combine_chunks()
+    names = [one_spelling(word) for word in words.dictionary.to_pylist()]
+    numbers = {name: number for number, name in enumerate(sorted({"", *names}))}  # 0 is the empty one
+    codes = np.array([numbers[name] for name in names], np.int64)[words.indices.to_numpy()]
+    heard = vetted & (codes > 0)
+    pairs = np.sort((group[heard].astype(np.int64) << 32) | codes[heard])
     fresh = np.ones(len(pairs), np.bool_)
     fresh[1:] = pairs[1:] != pairs[:-1]
-    return np.bincount(pairs[fresh] >> 32, minlength=groups)
+    return np.maximum(np.bincount(pairs[fresh] >> 32, minlength=groups), 1)
 
 
 def _find(distinct: NDArray[np.uint8], leading: NDArray[np.uint64], value: bytes) -> int | None:

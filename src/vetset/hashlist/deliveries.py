@@ -128,7 +128,8 @@ def _settled(rows: pa.Table, codes: NDArray[np.int64], names: int) -> NDArray[np
 
     Of an entry that is stated at several times, the latest hold. Rows of one time belong together, wherever they stand:
     a table may name an entry once for each kind. If some of them take it back, the last row decides. A value that is
-    stated twice, as by a page that was given twice, counts once.
+    stated twice, as by a page that was given twice, counts once. What could not be read says that an entry is there,
+    and nothing against what else is said of it.
 
     Args:
         rows: of `SCHEMA`, in the order in which they came.
@@ -136,9 +137,10 @@ def _settled(rows: pa.Table, codes: NDArray[np.int64], names: int) -> NDArray[np
         names: number of codes.
     """
     moment, gone = _moments(rows, _ALWAYS), rows["withdrawn"].to_numpy()
+    stated = _stated(rows, gone, codes, names)
     latest = np.full(names, _NEVER)
-    np.maximum.at(latest, codes, moment)
-    kept = np.flatnonzero(moment == latest[codes])
+    np.maximum.at(latest, codes[stated], moment[stated])
+    kept = np.flatnonzero(stated & (moment == latest[codes]))
     last = np.zeros(names, np.int64)
     last[codes[kept]] = kept  # of codes that occur more than once, the last assignment stays
     final = last[codes[kept]]
@@ -149,6 +151,17 @@ def _settled(rows: pa.Table, codes: NDArray[np.int64], names: int) -> NDArray[np
         first[codes[kept][::-1]] = kept[::-1]
         kept = kept[np.argsort(first[codes[kept]], kind="stable")]
     found: NDArray[np.int64] = kept[_last_of_each_value(rows, codes, kept)]
+    return found
+
+
+def _stated(rows: pa.Table, gone: NDArray[np.bool_], codes: NDArray[np.int64], names: int) -> NDArray[np.bool_]:
+    """All rows but those that could not be read of entries of which others could."""
+    unread = gone & ((rows["notes"].to_numpy() & np.uint16(Note.UNREAD)) != 0)
+    if not unread.any():
+        return np.ones(len(codes), np.bool_)
+    known = np.zeros(names, np.bool_)
+    known[codes[~unread]] = True
+    found: NDArray[np.bool_] = ~unread | ~known[codes]
     return found
 
 

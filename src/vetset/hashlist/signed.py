@@ -14,7 +14,7 @@ from typing import Any
 from vetset.hashlist.vault.info import checked_info
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
-from vetset.model.hashlist import UNKNOWN, ListInfo
+from vetset.model.hashlist import UNKNOWN, ListInfo, one_spelling
 from vetset.seal.document import parse_object
 from vetset.seal.keys import PrivateKey, PublicKey
 from vetset.seal.signature import check, sign
@@ -130,7 +130,7 @@ def _require_terms(terms: Terms) -> None:
     )
     if not isinstance(terms.whole, bool):
         raise ListError("a signed list is a whole one or not", expected="true or false")
-    if UNKNOWN in {terms.owner.casefold(), terms.as_of}:
+    if UNKNOWN in {one_spelling(terms.owner), terms.as_of}:
         raise ListError("a signed list needs its owner and its day", expected="a name, and YYYY-MM-DD")
 
 

@@ -1,5 +1,6 @@
 """Hash lists: opinions with an owner, a category, a date and a licence. Their `repr` never shows a value."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -61,6 +62,12 @@ DOUBTFUL = EntryFlag.QUARANTINED | EntryFlag.DISPUTED
 """What there is reason to believe is wrong."""
 
 
+def one_spelling(name: str) -> str:
+    """The name of somebody, such that two spellings of it are one: case, width, composed letters, white space."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
 def voice_of(owner: str, origin: str) -> str:
     """Who stands behind a list, such that two spellings of a name are one owner; empty where nobody does.
 
@@ -68,7 +75,7 @@ def voice_of(owner: str, origin: str) -> str:
         owner: whose opinion it is, or `unknown`, however that is spelled.
         origin: as of `ListInfo`.
     """
-    name = " ".join(owner.casefold().split())
+    name = one_spelling(owner)
     return name if name != UNKNOWN else "" if origin == STATED else origin
 
 
@@ -148,7 +155,8 @@ class Entries(_NeverPickled):
         values: uint8 (n, kind.width), rows sorted and distinct.
         ids: bytes (n,), ASCII, the owner's ids or `line:N`.
         flags: uint8 (n,), `EntryFlag` bits.
-        members: uint8 (n,), how many independent members of the owner gave the value, 255 for more; 1 at least.
+        members: uint8 (n,), how many independent members of the owner gave the value and stand by it, 255 for more; 1
+            at least.
     """
 
     kind: Kind

@@ -6,7 +6,7 @@ wrong with a delivery, what was there before is still there.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 
@@ -15,16 +15,16 @@ from vetset.hashlist.deliveries import Change
 from vetset.hashlist.vault.info import checked_info
 from vetset.hashlist.vault.vault import Vault
 from vetset.model.errors import ListError
-from vetset.model.hashlist import Category, HashList, ListInfo
+from vetset.model.hashlist import UNKNOWN, Category, HashList, ListInfo
 from vetset.model.policy import MatchPolicy
 from vetset.stage.vet import lawful
 
 TAKEN_BACK = 0.1
-"""Share of the entries that stand which a delivery may take back without being asked about."""
+"""Share of the entries, and of the values, that stand which a delivery may take back without being asked about."""
 GROWTH = 10
-"""How many times as many entries a delivery may make of a list without being asked about."""
+"""How many times as many entries, or values, a delivery may make of a list without being asked about."""
 UNASKED = 1_000
-"""So many entries may come or go whatever the shares are."""
+"""So many entries, and values, may come or go whatever the shares are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Delivery:
         strict: whether taking back what was never known is an error.
         when: the owner's time of a full one.
         latest: the end of what it can tell of; None where its times are not to be looked at.
+        again: whether it may say only what is known: an owner signed one list of that day already.
         left_out: what it holds beside and is not kept, counted by words while the batches are read.
     """
 
@@ -45,6 +46,7 @@ class Delivery:
     strict: bool = False
     when: datetime | None = None
     latest: datetime | None = None
+    again: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -132,13 +134,15 @@ def intake(
         keep: whether it is written, or told in numbers only.
 
     Raises:
-        ListError: something in the delivery or in what is said about it is malformed, or it changes more than it may
-            unasked; nothing was changed.
+        ListError: something in the delivery or in what is said about it is malformed, its day is yet to come, or it
+            changes more than it may unasked; nothing was changed.
     """
-    checked_info(info)  # before a file is read that may be large
+    _require_begun(checked_info(info), today)  # before a file is read that may be large
     after, change = before.bank.apply(
         delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when, latest=delivery.latest
     )
+    if delivery.again and change.added + change.changed + change.withdrawn:
+        raise _of_one_day(info)
     applied = Applied(after, change, delivery.left_out)
     return taken_in(vault, info, before, applied, today=today, accept=accept, keep=keep)
 
@@ -207,20 +211,59 @@ def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date)
     return found, bank, len(decided)
 
 
+def _require_begun(info: ListInfo, today: date) -> None:
+    """Refuse a day that has begun nowhere: every true update would be older, and the list would never age.
+
+    Raises:
+        ListError: it is after tomorrow, which is what today may be in UTC+14.
+    """
+    latest = (today + timedelta(days=1)).isoformat()
+    if info.as_of != UNKNOWN and info.as_of > latest:
+        raise ListError(
+            "the date of the list is yet to come",
+            expected=f"as of {latest} or earlier",
+            seen=f"as of {info.as_of}",
+            where=info.name,
+            todo="Nothing was changed. Give the date of the owner's state, not that of the next one or of the expiry; "
+            "if the owner signed it, ask for another signature.",
+        )
+
+
+def _of_one_day(info: ListInfo) -> ListError:
+    return ListError(
+        "the list is signed, and what is known of it is of the same day and says something else",
+        expected=f"a whole list of a later day than {info.as_of}, or the same one again",
+        seen=f"another one as of {info.as_of}",
+        where=info.name,
+        todo="Nothing was changed. Which of the two is the later one cannot be told: ask the owner for one of a later "
+        "day, or, if this is the one that should hold, `vetset lists add` it with --replace.",
+    )
+
+
 def _require_moderate(before: Bank, applied: Applied, name: str) -> None:
     """Refuse a delivery that turns a list into another one, unless somebody has looked at the numbers.
+
+    Entries are what an owner counts; values are what is searched for, and one entry may have any number of them.
 
     Raises:
         ListError: it takes back or adds more than it may unasked.
     """
-    standing, change = before.standing, applied.change
-    gone = max(change.withdrawn, before.entries_gone(applied.bank))
+    standing = before.standing
+    if not standing:
+        return
+    (entries, lost), (_, added) = before.gone(applied.bank), applied.bank.gone(before)
+    _require_few("entries", standing, max(applied.change.withdrawn, entries), applied.change.added, name)
+    if max(lost, added) > UNASKED:
+        _require_few("values", before.values, lost, added, name)
+
+
+def _require_few(what: str, standing: int, gone: int, new: int, name: str) -> None:
     most_gone, most_new = max(UNASKED, standing * TAKEN_BACK), max(UNASKED, standing * GROWTH)
-    if standing and (gone > most_gone or change.added > most_new):
+    if gone > most_gone or new > most_new:
         raise ListError(
             "the delivery changes the list more than it may unasked",
-            expected=f"at most {most_gone:.0f} entries taken back and {most_new:.0f} new, where {standing} stand",
-            seen=f"{gone} taken back or with other values, {change.added} new",
+            expected=f"at most {most_gone:.0f} {what} taken back and {most_new:.0f} new, where {standing} stand",
+            seen=f"{gone} taken back{' or with other values' * (what == 'entries')}, {new} new",
             where=name,
             todo="Nothing was changed. Ask the owner whether that is right (an export that was cut off? another "
             "list?); then say --accept.",

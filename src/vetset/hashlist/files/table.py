@@ -30,6 +30,8 @@ _ID = rf"^[\x20-\x7e]{{0,{MAX_ID_LENGTH}}}$"
 # Ids are written to findings and shown to people. A digest must not get there under that name, be it the row's own or
 # one of another kind that the owner uses as a name.
 _TELLING = rf"{TELLING}|^[A-Z2-7]{{32}}$"
+_SHORTENED = r"^\d([.,]\d+)?[Ee]\+\d+$"
+"""What a spreadsheet makes of a long number, and of its neighbours: one would be a later statement about another."""
 
 
 class Rows:
@@ -217,10 +219,14 @@ def _check_ids(ids: pa.StringArray, faults: Faults) -> None:
         faults.add(unusable, f"an id that is not at most {MAX_ID_LENGTH} printable ASCII characters")
     telling = pc.match_substring_regex(ids, _TELLING).to_numpy(zero_copy_only=False)
     faults.add(telling, "an id that has the form of a digest or an address")
+    shortened = pc.match_substring_regex(ids, _SHORTENED).to_numpy(zero_copy_only=False)
+    faults.add(shortened, "an id that a spreadsheet shortened as a number: export the column as text")
+    ours = pc.starts_with(ids, LINE).to_numpy(zero_copy_only=False)
+    faults.add(ours, f"an id that begins with `{LINE}`, as those of rows without one do: put a word before it")
 
 
 def _line_ids(lines: NDArray[np.int64]) -> pa.StringArray:
-    return pc.binary_join_element_wise("line:", pa.array(lines).cast(pa.string()), "")
+    return pc.binary_join_element_wise(LINE, pa.array(lines).cast(pa.string()), "")
 
 
 def _standing(part: Part, withdrawn: NDArray[np.bool_]) -> Part:

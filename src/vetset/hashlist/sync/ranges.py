@@ -8,7 +8,8 @@ then.
 
 An entry that changes while everything is fetched leaves the pages that are still to come, since a service tells of each
 entry only the last change. So a range of everything is followed by one of what changed meanwhile, and absence is
-counted after both.
+counted after both. A range whose pages have waited, as after a look at the numbers, ends where they were fetched, and
+is followed in the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,7 +100,7 @@ class Synced:
         change: what changed, in numbers of entries.
         pages: how many there were.
         told: what was read, in numbers by words that can be shown.
-        begun: when the first page was fetched: what changed afterwards is in the next range.
+        begun: when the first page of the last range was fetched: what changed afterwards is in the next range.
     """
 
     bank: Bank
@@ -147,7 +148,9 @@ def synced(
     """
     base = "" if full else bank.checkpoint
     told_of = progress or (lambda _: None)
-    heads = _walked(_Walk(source, spool, now, base=base, full=full, most=max_pages), told_of)
+    walk = _Walk(source, spool, now, base=base, full=full, most=max_pages)
+    waited = walk.finished and not timedelta(0) <= now() - walk.heads[0].at <= SLACK
+    heads = _walked(walk, told_of)
     if full and not sum(head.rows for head in heads):
         spool.clear()
         raise ServiceError(
@@ -156,17 +159,17 @@ def synced(
             todo="Nothing was changed. Ask the owner whether the list is empty.",
         )
     checkpoint, last, since = _checkpoint(source, heads), heads[0].at, _Held()
-    if full:
+    if full or waited:
         number = len(heads)
-        walk = _Walk(source, since, now, base=checkpoint, full=False, most=max_pages)
-        more = _walked(walk, lambda pages: told_of(number + pages))
+        following = _Walk(source, since, now, base=checkpoint, full=False, most=max_pages)
+        more = _walked(following, lambda pages: told_of(number + pages))
         checkpoint, last, heads = _checkpoint(source, more), more[0].at, [*heads, *more]
     changed, change = bank.apply(chain(spool.batches(), since.batches()), full=full, latest=last + SLACK)
     told: dict[str, int] = {}
     for head in heads:
         for word, count in head.told.items():
             told[word] = told.get(word, 0) + count
-    return Synced(changed.with_checkpoint(checkpoint), change, len(heads), told, heads[0].at)
+    return Synced(changed.with_checkpoint(checkpoint), change, len(heads), told, last)
 
 
 def _walked(walk: "_Walk", progress: Callable[[int], None]) -> list[Head]:
@@ -196,7 +199,7 @@ class _Pages(Protocol):
 
 
 class _Held:
-    """Pages in memory: of the hours that fetching everything takes, not of everything."""
+    """Pages in memory: of the time that fetching everything takes, or that a range has waited, not of everything."""
 
     def __init__(self) -> None:
         self._pages: list[tuple[Head, Sequence[pa.RecordBatch]]] = []
