@@ -58,12 +58,12 @@ def _require_successor(before: ListUse, now: ListUse) -> None:
         )
     if before.origin not in {STATED, now.origin}:
         raise ListError(
-            "the list in force is surely its owner's, and this one is not known to be",
+            "the list in force is surely its owner's, and this one may not be",
             expected=f"the same origin, {before.origin}",
             seen=now.origin,
             where=now.name,
-            todo="Import the owner's list as before: with the key that signed it, or from the service. If the owner has "
-            "another key by now, audit into another folder; with the same --store nothing is read twice.",
+            todo="Import the owner's list as before: with the key that signed it, or from the service. If the owner "
+            "has another key by now, audit into another folder; with the same --store nothing is read twice.",
         )
     if UNKNOWN not in {now.as_of, before.as_of} and now.as_of < before.as_of:
         raise ListError(
