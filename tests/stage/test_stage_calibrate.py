@@ -1,5 +1,7 @@
 """How near is near, on distributions whose quantiles are known and with planted copies and look-alikes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from invented import SEED, World, flipped, near
@@ -11,6 +13,7 @@ from vetset.case.nearness import Calibration
 from vetset.model.errors import AlignmentError
 from vetset.model.policy import ExpandPolicy, Policy
 from vetset.stage.calibrate import calibrate, require_same_space
+from vetset.stage.space import aligned_space
 
 OPEN = {"min_similarity": -1, "max_similarity": 1}
 
@@ -189,6 +192,56 @@ def test_the_same_space_is_known_again_and_another_is_not(tmp_path):
     other = World.unlike(np.abs(sphere(300, seed=9)))
     with pytest.raises(AlignmentError, match="not the embeddings"):
         require_same_space(other.space(), policy.expand, SEED, first)
+
+
+def laid_out(world, order, owners=None):
+    """The vectors of these records in this order, as those of these owners; their own unless said."""
+    count = len(world.vectors)
+    rows = np.array_split(order, 3)
+    numbers = np.array_split(order if owners is None else owners, 3)
+    return aligned_space([world.vectors[each] for each in rows], numbers, count)
+
+
+def spread_out(count, dimension=16):
+    """Few directions with many lengths: whichever pairs a sample has, their high cosines differ."""
+    random = np.random.default_rng(0)
+    centre = random.standard_normal((40, dimension))[random.integers(0, 40, count)]
+    lengths = random.choice([0.3, 0.6, 1, 2], (count, 1))
+    return World.unlike(centre * lengths + random.standard_normal((count, dimension)))
+
+
+@pytest.mark.parametrize("count", [2, 24, 6000])
+def test_the_same_vectors_are_known_in_any_order_and_not_as_those_of_other_records(tmp_path, count):
+    world = spread_out(count)
+    policy = rules(calibration_probes=0, calibration_seeds=0)
+    first = calibrate(laid_out(world, np.arange(count)), world.table(tmp_path / "store"), policy, SEED)
+    for seed in range(5):
+        shuffled = np.random.default_rng(seed).permutation(count)
+        require_same_space(laid_out(world, shuffled), policy.expand, SEED, first)
+    for owners in (np.arange(count)[::-1], np.roll(np.arange(count), 1)):
+        with pytest.raises(AlignmentError, match="not the embeddings"):
+            require_same_space(laid_out(world, np.arange(count), owners), policy.expand, SEED, first)
+
+
+def test_one_record_in_twenty_with_the_vector_of_another_is_enough_to_be_refused(tmp_path):
+    world, order = spread_out(6000), np.arange(6000)
+    policy = rules(calibration_probes=0, calibration_seeds=0)
+    first = calibrate(laid_out(world, order), world.table(tmp_path / "store"), policy, SEED)
+    owners = order.copy()
+    owners[::20] = np.roll(owners[::20], 1)
+    with pytest.raises(AlignmentError, match="other records"):
+        require_same_space(laid_out(world, order, owners), policy.expand, SEED, first)
+
+
+def test_a_round_without_landmarks_is_known_by_the_distribution_alone_as_in_its_time(tmp_path):
+    world, policy = World.unlike(sphere(300)), rules(calibration_pairs=5000)
+    first = replace(told(world, tmp_path, policy), landmarks=None)
+    drawn = world.space().sample_of_rows(101, np.random.default_rng(int(SEED[:16], 16))).vectors.astype(np.float64)
+    cosines = (drawn @ drawn.T)[np.triu_indices(101, 1)]
+    first = replace(first, quantile=float(np.quantile(cosines, 0.999)))
+    require_same_space(world.space(), policy.expand, SEED, first)
+    with pytest.raises(AlignmentError, match="not the embeddings"):
+        require_same_space(World.unlike(np.abs(sphere(300, seed=9))).space(), policy.expand, SEED, first)
 
 
 @pytest.mark.parametrize(

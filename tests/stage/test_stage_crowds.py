@@ -1,5 +1,6 @@
 """Crowds at one point and near one seed: copies come, what collapsed is counted, and the counts add up."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,11 @@ from invented import World, flipped, near, seeds_of
 
 from vetset.model.policy import ExpandPolicy, Policy
 from vetset.stage import crowds
+from vetset.stage import passes as passes_stage
 from vetset.stage.expand import neighbours
+from vetset.stage.hits import threads_here
+from vetset.stage.passes import passes
+from vetset.stage.progress import Silent
 
 SEED_ROW = 0
 
@@ -204,10 +209,8 @@ def test_many_seeds_of_one_picture_make_no_hub(tmp_path):
     assert crowding.hubs == 0
 
 
-@given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
-def test_the_counts_of_every_seed_add_up_to_all_within_the_threshold(tmp_path_factory, seed):
-    random = np.random.default_rng(seed)
+def crowded(random, seed):
+    """A world with copies, collapsed points and records that PDQ says nothing of."""
     count = int(random.integers(20, 120))
     world = World.unlike(random.standard_normal((count, 4)), seed)
     points = random.integers(0, 6, count)
@@ -215,6 +218,74 @@ def test_the_counts_of_every_seed_add_up_to_all_within_the_threshold(tmp_path_fa
     world.pictures = random.integers(0, count, count)
     world.quality[random.random(count) < 0.3] = 10
     world.unseen[random.random(count) < 0.2] = True
+    return world
+
+
+class Heard(Silent):
+    """What progress was told of."""
+
+    def __init__(self):
+        self.stages = []
+
+    def started(self, stage, shards, size):
+        self.stages.append(stage)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1, 2, 3]))
+@settings(max_examples=60, deadline=None)
+def test_many_passes_find_what_one_does(tmp_path_factory, seed, at_once):
+    random = np.random.default_rng(seed)
+    world = crowded(random, seed)
+    count = len(world.vectors)
+    world.codes[random.random(count) < 0.5] = world.codes[0]
+    rows = sorted(random.permutation(count)[:7].tolist())
+    expand = ExpandPolicy(k=int(random.integers(1, 9)), crowd=int(random.integers(0, 9)), collapsed_from=3, hub_seeds=2)
+    policy = Policy(expand=expand.model_copy(update={"search_memory_mb": 1}))
+    table = world.table(tmp_path_factory.mktemp("world"))
+    seeds, threshold = seeds_of(table, rows), float(random.choice([0.5, 0.9, 0.999]))
+    one = neighbours(seeds, world.space(), table, policy, threshold=threshold, number=1)
+    space = world.space()
+    space.reporter = Heard()
+    kept = min(count, expand.k + expand.crowd + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes_stage, "_BYTES", (1 << 20) // (kept * at_once * max(2, threads_here())))
+        many = neighbours(seeds, space, table, policy, threshold=threshold, number=1)
+    assert many == one
+    count = -(-len(rows) // at_once)
+    assert space.reporter.stages == [f"neighbours, pass {number} of {count}" for number in range(1, count + 1)]
+
+
+@given(st.integers(1, 10**5), st.integers(1, 2000), st.integers(1, 4096), st.integers(1, 16))
+@settings(deadline=None)
+def test_no_pass_keeps_more_than_the_memory_holds_unless_it_is_of_one_seed(seeds, kept, memory_mb, threads):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes_stage, "threads_here", lambda: threads)
+        told = list(passes(seeds, kept, memory_mb, watched=False))
+        (alone,) = passes(seeds, kept, memory_mb, watched=True)
+    sizes = [step.seeds.stop - step.seeds.start for step in told]
+    assert (told[0].seeds.start, told[-1].seeds.stop, sum(sizes)) == (0, seeds, seeds)
+    assert all(one.seeds.stop == other.seeds.start for one, other in itertools.pairwise(told))
+    assert max(sizes) == 1 or max(sizes) * kept * threads * 120 <= memory_mb << 20
+    assert (alone.seeds, alone.name) == (slice(0, seeds), "neighbours")
+    assert 1 <= alone.threads <= threads
+    assert alone.threads == 1 or seeds * kept * alone.threads * 120 <= memory_mb << 20
+
+
+def test_who_keeps_the_vectors_sees_one_pass_however_many_seeds_there_are(tmp_path, monkeypatch):
+    world = World.unlike(spread(60))
+    table, space = world.table(tmp_path / "store"), world.space()
+    space.watched, space.reporter = True, Heard()
+    monkeypatch.setattr(passes_stage, "_BYTES", 1 << 30)
+    neighbours(seeds_of(table, range(9)), space, table, Policy(), threshold=0.9, number=1)
+    assert space.reporter.stages == ["neighbours"]
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_the_counts_of_every_seed_add_up_to_all_within_the_threshold(tmp_path_factory, seed):
+    random = np.random.default_rng(seed)
+    world = crowded(random, seed)
+    count = len(world.vectors)
     rows = sorted(random.permutation(count)[:5].tolist())
     k, crowd = int(random.integers(1, 20)), int(random.integers(0, 20))
     threshold = float(random.choice([0.5, 0.9, 0.999]))

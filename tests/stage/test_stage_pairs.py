@@ -15,6 +15,23 @@ def pairs_of(vectors, population=10**9, counted=None):
     return Pairs(np.maximum(similarity, similarity.T), distinct if counted is None else counted & distinct, population)
 
 
+SIX_DIGITS = st.integers(-(10**6), 10**6).map(lambda number: number / 10**6)
+
+
+@given(st.one_of(st.floats(-1, 1), SIX_DIGITS, st.floats(allow_nan=False, allow_infinity=False, max_value=1e300)))
+@settings(max_examples=2000)
+def test_just_above_is_above_whatever_float_it_is(similarity):
+    above = just_above(similarity)
+    assert above > similarity
+    if abs(similarity) <= 1:
+        assert above == round(above, 6)
+        assert round(above - 1e-6, 6) <= similarity
+
+
+def test_no_cosine_of_six_digits_is_its_own_just_above():
+    assert not [number for number in range(-(10**6), 10**6, 3) if just_above(number / 10**6) != (number + 1) / 10**6]
+
+
 def on_sphere(random, count, dimension=3):
     return random.standard_normal((count, dimension))
 

@@ -282,6 +282,36 @@ def test_what_is_public_is_the_same_with_and_without_news(audit):
     assert len(set(shown[0][1].values())) == 1, "a recheck is as large as what the audit found"
 
 
+SIGNED, SERVED = "signed:0123abcd", "service:lists.example"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "accepted"),
+    [
+        (SIGNED, "stated", False),
+        (SIGNED, "signed:4567", False),
+        (SIGNED, SERVED, False),
+        (SERVED, "stated", False),
+        (SIGNED, SIGNED, True),
+        (SERVED, SERVED, True),
+        ("stated", SIGNED, True),
+    ],
+)
+def test_what_is_surely_its_owners_is_only_superseded_by_what_is_as_surely(audit, before, now, accepted):
+    def of(origin, **about):
+        return replace(small.known(), info=replace(small.known().info, origin=origin, **about))
+
+    audited = audit(lists=[of(before)], embeddings=None)
+    seen = small.tree(audited.out)
+    newer = of(now, as_of="2026-02-01", version="2")
+    if accepted:
+        vetset.recheck(audited.out, lists=[newer])
+        return
+    with pytest.raises(ListError, match="same origin"):
+        vetset.recheck(audited.out, lists=[newer])
+    assert small.tree(audited.out) == seen
+
+
 def test_only_recipients_of_the_audit_open_a_recheck(rechecked, someone):
     audited, _ = rechecked([1], [2])
     with pytest.raises(vetset.errors.KeyFileError):

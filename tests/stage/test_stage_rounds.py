@@ -29,6 +29,7 @@ from vetset.model.signal import Kind, Reason, Variant
 from vetset.model.verdict import Decision, Verdict
 from vetset.seal.keys import new_key
 from vetset.stage.expand import expand
+from vetset.stage.items import harms_of
 from vetset.stage.rounds import Search, drive, next_step, unsearched
 from vetset.stage.space import aligned_space
 from vetset.storage.commit import alone_in
@@ -72,6 +73,9 @@ class World:
     fuse: int = -1
     asked: list = field(default_factory=list)
     name: str = RULES.verifier
+    version: str = RULES.version
+    harm: str = ""
+    undecided: set = field(default_factory=set)
     table: RecordTable | None = None
 
     @property
@@ -101,10 +105,17 @@ class World:
     def ask(self, records):
         self.reached()
         self.asked.append([item.row for item in records])
-        decided = {True: Decision.KNOWN, False: Decision.NOT_KNOWN}
-        verdicts = [Verdict(item, decided[item.row in self.known], self.name) for item in sorted(records)]
+        verdicts = [
+            Verdict(item, self.decision(item.row), self.name, version=self.version, owner="x", category=self.harm)
+            for item in sorted(records)
+        ]
         self.reached()
         return VerdictsPart(self.name, tuple(verdicts))
+
+    def decision(self, row):
+        if row in self.undecided:
+            return Decision.UNDECIDED
+        return Decision.KNOWN if row in self.known else Decision.NOT_KNOWN
 
     def provenance(self, records):
         self.reached()
@@ -516,6 +527,112 @@ def test_after_any_rechecks_nothing_near_a_confirmed_record_is_left_out(world, d
     assert again.digest == expected.digest
     since = expected.rounds[expected.rechecks[-1].rounds_before :]
     assert set(Counter(seed for told in since for seed in told.seeds).values()) <= {1}
+
+
+def speaks_anew(world, version, known, undecided=()):
+    """The verifier has another list by now, or is held anew; returns rules that name it."""
+    world.version, world.known, world.undecided, world.asked = version, set(known), set(undecided), []
+    return replace(RULES, version=version)
+
+
+def test_another_version_is_asked_about_everything_again_and_its_word_counts(tmp_path):
+    world = chain()
+    world.known = set()
+    ledger = world.begin(tmp_path)
+    world.run(ledger)
+    assert world.asked == [[1]]
+    findings = world.run(ledger, speaks_anew(world, "2", {1, 2}))
+    assert world.asked == [[1], [2], [3]]
+    assert decided(findings) == {1: True, 2: True, 3: False}
+    (_, stop) = findings.stops
+    assert (stop.rules.version, stop.rule, stop.asked, stop.confirmed, stop.never_asked) == ("2", "dry", 3, 2, 0)
+    check_once(findings)
+
+
+def test_a_budget_is_of_this_version_and_what_it_was_not_asked_is_told_as_that(tmp_path):
+    world = World(steps([0, 5, 10, 15]), {0}, set())
+    ledger = world.begin(tmp_path)
+    world.run(ledger)
+    stop = world.run(ledger, replace(speaks_anew(world, "2", set()), budget=2)).stops[-1]
+    assert (stop.rule, stop.asked, stop.never_asked) == ("budget", 2, 1)
+
+
+def test_what_a_newer_version_takes_back_confirms_no_more_and_is_looked_for_around_the_others(tmp_path):
+    """3 lies near 1 and near 2, and was passed over when 2 was searched around, since 1 had brought it."""
+    world = World(steps([0, 30, -30, 60]), {0}, {1, 2})
+    world.vectors[2] = world.vectors[1] + 0.1 * world.vectors[-1]
+    ledger = world.begin(tmp_path / "whole")
+    findings = world.run(ledger)
+    assert [(item.record.row, item.seed.row) for item in findings.candidates if item.record.row == 3] == [(3, 1)]
+    rules = speaks_anew(world, "2", {2})
+    findings = world.run(ledger, rules)
+    trust = small.trust("one", policy=POLICY)
+    confirmed = Seeds.confirmed(findings.matches, findings.verdicts, trust).records
+    assert [item.row for item in confirmed] == [0, 2]
+    assert left_out(world, findings) == set()
+    assert [(item.record.row, item.seed.row) for item in findings.candidates if item.record.row == 3] == [(3, 2)]
+    assert findings.stops[-1].rule == "dry"
+    assert world.run(ledger, rules).digest == findings.digest
+
+
+def test_what_a_version_could_not_decide_is_asked_once_more_by_each_command(tmp_path):
+    world = World(steps([0, 30, 25]), {0}, set(), undecided={1})
+    ledger = world.begin(tmp_path)
+    first = world.run(ledger)
+    assert world.asked == [[2, 1]]
+    assert world.run(ledger).digest == first.digest
+    assert world.asked == [[2, 1], [1]]
+    findings = world.run(ledger, replace(speaks_anew(world, RULES.version, {1}), budget=2))
+    assert world.asked == [[1]]
+    assert decided(findings) == {1: True, 2: False}
+
+
+@given(worlds(), st.lists(st.tuples(st.sets(st.integers(0, 13)), st.sets(st.integers(0, 13))), max_size=3), st.data())
+@settings(max_examples=40, deadline=None)
+def test_whatever_versions_say_the_last_one_decides_and_nothing_is_left_out(world, says, data):
+    fuses = data.draw(st.lists(st.integers(1, 12), max_size=4))
+    given = (world.known, world.undecided)
+
+    def told(folder, fuses):
+        world.version, (world.known, world.undecided) = RULES.version, given
+        ledger = world.begin(folder)
+        rules = RULES
+        findings, _ = interrupted(world, ledger, fuses, rules)
+        for number, (known, undecided) in enumerate(says, 2):
+            rules = speaks_anew(world, str(number), known, undecided)
+            findings, _ = interrupted(world, ledger, fuses, rules)
+        return findings
+
+    with tempfile.TemporaryDirectory() as folder:
+        expected, again = told(Path(folder) / "whole", []), told(Path(folder) / "again", fuses)
+    assert again.digest == expected.digest
+    assert {verdict.version for verdict in expected.verdicts} <= {str(1 + len(says))}
+    assert all(verdict.decision is world.decision(verdict.record.row) for verdict in expected.verdicts)
+    assert left_out(world, expected) == set()
+    assert (expected.stops[-1].rule, expected.stops[-1].never_asked) == ("dry", 0)
+
+
+def of_harm(world, harm):
+    """The world's verifier, and rules, of this harm."""
+    world.harm = harm
+    return replace(RULES, harm=harm)
+
+
+def test_what_a_verdict_confirmed_is_of_the_verifiers_harm_when_the_origin_is_withdrawn(tmp_path):
+    world = chain()
+    ledger, rules = world.begin(tmp_path), of_harm(world, "benchmark")
+    world.run(ledger, replace(rules, budget=1))
+    ledger.append(RecheckPart(lists_of_one(), (), (), (), (), (), "complete"))
+    findings = world.run(ledger, rules)
+    assert {2: True, 3: True, 4: False}.items() <= decided(findings).items()
+    assert (findings.stops[-1].rule, findings.stops[-1].never_asked) == ("dry", 0)
+    assert set(harms_of(findings, small.trust("one")).values()) == {frozenset({"benchmark"})}
+
+
+def test_what_is_left_unasked_for_its_harm_is_not_told_as_dry(tmp_path):
+    world = chain()
+    findings = world.run(world.begin(tmp_path), of_harm(world, "terrorism"))
+    assert (world.asked, findings.stops[-1].rule, findings.stops[-1].never_asked) == ([], "harm", 1)
 
 
 def lists_of_one(version="2"):

@@ -122,14 +122,22 @@ def test_what_a_search_counted_is_not_counted_again():
     assert Counted.passes == 1
 
 
-@given(st.lists(st.sampled_from(["good", "zero", "nan"]), max_size=40), st.integers(1, 50), st.integers(0, 99))
+BOTH = ("sample", "sample_of_rows")
+
+
+@pytest.mark.parametrize("sample", BOTH)
+@given(
+    kinds=st.lists(st.sampled_from(["good", "zero", "nan"]), max_size=40),
+    wanted=st.integers(1, 50),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=60, deadline=None)
-def test_a_sample_holds_distinct_usable_rows_all_of_them_if_they_are_few(kinds, wanted, seed):
+def test_a_sample_holds_distinct_usable_rows_all_of_them_if_they_are_few(sample, kinds, wanted, seed):
     vectors = np.array([{"good": [1, 2], "zero": [0, 0], "nan": [np.nan, 1]}[kind] for kind in kinds], np.float32)
     vectors = vectors.reshape(-1, 2)
     half = len(kinds) // 2
     space = aligned_space([vectors[:half], vectors[half:]], [range(half), range(half, len(kinds))], len(kinds))
-    found = space.sample(wanted, np.random.default_rng(seed))
+    found = getattr(space, sample)(wanted, np.random.default_rng(seed))
     rows = found.numbers.tolist()
     good = {row for row, kind in enumerate(kinds) if kind == "good"}
     assert len(set(rows)) == len(rows)
@@ -138,13 +146,33 @@ def test_a_sample_holds_distinct_usable_rows_all_of_them_if_they_are_few(kinds, 
     assert np.allclose(found.vectors, np.array([[1, 2]]) / np.sqrt(5))
 
 
-def test_every_row_is_as_likely_to_be_drawn_as_any_other():
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_sample_is_the_same_whatever_the_order_of_rows_and_parts_and_how_few_have_a_vector(data):
+    records = data.draw(st.integers(1, 300))
+    there = sorted(data.draw(st.sets(st.integers(0, records - 1), max_size=records)))
+    vectors = {record: np.array([record + 1, 1, record % 7], np.float32) for record in there}
+    wanted, seed = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 99))
+    found = []
+    for _ in range(2):
+        order = np.array(data.draw(st.permutations(there)), np.int64)
+        parts = np.array_split(order, data.draw(st.integers(1, 4)))
+        blocks = [np.array([vectors[each] for each in part.tolist()], np.float32).reshape(-1, 3) for part in parts]
+        found.append(aligned_space(blocks, parts, records).sample(wanted, np.random.default_rng(seed)))
+    assert np.array_equal(found[0].numbers, found[1].numbers)
+    assert np.array_equal(found[0].vectors, found[1].vectors)
+    assert set(found[0].numbers.tolist()) <= set(there)
+    assert len(found[0].numbers) == min(wanted, len(there))
+
+
+@pytest.mark.parametrize("sample", BOTH)
+def test_every_row_is_as_likely_to_be_drawn_as_any_other(sample):
     """A small block beside a large one: chi-square over 4,000 draws of 10 of 100 rows, 99 degrees of freedom."""
     vectors = np.ones((100, 2), np.float32)
     space = aligned_space([vectors[:5], vectors[5:]], [range(5), range(5, 100)], 100)
     counts = np.zeros(100)
     for seed in range(4000):
-        counts[space.sample(10, np.random.default_rng(seed)).numbers] += 1
+        counts[getattr(space, sample)(10, np.random.default_rng(seed)).numbers] += 1
     assert ((counts - 400) ** 2 / 400).sum() < 160
 
 

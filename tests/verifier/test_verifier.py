@@ -7,11 +7,12 @@ import pytest
 
 import small
 import vetset
+from vetset.case.findings import trust_of
 from vetset.hashlist.vault.vault import Vault
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.errors import CountError, UsageError
-from vetset.model.finding import Match
-from vetset.model.hashlist import EntryFlag
+from vetset.model.finding import Match, Seeds
+from vetset.model.hashlist import Category, EntryFlag
 from vetset.model.policy import ExpandPolicy, Policy
 from vetset.model.signal import Kind, Variant
 from vetset.model.verdict import Decision, Verdict
@@ -189,6 +190,61 @@ def test_a_verdict_names_the_entry_and_never_its_value(audit):
     audited = audit()
     vetset.verify(audited.out, audited.key, with_list=small.second())
     assert {item.tracking for item in audited.findings.verdicts} == {"md5-0"}
+
+
+def md5_of(*numbers, version, owner="owner of second", flags=None, **about):
+    """The list `second` in a version of it."""
+    made = small.hash_list(
+        "second", small.entries(Kind.MD5, [small.md5(small.images()[n]) for n in numbers], flags=flags), **about
+    )
+    return replace(made, info=replace(made.info, version=version, owner=owner))
+
+
+def test_a_newer_version_of_a_list_is_asked_again_and_supersedes_what_it_said(audit):
+    audited = audit()
+    decided = []
+    for second in (md5_of(9, version="1"), md5_of(5, version="2"), md5_of(9, version="3")):
+        told = vetset.verify(audited.out, audited.key, with_list=second)
+        decided.append(set(verdicts(audited).values()))
+        assert len(audited.findings.verdicts) == 2
+    assert decided == [{Decision.NOT_KNOWN}, {Decision.KNOWN}, {Decision.NOT_KNOWN}]
+    assert told["rounds"][0]["confirmed"] == {}
+    assert {(item.version, item.owner, item.category) for item in audited.findings.verdicts} == {
+        ("3", "owner of second", "benchmark")
+    }
+
+
+def test_an_entry_that_is_released_decides_where_it_was_set_apart_before(audit):
+    audited = audit()
+    for flag, decision in ((EntryFlag.QUARANTINED, Decision.UNDECIDED), (EntryFlag.RELEASED, Decision.KNOWN)):
+        vetset.verify(audited.out, audited.key, with_list=md5_of(5, version="1", flags=[flag]))
+        assert set(verdicts(audited).values()) == {decision}
+
+
+@pytest.mark.parametrize("about", [{"owner": "somebody else"}, {"category": Category.TERRORISM}])
+def test_another_list_under_the_name_of_one_that_answered_is_refused(audit, about):
+    audited = audit(lists=[small.known(), small.hash_list("other", category=Category.TERRORISM)])
+    vetset.verify(audited.out, audited.key, with_list=md5_of(9, version="1"))
+    before = small.tree(audited.out)
+    for ask in (vetset.verify, vetset.expand_until_dry):
+        with pytest.raises(UsageError, match="another list of this name"):
+            ask(audited.out, audited.key, with_list=md5_of(5, version="2", **about))
+    assert small.tree(audited.out) == before
+
+
+@pytest.mark.parametrize("numbers", [[5], [9]])
+def test_a_list_that_verified_and_is_rechecked_speaks_by_its_matches(audit, numbers):
+    audited = audit()
+    vetset.verify(audited.out, audited.key, with_list=md5_of(5, version="1"))
+    vetset.recheck(audited.out, lists=[md5_of(*numbers, version="2")])
+    opened = vetset.open_audit(audited.out, audited.key)
+    findings = opened.case.findings
+    trust = trust_of(findings, opened.manifest)
+    confirmed = {
+        small.number_of(item.key) for item in Seeds.confirmed(findings.matches, findings.verdicts, trust).records
+    }
+    assert confirmed & {5, 22} == ({5, 22} if numbers == [5] else set())
+    assert findings.verdicts == ()
 
 
 def test_the_size_of_a_sealed_part_does_not_tell_how_many_verdicts_it_holds(audit):

@@ -7,13 +7,15 @@ from vetset.hashlist.overlap import same_values
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.errors import ListError, UsageError
 from vetset.model.hashlist import HashList
+from vetset.model.verdict import list_verifier
 
 
 def second_list(findings: Findings, manifest: Manifest, with_list: str | HashList) -> HashList:
     """A list that can verify: of an owner whom the audit did not ask yet, about the same harm.
 
     Raises:
-        UsageError: the audit used it, under whatever name, or another list of its owner.
+        UsageError: the audit used it, under whatever name, or another list of its owner; or another list of its name
+            has answered.
         ListError: it is unknown, damaged or expired, not for the audit's purpose, or nobody answers for it; or it is
             about another harm, so that what it knows says nothing of what it would be asked about.
     """
@@ -28,6 +30,7 @@ def second_list(findings: Findings, manifest: Manifest, with_list: str | HashLis
     used_now = lists_now(findings, manifest)
     for used in used_now:
         _require_another(second, used)
+    _require_same_verifier(findings, second)
     harms = sorted({used.category for used in used_now})
     if second.info.category not in harms:
         raise ListError(
@@ -64,6 +67,25 @@ def _require_another(second: HashList, used: ListUse) -> None:
             seen=f"the entries of {used.name}",
             where=second.info.name,
         )
+
+
+def _require_same_verifier(findings: Findings, second: HashList) -> None:
+    """Refuse a list that only shares its name with one that has answered: its word would stand in for that one's.
+
+    Raises:
+        UsageError: owner or category differ.
+    """
+    now = (second.info.voice, second.info.category.value)
+    for verdict in findings.verdicts:
+        before = (verdict.owner, verdict.category)
+        if verdict.verifier == list_verifier(second.info.name) and verdict.owner and before != now:
+            raise UsageError(
+                "another list of this name has answered in this audit",
+                expected=f"the list of {verdict.owner} ({verdict.category})",
+                seen=f"a list of {second.info.voice} ({second.info.category.value})",
+                where=second.info.name,
+                todo="Import it under a name of its own; a list only supersedes itself.",
+            )
 
 
 def _is_same(second: HashList, used: ListUse) -> bool:

@@ -16,6 +16,7 @@ from vetset.case.copies import CopiesPart
 from vetset.case.manifest import ListUse, Manifest, in_force
 from vetset.case.nearness import Calibration, Crowding
 from vetset.case.rounds import Rules, Stop
+from vetset.case.verdicts import Spoken, beside, by_verifier, takes_back
 from vetset.model.alarm import Alarm, Sign
 from vetset.model.canonical import document_digest
 from vetset.model.coverage import Coverage, Tally
@@ -219,6 +220,7 @@ class Findings:
     Attributes:
         alarms: those that were sealed last for each list.
         hits: by list, how many records it matched each time that it was held, in order.
+        taken_back: rounds that were there already when a verifier last took back a `known`.
     """
 
     matches: tuple[Match, ...]
@@ -233,6 +235,7 @@ class Findings:
     copies: CopiesPart | None = None
     alarms: tuple[Alarm, ...] = ()
     hits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    taken_back: int = 0
 
     def lapsed(self, trust: Trust) -> frozenset[RecordId]:
         """Candidates whose seed is not confirmed any more, and which no verdict or match confirms either.
@@ -386,7 +389,7 @@ def fold(parts: Sequence[Any]) -> Findings:
     """What a sequence of parts amounts to.
 
     A candidate that comes again has the evidence of the last round that brought it, since it only comes again when the
-    seed before was withdrawn. Verdicts of several verifiers stand side by side.
+    seed before was withdrawn. Verdicts of several verifiers stand side by side; the last one of each verifier counts.
 
     Args:
         parts: decoded parts, the findings first.
@@ -396,11 +399,14 @@ def fold(parts: Sequence[Any]) -> Findings:
     hits = {name: (count,) for name, count in first.hits.items()}
     candidates = {candidate.record: candidate for candidate in first.candidates}
     rounds: list[Round] = list(first.rounds)
-    verdicts: list[Verdict] = []
+    verdicts: Spoken = {}
+    taken_back = 0
     rechecks: list[Recheck] = []
     for part in parts[1:]:
         if isinstance(part, VerdictsPart | RoundsPart):
-            verdicts += part.verdicts
+            # of rounds in one part, those in an earlier version are asked about before the first search
+            taken_back = len(rounds) if takes_back(verdicts, part.verdicts) else taken_back
+            verdicts |= by_verifier(part.verdicts)
         if isinstance(part, RoundPart | RoundsPart):
             rounds += [part.round] if isinstance(part, RoundPart) else part.rounds
             candidates |= {candidate.record: candidate for candidate in part.candidates}
@@ -414,11 +420,12 @@ def fold(parts: Sequence[Any]) -> Findings:
             if not part.unread:  # what a part of the records shows is no measure for the next time
                 hits |= {name: (*hits.get(name, ()), count) for name, count in part.hits.items()}
             rechecks.append(change)
+            verdicts = beside(verdicts, part.lists, part.unread)
     return Findings(
         matches=matches,
         tallies=tuple(sorted(tallies, key=lambda tally: (tally.list_name, tally.kind))),
         candidates=tuple(sorted(candidates.values())),
-        verdicts=tuple(verdicts),
+        verdicts=tuple(verdicts.values()),
         rounds=tuple(rounds),
         provenance=_provenance(parts, {match.record for match in matches} | set(candidates)),
         status=_status(first, rechecks),
@@ -427,4 +434,5 @@ def fold(parts: Sequence[Any]) -> Findings:
         copies=next((part for part in reversed(parts) if isinstance(part, CopiesPart)), None),
         alarms=alarms,
         hits=hits,
+        taken_back=taken_back,
     )

@@ -59,6 +59,7 @@ class Calibration:
         look_alikes_hidden: records of which it was not: no PDQ, or copies alone among the nearest.
         alike: share of these whose look-alike lies at or above the threshold; None without any.
         curve: counts at or above each cosine of a grid, ascending.
+        landmarks: what the vectors are known again by (`vetset.stage.landmarks`); None if sealed before there were any.
     """
 
     method: str
@@ -83,6 +84,7 @@ class Calibration:
     look_alikes_hidden: int = 0
     alike: Share | None = None
     curve: tuple[CurvePoint, ...] = ()
+    landmarks: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

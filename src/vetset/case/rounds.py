@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-StopRule = Literal["dry", "budget", "yield", "rounds"]
-"""Nothing confirmed that was not searched around; no question left of the budget; too few confirmed; enough rounds."""
+StopRule = Literal["dry", "harm", "budget", "yield", "rounds"]
+"""Nothing confirmed that was not searched around, and nobody left to ask about; the same, but for candidates of another
+harm than the verifier's; no question left of the budget; too few confirmed; enough rounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When rounds end, beside the one rule that always holds: when nothing new is confirmed.
 
-    All limits are about the whole case, what was asked and searched before included: so the same rules on the same case
-    end in the same place, however often they were interrupted.
+    All limits are about the whole case, what this version was asked and what was searched before included: so the same
+    rules on the same case end in the same place, however often they were interrupted.
 
     Attributes:
         verifier: who decides, as verdicts say it.
@@ -41,9 +42,9 @@ class Stop:
         rules: what they went by.
         rule: the rule that ended them.
         rounds: rounds in the case.
-        asked: candidates that the verifier has answered about.
+        asked: candidates that this version of the verifier has answered about.
         confirmed: how many of these it confirmed.
-        never_asked: candidates that stand and that it was not asked about.
+        never_asked: candidates that stand and that this version was not asked about.
         unscored: candidates that stand and have no number in the column `first_by`; 0 where none was named.
     """
 

@@ -30,6 +30,7 @@ def _lists_text(document: dict[str, Any]) -> list[str]:
 
 _ENDED = {
     "dry": "nothing new was confirmed",
+    "harm": "nothing new was confirmed, and what was never asked about may be of another harm than the list's",
     "budget": "the budget is used",
     "yield": "too few of the last round were confirmed",
     "rounds": "these are the most rounds",

@@ -101,6 +101,9 @@ class ExpandPolicy(_Section):
     """Neighbours of each seed that are returned, within the threshold; its copies by bytes or PDQ come beside them."""
     crowd: int = Field(default=1_000, ge=0, le=100_000)
     """Rows that the search keeps of each seed beside the k, so that copies and collapsed vectors hide no neighbour."""
+    search_memory_mb: int = Field(default=2_048, ge=1, le=1 << 20)
+    """Memory in MiB that the search for neighbours may take; for more seeds than fit, there are several passes. What it
+    returns, 24 bytes for each seed and neighbour, comes beside it. It changes nothing of what is found."""
     collapsed_from: int = Field(default=10, ge=2)
     """From so many pictures on that share a seed's very point and are no copies of it or of each other, the point is
     a place where pictures collapse, and what lies there is left out."""

@@ -7,6 +7,8 @@ distributions are kept, so that whoever reads the round can judge it: known near
 Everything starts from a sample that the dataset's digest fixes. What was found has no part in it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from vetset.model.policy import ExpandPolicy, Policy
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.stage.hits import SAME_POINT
+from vetset.stage.landmarks import agree, landmarks
 from vetset.stage.lookalikes import LookAlikes, NearDuplicates, look_alikes, near_duplicates
 from vetset.stage.pairs import DIGITS, Pairs, share
 from vetset.stage.space import Space, Vectors
@@ -39,7 +42,7 @@ def _sample(space: Space, wanted: int, seed: str) -> Vectors:
 def _paired(space: Space, rules: ExpandPolicy, seed: str) -> Vectors:
     """The vectors of which all pairs are looked at, by record.
 
-    Drawn by itself, not out of a larger sample: the audit and whoever goes on from it must look at the same ones.
+    Drawn by itself, not out of a larger sample: how large the others are must not move the threshold.
     """
     drawn = _sample(space, _vectors_for(rules.calibration_pairs), seed)
     return drawn.at(np.argsort(drawn.numbers))
@@ -94,11 +97,12 @@ def calibrate(space: Space, table: RecordTable, policy: Policy, seed: str) -> Ca
     alike = look_alikes(table, space, others.at(slice(rules.calibration_seeds)), policy.match.pdq_radius)
     # after the search, which has counted what is usable
     pairs = Pairs(similarity, distinct & ~copied & ~same, space.coverage.decided)
-    return _told(rules, pairs, _quantile(everything, rules), (copied.sum() // 2, same.sum() // 2), near, alike)
+    told = _told(rules, pairs, _quantile(everything, rules), (copied.sum() // 2, same.sum() // 2), near, alike)
+    return replace(told, landmarks=landmarks(space, seed))
 
 
 def _quantile(similarity: NDArray[np.float64], rules: ExpandPolicy) -> float:
-    """The cosine that the rate of all these pairs exceeds; by it the space is known again."""
+    """The cosine that the rate of all these pairs exceeds."""
     return round(float(np.quantile(similarity, 1 - rules.false_candidate_rate)), DIGITS) if len(similarity) else 1.0
 
 
@@ -156,7 +160,9 @@ def _at_least(ascending: NDArray[np.float64], similarity: float) -> int:
 def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Calibration) -> None:
     """Refuse vectors that are not those of the first round: its threshold means nothing there.
 
-    They are known by the cosines of the same sample of all pairs.
+    They are known by their landmarks. A round that an earlier version calibrated has none: there, as in that version,
+    the cosines of a sample of rows must be distributed alike, so that the same vectors in another order of files may be
+    refused, and vectors that were given to other records are accepted.
 
     Raises:
         AlignmentError: the vectors are not those of the first round, or that round was of an earlier version, which
@@ -168,12 +174,23 @@ def require_same_space(space: Space, policy: ExpandPolicy, seed: str, first: Cal
             expected="a calibration with a curve",
             todo="Audit anew into another folder; with the same --store no picture is read twice.",
         )
-    similarity = _cosines(_paired(space, policy, seed).vectors)
-    now = _quantile(similarity[np.triu_indices(len(similarity), 1)], policy)
-    if len(similarity) != first.vectors or abs(now - first.quantile) > _TOLERANCE:
+    if first.landmarks is None:
+        same = _is_distributed_alike(space, policy, seed, first)
+    else:
+        same = agree(landmarks(space, seed), first.landmarks, _TOLERANCE)
+    if not same:
         raise AlignmentError(
             "these are not the embeddings that the audit searched",
             expected="the vectors of the first round, on which its threshold was calibrated",
-            seen="vectors with another distribution of similarities",
+            seen="other vectors, or the vectors of other records",
             todo="Name the folder that the audit used, or audit anew with these embeddings.",
         )
+
+
+def _is_distributed_alike(space: Space, policy: ExpandPolicy, seed: str, first: Calibration) -> bool:
+    """Whether a sample of rows has as many vectors as the first round's, and the same quantile of their cosines."""
+    wanted = _vectors_for(policy.calibration_pairs)
+    drawn = space.sample_of_rows(wanted, np.random.default_rng(int(seed[:16], 16)))
+    similarity = _cosines(drawn.at(np.argsort(drawn.numbers)).vectors)
+    now = _quantile(similarity[np.triu_indices(len(similarity), 1)], policy)
+    return len(similarity) == first.vectors and abs(now - first.quantile) <= _TOLERANCE

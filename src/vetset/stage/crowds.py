@@ -12,7 +12,7 @@ other: a picture mirrored a thousand times is one of these, not a thousand. Wher
 a table of metadata, nothing is called collapsed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +24,7 @@ from vetset.model.errors import CountError
 from vetset.model.policy import Policy
 from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
-from vetset.stage.hits import SAME_POINT, Hits
+from vetset.stage.hits import SAME_POINT, Hits, joined
 from vetset.stage.space import Space
 from vetset.store.pictures import Pictures, Relation, all_pictures, pictures_at
 from vetset.store.records import RecordTable
@@ -51,6 +51,27 @@ class Searched:
     numbers: NDArray[np.int64] = field(repr=False)
     vectors: NDArray[np.float32] = field(repr=False)
     threshold: float
+
+    def at(self, rows: slice) -> "Searched":
+        """Those in these rows."""
+        return Searched(self.numbers[rows], self.vectors[rows], self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class SortedOut:
+    """What became of the hits of some seeds.
+
+    Attributes:
+        returned: what is a candidate.
+        crowded: seeds of which not all was returned.
+        collapsed: int64 (n,): records that were left out as collapsed, each once.
+        lent: int64 (n,): copies beyond what the search keeps, each of which came with one of the seeds.
+    """
+
+    returned: Hits = field(repr=False)
+    crowded: tuple[CrowdedSeed, ...]
+    collapsed: NDArray[np.int64] = field(repr=False)
+    lent: NDArray[np.int64] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +115,23 @@ def _are_many(pictures: Pictures, numbers: NDArray[np.int64], distance: int, eno
     return count >= enough
 
 
-def _with_all_copies(hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy) -> Hits:
+def _with_all_copies(  # noqa: PLR0917
+    hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy, lent: NDArray[np.int64]
+) -> tuple[Hits, NDArray[np.int64]]:
     """The hits, and every copy by bytes or PDQ within the threshold of seeds that have more than the search keeps.
 
     A copy comes with one of these seeds, not with all: seeds that are themselves copies of one picture would make a
     square of pairs out of its copies.
+
+    Returns:
+        The hits, and the copies that came with these seeds, int64 (n,).
     """
     full = np.flatnonzero(hits.within > np.bincount(hits.seed, minlength=len(seeds.numbers)))
     # which copies these are must not be seen by whoever keeps the vectors: there, they count as beyond
     if not len(full) or space.watched:
-        return hits
+        return hits, np.zeros(0, np.int64)
     number = _copies_of(pictures_at(table, seeds.numbers[full]), table, policy.match.pdq_radius)
+    number = np.setdiff1d(number, lent, assume_unique=True)
     parts = [hits]
     for start in range(0, len(number), _COPIES):
         chunk = number[start : start + _COPIES]
@@ -112,11 +139,10 @@ def _with_all_copies(hits: Hits, seeds: Searched, space: Space, table: RecordTab
     seed, number, similarity = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("seed", "number", "similarity")
     )
+    own = np.concatenate([part.number for part in parts[1:]] or [np.zeros(0, np.int64)])
     # what the search kept comes first, and stays
     _, first = np.unique(_keys(seed, number), return_index=True)
-    seed, number, similarity = seed[first], number[first], similarity[first]
-    order = np.lexsort((number, -similarity, seed))
-    return Hits(seed[order], number[order], similarity[order], hits.within)
+    return Hits(seed[first], number[first], similarity[first], hits.within).in_order(), own
 
 
 def _owned(
@@ -200,7 +226,9 @@ def _kept(
     return kept, lost, counts
 
 
-def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy) -> tuple[Hits, Crowding]:
+def sorted_out(  # noqa: PLR0917
+    hits: Hits, seeds: Searched, space: Space, table: RecordTable, policy: Policy, before: Sequence[SortedOut] = ()
+) -> SortedOut:
     """What of the hits are candidates, and where they crowd.
 
     Args:
@@ -209,11 +237,13 @@ def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, po
         space: the vectors.
         table: the records.
         policy: k, what is a crowd, what PDQ calls a copy.
+        before: what became of the hits of the seeds before these.
 
     Raises:
         CountError: a part of the store is damaged or missing, or a crowd's counts do not add up.
     """
-    hits = _with_all_copies(hits, seeds, space, table, policy)
+    lent = np.concatenate([np.zeros(0, np.int64), *(part.lent for part in before)])
+    hits, own = _with_all_copies(hits.in_order(), seeds, space, table, policy, lent)
     # only of seeds where it makes a difference: so many at one point, or more than k
     alike = np.bincount(hits.seed[hits.similarity >= SAME_POINT], minlength=len(seeds.numbers))
     crowded = (alike >= policy.expand.collapsed_from) | (hits.within > policy.expand.k)
@@ -228,10 +258,22 @@ def sorted_out(hits: Hits, seeds: Searched, space: Space, table: RecordTable, po
     lost = [place for place, count in enumerate(counts) if count.collapsed or count.beyond]
     names = table.records(seeds.numbers[lost])
     told = tuple(counts[place].named(name) for place, name in zip(lost, names, strict=True))
-    returned = hits.where(kept)
+    return SortedOut(hits.where(kept), told, np.unique(hits.number[fallen]), own)
+
+
+def together(parts: Sequence[SortedOut], seeds: Searched, policy: Policy) -> tuple[Hits, Crowding]:
+    """What of the hits of all seeds are candidates, and where they crowd.
+
+    Args:
+        parts: what became of the hits, in the order of the seeds.
+        seeds: all of them.
+        policy: what is a hub.
+    """
+    returned = joined([part.returned for part in parts])
     hubs, most = _hubs(returned, seeds, policy.expand.hub_seeds)
-    collapsed = len(np.setdiff1d(hits.number[fallen], returned.number))
-    return returned, Crowding(told, collapsed, hubs, most)
+    collapsed = np.unique(np.concatenate([part.collapsed for part in parts]))
+    told = tuple(seed for part in parts for seed in part.crowded)
+    return returned, Crowding(told, len(np.setdiff1d(collapsed, returned.number)), hubs, most)
 
 
 def _hubs(hits: Hits, seeds: Searched, least: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""expand: confirmed records × embeddings → candidates. One exact pass over the vectors for all seeds at once.
+"""expand: confirmed records × embeddings → candidates. One exact pass over the vectors for as many seeds as fit.
 
 How near is near is calibrated on these very embeddings (`stage.calibrate`). Everything that a later reader needs to
 judge a round goes into it: k, threshold, how it came about, seeds without a vector, what crowds, and the yield.
@@ -15,8 +15,9 @@ from vetset.model.dataset import RecordId
 from vetset.model.finding import Candidate, Evidence, Neighbour, Seeds
 from vetset.model.policy import Policy
 from vetset.stage.copies import copies
-from vetset.stage.crowds import Searched, sorted_out, without_themselves
+from vetset.stage.crowds import Searched, SortedOut, sorted_out, together, without_themselves
 from vetset.stage.hits import SAME_POINT, hits_near
+from vetset.stage.passes import passes
 from vetset.stage.space import Space
 from vetset.store.records import RecordTable
 
@@ -45,17 +46,21 @@ def neighbours(
     if not space.blocks:
         return Found((), 0, len(seeds.records), Crowding())
     usable = space.vectors(table.numbers(seeds.records))
-    most = policy.expand.k + policy.expand.crowd + 1  # one more: the nearest to a seed is the seed
+    rows = sum(block.rows for block in space.blocks)
+    most = min(rows, policy.expand.k + policy.expand.crowd + 1)  # one more: the nearest to a seed is the seed
     if not len(usable.numbers):
         # A direction is searched for that nothing can lie in, so that the pass (and what it counts, and what it asks of
         # whoever keeps the vectors) is the same.
         hits_near(space, np.eye(1, space.dimension, dtype=np.float32), most, 2.0)
         return Found((), 0, len(seeds.records), Crowding())
     searched = Searched(usable.numbers, usable.vectors, min(threshold, SAME_POINT))
-    hits = hits_near(space, searched.vectors, most, searched.threshold)
-    hits = without_themselves(hits, searched)
+    parts: list[SortedOut] = []
+    for step in passes(len(searched.numbers), most, policy.expand.search_memory_mb, watched=space.watched):
+        mine = searched.at(step.seeds)
+        hits = hits_near(space, mine.vectors, most, searched.threshold, step.threads, step.name)
+        parts.append(sorted_out(without_themselves(hits, mine), mine, space, table, policy, parts))
+    hits, crowding = together(parts, searched, policy)
     pairs = int(hits.within.sum())
-    hits, crowding = sorted_out(hits, searched, space, table, policy)
     # arrays until here: seeds that are copies of each other have all their neighbours in common
     best = hits.best()
     names, records = table.records(searched.numbers), table.records(best.number)

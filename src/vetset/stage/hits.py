@@ -1,6 +1,7 @@
 """Which records lie near some vectors: the search of `vetset.search.nearest`, in numbers of records."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,11 @@ class Hits:
         """Those of a mask; `within` stays."""
         return Hits(self.seed[mask], self.number[mask], self.similarity[mask], self.within)
 
+    def in_order(self) -> "Hits":
+        """By seed, best first, equally near records by number: in whichever blocks and passes they were found."""
+        order = np.lexsort((self.number, -self.similarity, self.seed))
+        return Hits(self.seed[order], self.number[order], self.similarity[order], self.within)
+
     def best(self) -> "Hits":
         """The nearest seed of each record, the first of equally near ones; by record."""
         order = np.lexsort((self.seed, -self.similarity, self.number))
@@ -44,7 +50,31 @@ class Hits:
         return Hits(self.seed[chosen], self.number[chosen], self.similarity[chosen], self.within)
 
 
-def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float = -np.inf) -> Hits:
+def joined(parts: Sequence[Hits]) -> Hits:
+    """The hits of several searches for other vectors each, counted through."""
+    firsts = np.cumsum([0, *(len(part.within) for part in parts)]).tolist()
+    nothing = np.zeros(0, np.int64)
+    return Hits(
+        np.concatenate([nothing, *(first + part.seed for first, part in zip(firsts, parts, strict=False))]),
+        np.concatenate([nothing, *(part.number for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.similarity for part in parts)]),
+        np.concatenate([nothing, *(part.within for part in parts)]),
+    )
+
+
+def threads_here() -> int:
+    """Threads that a search has on this machine."""
+    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
+def hits_near(  # noqa: PLR0917
+    space: Space,
+    vectors: NDArray[np.float32],
+    k: int,
+    least: float = -np.inf,
+    threads: int | None = None,
+    name: str = "neighbours",
+) -> Hits:
     """The k most similar records of each vector, its own among them.
 
     Args:
@@ -52,12 +82,13 @@ def hits_near(space: Space, vectors: NDArray[np.float32], k: int, least: float =
         vectors: float32 (s, d), those that are asked about.
         k: how many of each at most.
         least: least cosine; without one nobody counts how many have it.
+        threads: that compute; as many as there are unless said.
+        name: what progress calls it.
     """
-    threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
     sizes = [block.rows * block.dimension * block.dtype.itemsize for block in space.blocks]
-    space.reporter.started("neighbours", len(sizes), sum(sizes))
+    space.reporter.started(name, len(sizes), sum(sizes))
     found = nearest(
-        vectors, space.blocks, k, least=least, metric="cosine", threads=threads,
+        vectors, space.blocks, k, least=least, metric="cosine", threads=threads or threads_here(),
         passed=lambda number: space.reporter.advanced(sizes[number], space.blocks[number].rows),
     )  # fmt: skip
     space.reporter.finished()

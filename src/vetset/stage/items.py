@@ -87,21 +87,39 @@ def confirmed_items(findings: Findings, table: RecordTable, trust: Trust) -> Ite
 
 
 def harms_of(findings: Findings, trust: Trust) -> Mapping[RecordId, frozenset[str]]:
-    """Which harm every confirmed record is of: the categories of the lists that confirm it.
+    """Which harm every confirmed record is of: the categories of the lists that confirm it, by match or by verdict.
 
-    What a verdict confirms is of the harm of the item that led there, or `unknown` where that was withdrawn.
+    What a verdict confirms is of the harm of the item that led there, too. Where that was withdrawn, and a part of
+    before does not say what the verifier knows about, it is `unknown`.
     """
-    found: dict[RecordId, set[str]] = {}
+    matched: dict[RecordId, set[str]] = {}
     for match in confirmed_matches(findings.matches, trust):
-        found.setdefault(match.record, set()).add(trust.category(match.list_name).value)
+        matched.setdefault(match.record, set()).add(trust.category(match.list_name).value)
+    said: dict[RecordId, set[str]] = {record: set() for record in Seeds.confirmed((), findings.verdicts, trust).records}
+    for verdict in findings.verdicts:
+        if verdict.decision is Decision.KNOWN and verdict.category:
+            said[verdict.record].add(verdict.category)
     seed_of = {candidate.record: candidate.seed for candidate in findings.candidates}
-    for record in Seeds.confirmed((), findings.verdicts, trust).records:
-        seen, led = {record}, record
-        while led not in found and led in seed_of and seed_of[led] not in seen:
-            led = seed_of[led]
-            seen.add(led)
-        found.setdefault(record, set(found.get(led, {UNKNOWN})))
-    return {record: frozenset(harms) for record, harms in found.items()}
+    found = {record: frozenset(harms) for record, harms in matched.items()}
+    return found | {record: _led(record, matched, said, seed_of) or frozenset({UNKNOWN}) for record in said}
+
+
+def _led(
+    record: RecordId,
+    matched: Mapping[RecordId, set[str]],
+    said: Mapping[RecordId, set[str]],
+    seed_of: Mapping[RecordId, RecordId],
+) -> frozenset[str]:
+    """The harms of a record and of what led there, as far as the first that a match confirms."""
+    harms: set[str] = set()
+    seen: set[RecordId] = set()
+    while record not in seen:
+        seen.add(record)
+        harms |= said.get(record, set()) | matched.get(record, set())
+        if record in matched:
+            break
+        record = seed_of.get(record, record)
+    return frozenset(harms)
 
 
 def harms_of_candidates(findings: Findings, trust: Trust) -> Mapping[RecordId, frozenset[str]]:

@@ -33,9 +33,12 @@ def share(hits: int, count: int) -> Share | None:
 
 
 def just_above(similarity: float) -> float:
-    """The least cosine of `DIGITS` digits above this one."""
+    """The least number of `DIGITS` digits above this one; where floats are too far apart for digits, the next one."""
     scale = 10**DIGITS
-    return float((np.floor(similarity * scale) + 1) / scale)
+    below = np.floor(similarity * scale)
+    # the product is rounded, so that the number may be a digit too low or too high
+    above = (float((below + more) / scale) for more in range(3))
+    return next((number for number in above if number > similarity), float(np.nextafter(similarity, np.inf)))
 
 
 @dataclass(frozen=True)

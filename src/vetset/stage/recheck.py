@@ -16,7 +16,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError, ListError, UsageError
-from vetset.model.hashlist import UNKNOWN, HashList
+from vetset.model.hashlist import STATED, UNKNOWN, HashList
 from vetset.stage.audit import ledger_of, record_table
 from vetset.stage.matched import match_store
 from vetset.stage.provenance import provenance
@@ -42,11 +42,11 @@ class RecheckResult:
 
 
 def _require_successor(before: ListUse, now: ListUse) -> None:
-    """Refuse a list that only shares its name with the one in force, or that is older.
+    """Refuse a list that only shares its name with the one in force, is less surely its owner's, or is older.
 
     Raises:
         UsageError: owner or category differ.
-        ListError: the list is older.
+        ListError: the one in force is signed or came from a service, and this one is or did not; or it is older.
     """
     if (now.owner, now.category) != (before.owner, before.category):
         raise UsageError(
@@ -55,6 +55,15 @@ def _require_successor(before: ListUse, now: ListUse) -> None:
             seen=f"a list of {now.owner} ({now.category})",
             where=now.name,
             todo="Import it under a name of its own; a list only supersedes itself.",
+        )
+    if before.origin not in {STATED, now.origin}:
+        raise ListError(
+            "the list in force is surely its owner's, and this one may not be",
+            expected=f"the same origin, {before.origin}",
+            seen=now.origin,
+            where=now.name,
+            todo="Import the owner's list as before: with the key that signed it, or from the service. If the owner "
+            "has another key by now, audit into another folder; with the same --store nothing is read twice.",
         )
     if UNKNOWN not in {now.as_of, before.as_of} and now.as_of < before.as_of:
         raise ListError(
@@ -71,7 +80,7 @@ def news(manifest: Manifest, lists: Sequence[HashList]) -> list[HashList]:
 
     Raises:
         UsageError: a list is named twice, or only shares its name with the one in force.
-        ListError: a list is older than the one in force.
+        ListError: a list is older than the one in force, or not of its origin where that says more than its importer.
     """
     known = {used.name: used for used in manifest.lists}
     unbalanced = manifest.unbalanced_lists

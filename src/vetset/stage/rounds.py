@@ -6,7 +6,7 @@ in the same findings.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vetset.case.findings import Findings, Provenance, RoundPart, RoundsPart
 from vetset.case.ledger import Ledger
@@ -18,7 +18,7 @@ from vetset.model.verdict import Decision
 from vetset.seal.keys import PrivateKey
 from vetset.stage.expand import expand
 from vetset.stage.space import Space
-from vetset.stage.verify import ListAsker, best_first, open_questions, scores, standing
+from vetset.stage.verify import ListAsker, answers, best_first, open_questions, scores, standing
 from vetset.store.records import RecordTable
 
 
@@ -60,10 +60,12 @@ def unsearched(findings: Findings, trust: Trust) -> Seeds:
     """Confirmed records that no round has started from.
 
     What earlier rounds passed over as settled, and what is settled no more, may lie near any seed that was searched
-    before. As long as there is such a record, only rounds since the last recheck count: nothing else unsettles.
+    before. As long as there is such a record, only rounds since the last recheck count, or since a verifier last took
+    back that it knows something: nothing else unsettles.
     """
     confirmed = Seeds.confirmed(findings.matches, findings.verdicts, trust)
-    first = findings.rechecks[-1].rounds_before if findings.rechecks and _unsettled(findings, confirmed, trust) else 0
+    last = max([findings.taken_back, *(change.rounds_before for change in findings.rechecks)])
+    first = last if _unsettled(findings, confirmed, trust) else 0
     return confirmed.without(record for told in findings.rounds[first:] for record in told.seeds)
 
 
@@ -86,20 +88,31 @@ class Around:
     """The next step is a round."""
 
 
-def next_step(findings: Findings, rules: Rules, trust: Trust) -> Ask | Around | Stop:
-    """What to do now: ask while there are questions and budget, else search, unless a rule says that it is enough."""
-    answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == rules.verifier}
-    waiting = open_questions(findings, rules.verifier, trust, rules.harm)
-    left = len(waiting) if rules.budget is None else max(0, rules.budget - len(answered))
-    if waiting and left:
-        score = scores(findings, rules.first_by) if rules.first_by else {}
-        return Ask(tuple(best_first(waiting, score)[:left]))
+def next_step(
+    findings: Findings, rules: Rules, trust: Trust, asked: Collection[RecordId] = frozenset()
+) -> Ask | Around | Stop:
+    """What to do now: ask while there are questions and budget, else search, unless a rule says that it is enough.
+
+    Args:
+        findings: what is known.
+        rules: when it ends.
+        trust: how far each list is trusted.
+        asked: records that these rounds asked about; what this version could not decide is asked once by each command.
+    """
+    again, waiting = _questions(findings, rules, trust, asked)
+    left = len(waiting)
+    if rules.budget is not None:
+        left = max(0, rules.budget - len(answers(findings, rules.verifier, rules.version)))
+    # those again were of the budget when they were asked about first
+    if now := again or waiting[:left]:
+        return Ask(tuple(now))
     seeds = unsearched(findings, trust).records
     if waiting or (seeds and rules.budget is not None and not left):
         return _stopped("budget", findings, rules, trust)
     if not seeds:
-        return _stopped("dry", findings, rules, trust)
-    share = last_yield(findings, rules.verifier)
+        stopped = _stopped("dry", findings, rules, trust)
+        return replace(stopped, rule="harm") if stopped.never_asked else stopped
+    share = last_yield(findings, rules)
     if share is not None and rules.least_yield is not None and share < rules.least_yield:
         return _stopped("yield", findings, rules, trust)
     if rules.most_rounds is not None and len(findings.rounds) >= rules.most_rounds:
@@ -107,19 +120,34 @@ def next_step(findings: Findings, rules: Rules, trust: Trust) -> Ask | Around | 
     return Around()
 
 
-def last_yield(findings: Findings, verifier: str) -> float | None:
+def _questions(
+    findings: Findings, rules: Rules, trust: Trust, asked: Collection[RecordId]
+) -> tuple[list[RecordId], list[RecordId]]:
+    """What this version could not decide and is asked again, and what it was never asked, best first."""
+    answered = answers(findings, rules.verifier, rules.version)
+    left = [
+        candidate
+        for candidate in open_questions(findings, rules.verifier, trust, rules.harm, version=rules.version)
+        if candidate.record not in asked
+    ]
+    score = scores(findings, rules.first_by) if rules.first_by else {}
+    fresh = [candidate for candidate in left if candidate.record not in answered]
+    return [candidate.record for candidate in left if candidate.record in answered], best_first(fresh, score)
+
+
+def last_yield(findings: Findings, rules: Rules) -> float | None:
     """Which share of the last round's candidates, of those that the verifier answered about, it confirmed.
 
     None where there is no such candidate.
     """
-    decisions = {verdict.record: verdict.decision for verdict in findings.verdicts if verdict.verifier == verifier}
+    decisions = answers(findings, rules.verifier, rules.version)
     last = [item.record for item in findings.candidates if item.round == len(findings.rounds)]
     asked = [decisions[record] for record in last if record in decisions]
     return asked.count(Decision.KNOWN) / len(asked) if asked else None
 
 
 def _stopped(rule: StopRule, findings: Findings, rules: Rules, trust: Trust) -> Stop:
-    mine = {verdict.record: verdict.decision for verdict in findings.verdicts if verdict.verifier == rules.verifier}
+    mine = answers(findings, rules.verifier, rules.version)
     stand = {candidate.record for candidate in standing(findings, trust)}
     return Stop(
         rules=rules,
@@ -147,7 +175,9 @@ def drive(ledger: Ledger, key: PrivateKey, rules: Rules, asker: ListAsker, searc
     """
     while True:
         case = ledger.open(key)
-        step = next_step(case.findings, rules, search.trust)
+        begun = case.unfinished if case.unfinished is not None and case.unfinished.rules == rules else None
+        asked = {verdict.record for verdict in begun.verdicts} if begun else set()
+        step = next_step(case.findings, rules, search.trust, asked)
         if isinstance(step, Stop):
             ledger.carry_on(case, RoundsPart(rules, stop=step))
             return step

@@ -70,6 +70,7 @@ class Space:
         blocks: the vectors.
         numbers: (rows,) per block: the record's number.
         covered: coverage, given how many rows of each block, int64 (blocks,), are not finite or zero.
+        records: how many records there are, with a vector or without.
         watched: whether somebody else can see which rows are read.
         reporter: hears of searches.
     """
@@ -77,6 +78,7 @@ class Space:
     blocks: Sequence[VectorBlock]
     numbers: Sequence[Numbers]
     covered: Callable[[NDArray[np.int64]], Coverage]
+    records: int
     watched: bool = False
     reporter: Reporter = field(default_factory=Silent, repr=False)
     _unusable: NDArray[np.int64] | None = field(default=None, repr=False)
@@ -133,8 +135,13 @@ class Space:
 
     def _where(self, records: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
         """Rows of these records, int64 ascending, per block."""
-        found = {}
+        found: dict[int, NDArray[np.int64]] = {}
         for block, numbers in enumerate(self.numbers):
+            if isinstance(numbers, range):
+                here = np.sort(records)
+                here = here[np.searchsorted(here, numbers.start) : np.searchsorted(here, numbers.stop)]
+                found |= {block: np.unique(here) - numbers.start} if len(here) else {}
+                continue
             starts = range(0, len(numbers) if len(records) else 0, _NUMBERS)
             pieces = (np.asarray(numbers[start : start + _NUMBERS]) for start in starts)
             rows = [
@@ -175,8 +182,31 @@ class Space:
     def sample(self, wanted: int, random: np.random.Generator) -> Vectors:
         """So many usable vectors in random order, each as likely as any other; fewer if there are fewer, or hardly any.
 
-        Only these rows are read, also if the space is watched: they must not depend on findings. Which they are depends
-        on how many are wanted: fewer are not the first of more.
+        They are drawn by the numbers of their records, so that the order of rows and of parts has no part in it. Only
+        these rows are read, also if the space is watched: they must not depend on findings. Which they are depends on
+        how many are wanted: fewer are not the first of more.
+
+        Args:
+            wanted: how many.
+            random: what they are drawn with.
+
+        Raises:
+            DatasetError: a vector cannot be read.
+        """
+        thin = self.records / max(1, int(self._starts()[-1]))
+        drawn = min(self.records, int((wanted + wanted // 4 + 16) * thin) + 1)
+        most = min(self.records, int(_MOST_DRAWN * wanted * thin) + 1)
+        while True:
+            chosen = random.choice(self.records, drawn, replace=False) if drawn else np.zeros(0, np.int64)
+            _, found = self._usable_of(self._taken(self._where(chosen)))
+            found = found.at(np.argsort(found.numbers))
+            kept = chosen[np.isin(chosen, found.numbers)][:wanted]
+            if len(kept) == wanted or drawn >= most:
+                return found.at(np.searchsorted(found.numbers, kept))
+            drawn = min(most, 4 * drawn)
+
+    def sample_of_rows(self, wanted: int, random: np.random.Generator) -> Vectors:
+        """The same, but drawn by the rows' positions, as earlier versions drew: by it their rounds are known again.
 
         Args:
             wanted: how many.
@@ -250,7 +280,7 @@ def aligned_space(
         undecided = {reason: count for reason, count in reasons.items() if count}
         return Coverage(Kind.EMBEDDING, records, rows - lost, undecided)
 
-    return Space(opened, numbers, covered, watched)
+    return Space(opened, numbers, covered, records, watched)
 
 
 def choice_of(policy: ExpandPolicy, root: Place | None) -> Choice:
@@ -343,4 +373,4 @@ def computed_space(store: Store, table: RecordTable) -> Space:
                 )
         return coverage
 
-    return Space(blocks, numbers, covered)
+    return Space(blocks, numbers, covered, start)

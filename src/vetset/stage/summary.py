@@ -12,7 +12,7 @@ from typing import Any
 from vetset.case.copies import ItemCopies
 from vetset.case.findings import Findings, alarms_now, held_on, lists_now, trust_of
 from vetset.case.manifest import Manifest
-from vetset.case.nearness import Crowding
+from vetset.case.nearness import Calibration, Crowding
 from vetset.case.rounds import Stop
 from vetset.model.dataset import UNIDENTIFIED, RecordId
 from vetset.model.finding import Evidence, Match, Seeds, confirmed_matches, counted_matches, owners, set_apart
@@ -126,6 +126,11 @@ def _strongest(findings: Findings) -> dict[Any, Decision]:
     }
 
 
+def _calibration(told: Calibration) -> dict[str, Any]:
+    """How the threshold came about; without the landmarks, which only tell vectors from others."""
+    return {name: value for name, value in asdict(told).items() if name != "landmarks"}
+
+
 def _crowding(told: Crowding | None) -> dict[str, int] | None:
     """What was degenerate in a round, in pairs of a crowded seed and a record; None if nobody looked."""
     if told is None:
@@ -168,7 +173,7 @@ def _rounds(findings: Findings, trust: Trust) -> list[dict[str, Any]]:
                 "number": entry.number,
                 "k": entry.k,
                 "threshold": entry.calibration.threshold,
-                "calibration": asdict(entry.calibration),
+                "calibration": _calibration(entry.calibration),
                 "crowding": _crowding(entry.crowding),
                 "seeds": len(entry.seeds),
                 "seeds_without_vector": entry.blind,

@@ -13,6 +13,7 @@ from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
 from vetset.model.trust import Trust
+from vetset.model.verdict import Decision, list_verifier
 from vetset.stage.items import harms_of_candidates
 from vetset.stage.matched import match_store
 from vetset.store.records import RecordTable
@@ -26,8 +27,21 @@ def standing(findings: Findings, trust: Trust) -> list[Candidate]:
     return sorted(candidate for candidate in findings.candidates if candidate.record not in lapsed)
 
 
-def open_questions(findings: Findings, verifier: str, trust: Trust, harm: str = "") -> list[Candidate]:
-    """Candidates that stand and that this verifier has not been asked about, sorted.
+def answers(findings: Findings, verifier: str, version: str) -> dict[RecordId, Decision]:
+    """What this version of a verifier said, by record; of parts of before nobody knows which version it was."""
+    return {
+        verdict.record: verdict.decision
+        for verdict in findings.verdicts
+        if (verdict.verifier, verdict.version) == (verifier, version)
+    }
+
+
+def open_questions(
+    findings: Findings, verifier: str, trust: Trust, harm: str = "", *, version: str = ""
+) -> list[Candidate]:
+    """Candidates that this version of a verifier has not decided about and that there is reason to ask about, sorted.
+
+    They stand and may be of its harm, or another version of it has answered: that word counts until this one speaks.
 
     Args:
         findings: what is known.
@@ -35,13 +49,16 @@ def open_questions(findings: Findings, verifier: str, trust: Trust, harm: str = 
         trust: how far each list is trusted.
         harm: what the verifier knows about; of another harm it is not asked, since its yes would count for that one.
             Empty for a verifier of every harm.
+        version: of the verifier's list.
     """
-    answered = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier}
-    waiting = [candidate for candidate in standing(findings, trust) if candidate.record not in answered]
-    if not harm:
-        return waiting
-    harms = harms_of_candidates(findings, trust)
-    return [candidate for candidate in waiting if harm in harms[candidate.record]]
+    said = answers(findings, verifier, version)
+    outdated = {verdict.record for verdict in findings.verdicts if verdict.verifier == verifier} - set(said)
+    stand = {candidate.record for candidate in standing(findings, trust)}
+    if harm:
+        harms = harms_of_candidates(findings, trust)
+        stand = {record for record in stand if harm in harms[record]}
+    decided = {record for record, decision in said.items() if decision is not Decision.UNDECIDED}
+    return sorted(candidate for candidate in findings.candidates if candidate.record in (stand | outdated) - decided)
 
 
 def scores(findings: Findings, column: str) -> Mapping[RecordId, float]:
@@ -87,7 +104,7 @@ class ListAsker:
         self._table = table
         self._list = hash_list
         self._policy = policy
-        self._verifier = ListVerifier(f"list:{hash_list.info.name}", Trust.of(policy, [hash_list.info]))
+        self._verifier = ListVerifier(list_verifier(hash_list.info.name), Trust.of(policy, [hash_list.info]))
         self._matches: Mapping[RecordId, Sequence[Match]] | None = None
 
     @property
@@ -116,7 +133,15 @@ class ListAsker:
             return VerdictsPart(self.name, ())
         if self._matches is None:
             self._matches = self._matched()
-        return VerdictsPart(self.name, asked(self._verifier, self._questions(self._matches, sorted(records))))
+        said = asked(self._verifier, self._questions(self._matches, sorted(records)))
+        about = self._list.info
+        return VerdictsPart(
+            self.name,
+            tuple(
+                replace(verdict, version=about.version, owner=about.voice, category=about.category.value)
+                for verdict in said
+            ),
+        )
 
     def _matched(self) -> Mapping[RecordId, Sequence[Match]]:
         """What the list matches anywhere, as an audit with it would: an entry is judged by all that it matches."""
@@ -151,11 +176,11 @@ class ListAsker:
 
 
 def verify_with_list(findings: Findings, table: RecordTable, hash_list: HashList, trust: Trust) -> VerdictsPart:
-    """Ask a local list about every candidate of its harm that it was not asked about yet.
+    """Ask a local list about every candidate of its harm that this version of it has not decided about yet.
 
     Raises:
         CountError: the store does not fit, or a candidate was left without verdict.
     """
     asker = ListAsker(table, hash_list, trust.policy)
-    waiting = open_questions(findings, asker.name, trust, asker.harm)
+    waiting = open_questions(findings, asker.name, trust, asker.harm, version=asker.version)
     return asker.ask([candidate.record for candidate in waiting])
