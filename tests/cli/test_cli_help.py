@@ -59,12 +59,15 @@ def bare():
 @pytest.mark.parametrize("name", NAMES)
 def test_help_imports_nothing_heavy_and_is_quick(name, bare):
     command = [sys.executable, "-c", PROBE, *name.split()[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    modules, seconds = done.stderr.split()
-    heavy = HEAVY & set(modules.split(","))
-    assert not heavy
-    assert float(seconds) < 2 * bare
-    assert "Usage: " in done.stdout
+    took = []
+    while not took or (took[-1] >= 2 * bare and len(took) < 3):  # a busy machine makes one run slow, hardly three
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        modules, seconds = done.stderr.split()
+        heavy = HEAVY & set(modules.split(","))
+        assert not heavy
+        assert "Usage: " in done.stdout
+        took.append(float(seconds))
+    assert min(took) < 2 * bare
 
 
 def test_the_installed_command_answers_about_as_soon_as_typer_does(bare):

@@ -77,4 +77,4 @@ def test_nothing_is_shown_of_a_delivery():
     rows = OpinionRows("a test")
     rows.add("a", [(Kind.MD5, HARM[0])])
     told = repr(Delivery([rows.batch()], full=True))
-    assert told == "Delivery(full=True, strict=False, when=None, latest=None, left_out={})"
+    assert told == "Delivery(full=True, strict=False, when=None, latest=None, again=False, left_out={})"
