@@ -10,7 +10,8 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 FUZZ_VENV := .venv-fuzz
 FUZZ_STAMP := $(FUZZ_VENV)/.installed
 SOAK_SECONDS ?= 3600
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0))))' 2>/dev/null || echo 2)
+# one more than there are cores: many tests wait for a process of theirs
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 3)
 
 .PHONY: demo test lint types check bench soak lock clean
 .DEFAULT_GOAL := help
