@@ -115,10 +115,11 @@ picture that is both transparent and turned is hashed over white as it lies, and
 
 A record is decided for PDQ if the stored picture or any variant but `partial` has a hash of quality ≥
 `min_pdq_quality`. `partial` may match, never confirms and never decides: `matched_partial` of a tally counts such
-records, which the coverage calls `truncated`. What is missing of a truncated file is grey (JPEG) or black (PNG); an
-interlaced PNG and a JPEG of four inks have no partial form. Where a later frame of an animation is damaged, the
-samples before it count. No more than 256 frames of one animation, and no more than `max_pixels` pixels of it, are
-looked at.
+records, which the coverage calls `truncated`. They are among a tally's matched and not among its undecided, so that
+records = matched + not matched + undecided; `open` and the claims of a statement name them as matched and undecided.
+What is missing of a truncated file is grey (JPEG) or black (PNG); an interlaced PNG and a JPEG of four inks have no
+partial form. Where a later frame of an animation is damaged, the samples before it count. No more than 256 frames of
+one animation, and no more than `max_pixels` pixels of it, are looked at.
 
 `resized512` is off by default. Meta's C++ file tool brings a picture with a side over 512 to 512 × 512 (nearest
 pixel by the corner, proportions not kept) before it hashes; the Python tools do not. vetset does the same to the
