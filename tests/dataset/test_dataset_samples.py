@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from vetset.dataset import columns, samples, shard_index
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
+from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import RECORD
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
@@ -277,6 +278,16 @@ def test_names_of_a_document_of_very_many_are_not_remembered(tmp_path):
     items = read(tmp_path, shard_of(tmp_path, [("a.jpg", picture(1)), ("a.json", json.dumps(many).encode())]))
     assert urls(items) == [url(1)]
     assert columns._known_roles.cache_info().currsize == before
+
+
+def test_the_table_is_gone_through_once_for_all_rows_that_are_read_again(tmp_path, monkeypatch):
+    members = [each for n in range(9) for each in ((f"{n}.jpg", picture(n)), (f"{n}.json", stated(n)))]
+    shard = shard_of(tmp_path, members, [(str(n), n) for n in range(12)])
+    asked, full_fields = [], Sidecar.full_fields
+    monkeypatch.setattr(Sidecar, "full_fields", lambda self, rows: asked.append(set(rows)) or full_fields(self, rows))
+    found = WEBDATASET.read_rows(tmp_path, shard, [1, 4, 7, 10], MAPPING)
+    assert asked == [{1, 4, 7, 10}]
+    assert [found[row].fields.columns["caption"] for row in sorted(found)] == [f"caption of {n}" for n in (1, 4, 7, 10)]
 
 
 def test_keys_that_are_numbers_belong_to_names_with_zeros(tmp_path):

@@ -32,8 +32,8 @@ class ShardIndex:
             self.size = size
             walk = TarWalk(stream, size, shard.uri)
             # of JSON, only whether it contradicts the table is kept
-            read = [] if self.sidecar is None else [is_held]
-            samples = samples_of(walk, lambda part: is_document(part) and any(held(part) for held in read))
+            compared = self.sidecar is not None
+            samples = samples_of(walk, lambda part: compared and is_document(part) and is_held(part))
             self.samples = [_joined(sample, joined, mapping, shard.uri) for sample in samples]
             self.content_end = walk.content_end
         self.sample_of = np.repeat(np.arange(len(self.samples)), [sample.records for sample in self.samples])
@@ -68,11 +68,14 @@ class ShardIndex:
             parts.append(_loaded(stream, part, self.uri) if wanted or text else part)
         return Sample(sample.key, parts, sample.row, sample.apart)
 
-    def full_fields(self, sample: Sample, mapping: ColumnMapping) -> list[Fields]:
-        """All that the dataset says of each record of a loaded sample, its captions and classes as columns."""
-        table = None
-        if self.sidecar is not None and sample.row is not None:
-            table = self.sidecar.full_fields([sample.row])[sample.row]
+    def full_fields(self, sample: Sample, table: Fields | None, mapping: ColumnMapping) -> list[Fields]:
+        """All that the dataset says of each record of a loaded sample, its captions and classes as columns.
+
+        Args:
+            sample: as `load` gave it.
+            table: all that its row says, if it has one.
+            mapping: which column means what.
+        """
         found = []
         for document, others in zip(documents(sample), sample.beside(), strict=True):
             texts = {

@@ -40,7 +40,7 @@ from vetset.dataset.sidecar import read_stats, stats_of_survivors
 from vetset.dataset.tables import check_length, filter_table
 from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
 from vetset.model.dataset import Format, Shard
-from vetset.model.record import Record, Unreadable
+from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import USUAL_KINDS, Kind, Reason
 from vetset.storage.commit import atomic_file
 from vetset.storage.remote import Place
@@ -95,21 +95,25 @@ class WebdatasetFormat:
         """
         index = ShardIndex(root, shard, mapping)
         wanted = set(rows)
+        first_extra = len(index.sample_of)
+        extra = {first_extra + at: row for at, row in enumerate(index.extra) if first_extra + at in wanted}
+        asked = [each for each in index.numbered() if not wanted.isdisjoint(range(each[0], each[0] + each[1].records))]
+        # the table is gone through once for all of them
+        table: dict[int, Fields] = {}
+        if index.sidecar is not None:
+            joined = [sample.row for _, sample in asked if sample.row is not None]
+            table = index.sidecar.full_fields({*joined, *extra.values()})
         found: dict[int, Record | Unreadable] = {}
         with open_plain(index.tar, shard.uri) as (stream, _):
-            for first, sample in index.numbered():
-                if wanted.isdisjoint(range(first, first + sample.records)):
-                    continue
+            for first, sample in asked:
                 loaded = index.load(stream, sample)
-                fields = index.full_fields(loaded, mapping)
+                stated = None if sample.row is None else table[sample.row]
+                fields = index.full_fields(loaded, stated, mapping)
                 found.update((item.row, item) for item in records_of(loaded, first, fields) if item.row in wanted)
-        first = len(index.sample_of)
-        extra = {first + place_: row for place_, row in enumerate(index.extra) if first + place_ in wanted}
-        if index.sidecar is not None and extra:
-            full = index.sidecar.full_fields(extra.values())
+        if index.sidecar is not None:
             for row, table_row in extra.items():
                 key = told_key(index.sidecar.keys[table_row], row)
-                found[row] = Unreadable(row, key, Reason.NOT_DOWNLOADED, full[table_row])
+                found[row] = Unreadable(row, key, Reason.NOT_DOWNLOADED, table[table_row])
         return found
 
     def identities(self, root: Place, shard: Shard, mapping: ColumnMapping = DEFAULT_MAPPING) -> Iterator[bytes]:
