@@ -290,6 +290,16 @@ def test_the_table_is_gone_through_once_for_all_rows_that_are_read_again(tmp_pat
     assert [found[row].fields.columns["caption"] for row in sorted(found)] == [f"caption of {n}" for n in (1, 4, 7, 10)]
 
 
+def test_of_json_and_table_nothing_is_told_that_may_be_a_picture(tmp_path):
+    document = json.dumps({"url": url(1), "long": "x" * (columns.MAX_COLUMN + 1), "none": None, "short": "y"}).encode()
+    tar_of(tmp_path / "00000.tar", [("a.jpg", picture(1)), ("a.json", document)])
+    cells = {"key": ["a"], "url": [url(1)], "stored": [b"\xff\xd8\xff" * 99], "small": [b"z"], "score": [0.5]}
+    pq.write_table(pa.table(cells), tmp_path / "00000.parquet")
+    (shard,) = WEBDATASET.discover(tmp_path)
+    told = WEBDATASET.read_rows(tmp_path, shard, [0], MAPPING)[0].fields.columns
+    assert told == {"none": None, "short": "y", "key": "a", "score": 0.5}
+
+
 def test_keys_that_are_numbers_belong_to_names_with_zeros(tmp_path):
     tar_of(tmp_path / "00000.tar", [("000000001.jpg", picture(1)), ("0000.jpg", picture(2)), ("x.jpg", picture(3))])
     pq.write_table(pa.table({"key": [0, 1, 2], "url": [url(0), url(1), url(2)]}), tmp_path / "00000.parquet")

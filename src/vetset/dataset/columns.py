@@ -6,7 +6,7 @@ neither is COYO's `image_phash`, which is no PDQ.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from vetset.dataset.declared import BASE64_LENGTH, unbase64, value_of
 from vetset.dataset.hexadecimal import unhex
 from vetset.dataset.legible import Untold
-from vetset.dataset.legible import python_values as python_values  # noqa: PLC0414  `sidecar` asks for it here
 from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
@@ -367,19 +366,10 @@ def _inner(value: Any) -> str | None:
     return None if isinstance(value, Untold) else str(value)
 
 
-def without_untold(fields: Fields, row: Mapping[str, Any]) -> Fields:
-    """The fields of a row without columns that hold something which `scalar` does not tell.
-
-    Args:
-        fields: the fields, made of the row with its columns.
-        row: column → value.
-    """
-    told = {
-        name: value
-        for name, value in fields.columns.items()
-        if value is not None or row[name] is None or isinstance(row[name], float)
-    }
-    return replace(fields, columns=told)
+def _told(row: Mapping[str, Any], taken: Collection[str]) -> dict[str, Scalar]:
+    """Columns as scalars, without those that hold something which `scalar` does not tell."""
+    told = {name: (value, scalar(value)) for name, value in row.items() if name not in taken}
+    return {name: text for name, (value, text) in told.items() if text is not None or isinstance(value, float | None)}
 
 
 def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, with_columns: bool = False) -> Fields:
@@ -413,7 +403,7 @@ def fields_of(row: Mapping[str, Any], mapping: ColumnMapping, where: str, *, wit
         else:
             declared[kind] = raw
     taken = {column for role, column in roles.items() if role != "key"}
-    others = {name: scalar(value) for name, value in row.items() if name not in taken} if with_columns else {}
+    others = _told(row, taken) if with_columns else {}
     return Fields(url, declared, frozenset(malformed), others)
 
 

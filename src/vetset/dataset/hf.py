@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import cast_to, compacted
-from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys, without_untold
+from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
 from vetset.dataset.hf_schema import Leaf
@@ -386,7 +386,7 @@ def _stated(batch: Any, cells: Cells, plan: _Plan, mapping: ColumnMapping, where
     columns = [name for name in batch.schema.names if name not in only_pictures]
     bare = _bare(cells).select(columns)
     stated = row_values(bare) if columns else [{}] * len(batch)
-    return [without_untold(fields_of(values, mapping, where, with_columns=True), values) for values in stated]
+    return [fields_of(values, mapping, where, with_columns=True) for values in stated]
 
 
 def _with_own_path(fields: Fields, cells: Cells, record: int) -> Fields:

@@ -22,7 +22,6 @@ from vetset.dataset.columns import (
     listed,
     own_keys,
     url_strings,
-    without_untold,
 )
 from vetset.dataset.extents import Extents
 from vetset.dataset.identity import row_identities
@@ -171,7 +170,7 @@ def _picked(
             for place_, (row, values) in enumerate(zip(numbers, row_values(batch), strict=True)):
                 key = batch.column(roles["key"]).slice(place_, 1) if "key" in roles else None
                 name = str(key_strings(key, row, 1, where)[0].as_py())
-                fields = without_untold(fields_of(values, mapping, where, with_columns=True), values)
+                fields = fields_of(values, mapping, where, with_columns=True)
                 records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
     return records
 

@@ -173,15 +173,15 @@ def _only(batch: Any, names: Sequence[str] | None) -> Any:
     return batch.select([number for number, name in enumerate(batch.schema.names) if name in names])
 
 
-def picked_rows(table: Any, rows: Collection[int], where: str) -> dict[int, dict[str, Any]]:
-    """Some rows of a table in full, by number.
+def picked_rows(table: Any, rows: Collection[int], where: str, columns: Collection[str]) -> dict[int, dict[str, Any]]:
+    """The values of some rows of a table, in these columns, by number.
 
     Raises:
         DatasetError: a row group holds another number of rows than the footer says.
     """
     return {
         row: values
-        for numbers, batch in picked_batches(table, rows, where)
+        for numbers, batch in picked_batches(table, rows, where, columns)
         for row, values in zip(numbers, row_values(batch), strict=True)
     }
 
