@@ -187,11 +187,12 @@ def test_batches_are_bounded_by_bytes_even_if_every_value_were_the_longest():
 
 
 def test_rows_of_a_table_without_pictures_are_gone_through_in_greater_steps():
-    assert table_batch_rows(0, 0) == table_batch_rows(10, 1000) == TABLE_ROWS
+    assert table_batch_rows(0, 0, 0) == table_batch_rows(10, 1000, 1) == TABLE_ROWS
     for size, rows in [(1 << 20, 1), (1 << 30, 1000), (1 << 34, 10), (1 << 28, 1 << 20), (1 << 62, 1)]:
-        count = table_batch_rows(size, rows)
+        count = table_batch_rows(size, rows, size)
         assert batch_rows(size, rows) <= count <= TABLE_ROWS
         assert count == 1 or count * (size // rows) <= BATCH_BYTES
+        assert table_batch_rows(size, rows, WORST_BYTES // 4000) == min(4000, max(1, BATCH_BYTES * rows // size))
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):

@@ -11,7 +11,7 @@ from dataset_cases import IMAGE, cell, picture, stream_of, url
 from vetset.dataset.columns import MAX_COLUMN, ColumnMapping, fields_of_json, scalar
 from vetset.dataset.formats import format_of
 from vetset.dataset.legible import UNTOLD, python_values
-from vetset.dataset.tables import open_table, picked_batches
+from vetset.dataset.picked import picked_batches
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
@@ -240,7 +240,6 @@ def test_picked_batches_hold_the_columns_that_were_asked_for_and_no_others(tmp_p
     count = 3000
     table = pa.table({"a": np.arange(count), "a.b": np.arange(count), "c": np.arange(count)})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=1000)
-    with open_table(tmp_path / "x.parquet", "x.parquet") as opened:
-        picked = list(picked_batches(opened, [2999, 5, 1003, 7, 4000], "x.parquet", ["a"]))
+    picked = list(picked_batches(tmp_path / "x.parquet", [2999, 5, 1003, 7, 4000], "x.parquet", ["a"]))
     assert [numbers for numbers, _ in picked] == [[5, 7], [1003], [2999]]
     assert [batch.to_pydict() for _, batch in picked] == [{"a": numbers} for numbers, _ in picked]

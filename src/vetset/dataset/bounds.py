@@ -17,7 +17,13 @@ def batch_rows(size: int, rows: int) -> int:
     return max(1, min(MAX_ROWS, BATCH_BYTES // mean, WORST_BYTES // max(1, size)))
 
 
-def table_batch_rows(size: int, rows: int) -> int:
-    """The same where pictures are left out: a metadata table of millions of rows is not gone through by the dozen."""
+def table_batch_rows(size: int, rows: int, longest: int) -> int:
+    """The same where pictures are left out: a metadata table of millions of rows is not gone through by the dozen.
+
+    Args:
+        size: bytes of the stretch.
+        rows: how many it has.
+        longest: bytes that one of them may take at most.
+    """
     mean = max(1, size // max(1, rows))
-    return max(1, min(TABLE_ROWS, BATCH_BYTES // mean, max(MAX_ROWS, WORST_BYTES // max(1, size))))
+    return max(1, min(TABLE_ROWS, BATCH_BYTES // mean, max(MAX_ROWS, WORST_BYTES // max(1, longest))))

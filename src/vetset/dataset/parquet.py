@@ -26,8 +26,8 @@ from vetset.dataset.columns import (
 from vetset.dataset.extents import Extents
 from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import row_values
+from vetset.dataset.picked import picked_batches
 from vetset.dataset.places import (
-    CHUNK,
     belongs_to_embeddings,
     copy_file,
     new_file,
@@ -44,7 +44,6 @@ from vetset.dataset.tables import (
     column_names,
     filter_table,
     open_table,
-    picked_batches,
     told_columns,
 )
 from vetset.model.dataset import Format, Shard
@@ -162,16 +161,16 @@ def _picked(
     source: Place, where: str, rows: Collection[int], mapping: ColumnMapping, *, only_roles: bool = False
 ) -> dict[int, Record | Unreadable]:
     records: dict[int, Record | Unreadable] = {}
-    with open_table(source, where, buffer=CHUNK) as table:
+    with open_table(source, where) as table:
         roles = _roles(table, mapping, where)
-        mapped = set(roles.values())
+        mapped = sorted(set(roles.values()))
         columns = mapped if only_roles else told_columns(table.schema_arrow, mapped)
-        for numbers, batch in picked_batches(table, rows, where, columns):
-            for place_, (row, values) in enumerate(zip(numbers, row_values(batch), strict=True)):
-                key = batch.column(roles["key"]).slice(place_, 1) if "key" in roles else None
-                name = str(key_strings(key, row, 1, where)[0].as_py())
-                fields = fields_of(values, mapping, where, with_columns=True)
-                records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
+    for numbers, batch in picked_batches(source, rows, where, columns):
+        for place_, (row, values) in enumerate(zip(numbers, row_values(batch), strict=True)):
+            key = batch.column(roles["key"]).slice(place_, 1) if "key" in roles else None
+            name = str(key_strings(key, row, 1, where)[0].as_py())
+            fields = fields_of(values, mapping, where, with_columns=True)
+            records[row] = Unreadable(row, name, Reason.METADATA_ONLY, fields)
     return records
 
 

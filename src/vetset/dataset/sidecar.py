@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed
 from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import python_values
+from vetset.dataset.picked import picked_rows
 from vetset.dataset.places import MAX_TEXT, read_whole
-from vetset.dataset.tables import check_rows, column_names, decoded, open_table, picked_rows, told_columns
+from vetset.dataset.tables import check_rows, column_names, decoded, open_table, told_columns
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
 from vetset.storage.remote import Place
@@ -102,7 +103,7 @@ class Sidecar:
         with open_table(self.data, self._where) as table:
             # as of any table: no bytes that are not asked for
             told = told_columns(table.schema_arrow, self._roles.values())
-            picked = picked_rows(table, rows, self._where, told)
+        picked = picked_rows(self.data, rows, self._where, told)
         return {row: fields_of(row_, self._mapping, self._where, with_columns=True) for row, row_ in picked.items()}
 
     def identities(self) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Parquet files as both the parquet format and the sidecars of a webdataset need them: open, count, pick, filter."""
+"""Parquet files as both the parquet format and the sidecars of a webdataset need them: open, count, filter."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -14,9 +14,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_views
-from vetset.dataset.bounds import table_batch_rows
 from vetset.dataset.extents import Known
-from vetset.dataset.legible import row_values
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
@@ -93,7 +91,14 @@ def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
 
 
 @contextmanager
-def open_table(source: Place | bytes, where: str, *, buffer: int = 0, known: Known | None = None) -> Iterator[Any]:
+def open_table(
+    source: Place | bytes,
+    where: str,
+    *,
+    buffer: int = 0,
+    known: Known | None = None,
+    as_dictionaries: Sequence[str] = (),
+) -> Iterator[Any]:
     """Open a parquet file, or the bytes of one. Of a remote one only the footer and the chunks of columns are fetched.
 
     Args:
@@ -101,6 +106,7 @@ def open_table(source: Place | bytes, where: str, *, buffer: int = 0, known: Kno
         where: shard, for errors.
         buffer: bytes of a column that are read at a time; 0 reads a row group's column whole.
         known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
+        as_dictionaries: names of columns of text or bytes of which distinct values are held once.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
@@ -108,7 +114,9 @@ def open_table(source: Place | bytes, where: str, *, buffer: int = 0, known: Kno
     with (
         decoded(where),
         _opened(source, known) as place,
-        pq.ParquetFile(place, page_checksum_verification=True, buffer_size=buffer) as table,
+        pq.ParquetFile(
+            place, page_checksum_verification=True, buffer_size=buffer, read_dictionary=list(as_dictionaries)
+        ) as table,
     ):
         yield table
 
@@ -131,59 +139,6 @@ def column_names(table: Any) -> list[str]:
 def told_columns(schema: Any, asked: Collection[str]) -> list[str]:
     """Names of the columns that are read to tell of a row: those that are asked for, and all that hold no bytes."""
     return [field.name for field in schema if field.name in asked or not holds_bytes(field.type)]
-
-
-def picked_batches(
-    table: Any, rows: Collection[int], where: str, columns: Collection[str] | None = None
-) -> Iterator[tuple[list[int], Any]]:
-    """Some rows of a table with their numbers; only the row groups that hold them are read, a few rows at a time.
-
-    Args:
-        table: an open table.
-        rows: numbers of the rows; those that do not exist are absent.
-        where: shard, for errors.
-        columns: names of those that are read; None for all.
-
-    Raises:
-        DatasetError: a row group holds another number of rows than the footer says.
-    """
-    wanted = np.array(sorted(rows), dtype=np.int64)
-    names = None if columns is None else list(columns)
-    first = 0
-    for number in range(table.metadata.num_row_groups):
-        about = table.metadata.row_group(number)
-        count, start = about.num_rows, first
-        first += count
-        inside = wanted[(wanted >= start) & (wanted < first)]
-        if not len(inside):
-            continue
-        at, size = start, table_batch_rows(about.total_byte_size, count)
-        for batch in table.iter_batches(batch_size=size, row_groups=[number], columns=names):
-            here = inside[(inside >= at) & (inside < at + len(batch))]
-            if len(here):
-                yield here.tolist(), without_views(_only(batch, names)).take(pa.array(here - at))
-            at += len(batch)
-        check_rows(at - start, count, where)
-
-
-def _only(batch: Any, names: Sequence[str] | None) -> Any:
-    """The columns that were asked for: Arrow reads those called `a.b` along with `a`."""
-    if names is None:
-        return batch
-    return batch.select([number for number, name in enumerate(batch.schema.names) if name in names])
-
-
-def picked_rows(table: Any, rows: Collection[int], where: str, columns: Collection[str]) -> dict[int, dict[str, Any]]:
-    """The values of some rows of a table, in these columns, by number.
-
-    Raises:
-        DatasetError: a row group holds another number of rows than the footer says.
-    """
-    return {
-        row: values
-        for numbers, batch in picked_batches(table, rows, where, columns)
-        for row, values in zip(numbers, row_values(batch), strict=True)
-    }
 
 
 def _writer_settings(table: Any) -> dict[str, Any]:
