@@ -233,11 +233,17 @@ def test_the_key_is_the_datasets_own_or_the_number_of_the_row(put):
         items(root, shard, ColumnMapping(key="none"))
 
 
-def test_addresses_are_no_keys(put):
-    table = pa.table({"image": pa.array([cell(1)], IMAGE), "key": ["https://pictures.example/1"]})
+@pytest.mark.parametrize("key", ["https://pictures.example/1", "s3://pictures.example/1", "HTTP:/pictures.example/1"])
+def test_addresses_are_no_keys(put, key):
+    table = pa.table({"image": pa.array([cell(1)], IMAGE), "key": [key]})
     with pytest.raises(DatasetError, match="holds addresses") as refused:
         items(*put(table))
     assert "pictures.example" not in str(refused.value)
+
+
+def test_a_key_with_a_colon_and_a_slash_is_no_address(put):
+    table = pa.table({"image": pa.array([cell(1)], IMAGE), "key": ["part:/1"]})
+    assert [item.key for item in items(*put(table))] == ["part:/1"]
 
 
 @KINDS

@@ -34,6 +34,8 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 }
 """Names that are looked for, in lower case and in this order, when a role is not mapped by hand."""
 ROLES = tuple(DEFAULTS)
+ADDRESS = r"(?i)://|\bhttps?:/"
+"""What makes a key an address: a pattern for Python and for Arrow. In the name of a file, `//` may have become `/`."""
 Scalar = str | int | float | bool | None
 MAX_COLUMN = 1 << 16
 """Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
@@ -311,7 +313,8 @@ def own_keys(column: Any | None, first_row: int, count: int, where: str) -> Any:
         DatasetError: the type can be no key, or they are addresses, which nothing outside the dataset may hold.
     """
     keys = key_strings(column, first_row, count, where)
-    if pc.any(pc.match_substring(keys, "://")).as_py():
+    # what is rare in a key is looked for first: ten times faster than the pattern
+    if pc.any(pc.match_substring(keys, ":/")).as_py() and pc.any(pc.match_substring_regex(keys, ADDRESS)).as_py():
         raise DatasetError(
             "the key column holds addresses",
             expected="keys that point nowhere by themselves",

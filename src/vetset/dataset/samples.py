@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import ColumnMapping, fields_of_json
+from vetset.dataset.columns import ADDRESS, ColumnMapping, fields_of_json
 from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, is_there, place
 from vetset.dataset.sidecar import Sidecar, plain_key
 from vetset.dataset.tar import Member, TarWalk
@@ -24,7 +24,7 @@ from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import URL_KINDS, Reason
 from vetset.storage.remote import Place
 
-_ADDRESS = re.compile(r"://|\bhttps?:/", re.IGNORECASE)
+_ADDRESS = re.compile(ADDRESS)
 
 
 class Part(NamedTuple):

@@ -84,7 +84,12 @@ class RecordTable:
         """Records of numbers, in the same order."""
         shard_of = np.searchsorted(self._offsets, numbers, side="right") - 1
         rows = numbers - self._offsets[shard_of]
-        keys = {int(index): self.part(int(index)).keys_at(rows[shard_of == index].tolist()) for index in set(shard_of)}
+        together = np.argsort(shard_of, kind="stable")
+        touched, starts = np.unique(shard_of[together], return_index=True)
+        keys = {
+            index: self.part(index).keys_at(rows[here].tolist())
+            for index, here in zip(touched.tolist(), np.split(together, starts)[1:], strict=True)
+        }
         return [
             RecordId(self.shards[index].name, row, keys[index][row])
             for index, row in zip(shard_of.tolist(), rows.tolist(), strict=True)
