@@ -1,12 +1,16 @@
 """Some rows of a table are read again without all others becoming as large as the largest."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vetset.dataset import bounds
 from vetset.dataset.bounds import MAX_ROWS, TABLE_ROWS, WORST_BYTES
 from vetset.dataset.picked import picked_batches, picked_rows
+from vetset.model.errors import DatasetError
 
 COUNT = 20_000
 LONG = "x" * (1 << 20)
@@ -55,13 +59,13 @@ def repeated(count=COUNT):
 
 @pytest.mark.parametrize("store_schema", [True, False])  # it is read as a dictionary, or as text
 def test_a_long_value_that_a_dictionary_repeats_makes_the_steps_short(tmp_path, monkeypatch, store_schema):
-    table = pa.table({"text": repeated(), "n": np.arange(COUNT)})
+    monkeypatch.setattr(bounds, "WORST_BYTES", 1 << 28)
+    table = pa.table({"text": repeated(600), "n": np.arange(600)})
     path = written(tmp_path / "x.parquet", table, store_schema=store_schema, dictionary_pagesize_limit=1 << 24)
     assert path.stat().st_size < 1 << 20
     assert pa.types.is_dictionary(pq.read_schema(path).field("text").type) == store_schema
     _, most = steps(path, ["text", "n"], monkeypatch)
-    assert most * len(LONG) <= WORST_BYTES
-    assert MAX_ROWS <= most < TABLE_ROWS
+    assert MAX_ROWS < most < (1 << 28) / len(LONG)
 
 
 def test_a_long_value_that_is_not_read_counts_for_nothing(tmp_path, monkeypatch):
@@ -95,3 +99,18 @@ def test_columns_of_every_type_are_gone_through(tmp_path):
     assert numbers == [0, 2]
     assert batch.to_pydict() == table.take([0, 2]).to_pydict()
     assert picked_rows(path.read_bytes(), [1], "x.parquet", ["a.b"]) == {1: {"a.b": None}}
+
+
+def test_no_damage_to_a_footer_ends_the_process(tmp_path):
+    columns = {"url": addresses(40), "n": np.arange(40), "words": [["a", "b"]] * 40, "raw": [b"\x0f" * 16] * 40}
+    data = written(tmp_path / "x.parquet", pa.table(columns), row_group_size=16).read_bytes()
+    footer = 8 + int.from_bytes(data[-8:-4], "little")
+    rng = np.random.default_rng(4)
+    ended = Counter()
+    for at, bit in enumerate(rng.integers(8, size=footer).tolist(), start=len(data) - footer):
+        damaged = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+        try:
+            ended[len(picked_rows(damaged, [1, 20], "x.parquet", list(columns))) <= 2] += 1
+        except DatasetError:
+            ended["refused"] += 1
+    assert set(ended) == {True, "refused"}

@@ -71,11 +71,14 @@ def _longest_row(source: Place | bytes, table: Any, number: int, names: Sequence
     A value cannot be longer than its column; where a dictionary has it, than the longest that is in there, which is
     looked up: real tables call nearly every column encoded so.
     """
+    # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
+    next(table.iter_batches(1, row_groups=[number], columns=names, use_threads=False), None)
     longest, in_dictionaries = 0, []
     for leaf in range(table.metadata.num_columns):
-        column, about = table.schema.column(leaf), table.metadata.row_group(number).column(leaf)
+        column = table.schema.column(leaf)
         if column.path.partition(".")[0] not in names and column.path not in names:
             continue
+        about = table.metadata.row_group(number).column(leaf)
         encodings, alone = set(about.encodings), _is_text(table.schema_arrow, column.path)
         if column.physical_type != "BYTE_ARRAY" and column.max_repetition_level == 0:
             longest += max(_FIXED_BYTES, column.length or 0)
