@@ -1,8 +1,12 @@
 """Lists on the command line: in, up to date, compared, decided about; numbers and never a value."""
 
+import base64
 import hashlib
 import json
+import os
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 from PIL import Image
@@ -42,6 +46,51 @@ def delta(path, numbers, gone=()):
     lines = [f"item-{number},{digest(number)}," for number in numbers]
     path.write_text("\n".join(["id,md5,deleted", *lines, *(f"item-{number},,yes" for number in gone)]) + "\n")
     return path
+
+
+@contextmanager
+def piped(content):
+    """Path of a pipe that this comes out of, as a shell's `<(…)` has it."""
+    out, into = os.pipe()
+
+    def write():
+        with suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe:
+            pipe.write(content)
+
+    writer = Thread(target=write)
+    writer.start()
+    yield f"/dev/fd/{out}"
+    os.close(out)
+    writer.join()
+
+
+def test_a_list_out_of_a_pipe_is_whole_or_refused(vetset, tmp_path):
+    # lines whose length divides what is read to tell the format: nothing would show where the beginning is missing
+    values = [base64.b32encode(hashlib.md5(b"%d" % number).digest()).rstrip(b"=") for number in range(6000)]
+    content = b"".join(b"md5 %b\r\n" % value for value in values)
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "piped", *TOLD)
+    assert ended.code == 12
+    assert "only once" in ended.err
+    assert "--format" in ended.err
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "piped", "--format", "text", *TOLD)
+    assert ended.code == 0, ended.err
+    assert shown(vetset, "piped")["entries"] == {"md5": 6000}
+    with piped(content) as pipe:
+        ended = vetset("lists", "update", "piped", pipe, "--as-of", "2026-02-01", "--whole", "--format", "text")
+    assert "0 new, 0 changed, 0 taken back, 6000 unchanged" in ended.out
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    assert vetset("keygen", "owner", "--out", tmp_path / "keys").code == 0
+    said = ("--owner", "hotline", "--category", "benchmark", "--as-of", "2026-01-01")
+    signing = ("--key", tmp_path / "keys" / "owner.key", "--out", tmp_path / "sig")
+    assert vetset("lists", "sign", file, *said, *signing).code == 0
+    signed = ("--signature", tmp_path / "sig", "--signer", tmp_path / "keys" / "owner.pub")
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "signed", "--format", "text", "--licence", "t", *signed)
+    assert ended.code == 12
+    assert "is read twice" in ended.err
 
 
 def test_an_update_is_told_in_numbers_before_it_is_used(vetset, added, tmp_path):
