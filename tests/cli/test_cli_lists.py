@@ -13,8 +13,8 @@ from PIL import Image
 
 import small
 from vetset.api import listing
-from vetset.seal.envelope import unseal
-from vetset.seal.keys import load_private
+from vetset.seal.envelope import seal, unseal
+from vetset.seal.keys import load_private, load_public
 from vetset.stage import intake
 
 TOLD = ("--category", "benchmark", "--licence", "test")
@@ -525,10 +525,57 @@ def test_feedback_goes_to_the_owner_alone(vetset, added, tmp_path):
     assert (document["list"], document["owner"], document["reason"]) == ("known", "hotline", "a famous painting")
     assert document["entries"] == [{"id": "item-3", "kinds": ["md5"]}, {"id": "item-4", "kinds": ["md5"]}]
     assert digest(3) not in json.dumps(document)
+    reading = ("lists", "read-feedback", out, "--key", tmp_path / "keys" / "owner.key")
+    ended = vetset(*reading)
+    assert (
+        ended.out == "list known (owner hotline, as of 2026-01-01): a famous painting\n  item-3 (md5)\n  item-4 (md5)\n"
+    )
+    assert json.loads(vetset(*reading, "--json").out)["entries"] == document["entries"]
     assert vetset("lists", "feedback", "known", "item-99", *told[:-1], tmp_path / "other").code == 12
     assert vetset("lists", "feedback", "known", "item-3", "--right").code == 2
     assert vetset("lists", "feedback", "known", *told[:-1], tmp_path / "other").code == 2
     assert vetset("lists", "feedback", "known", "item-3", "--reason", "x", "--out", tmp_path / "other").code == 2
+
+
+def test_what_is_no_feedback_for_this_key_is_not_read(vetset, added, tmp_path):
+    keys, out = tmp_path / "keys", tmp_path / "feedback.age"
+    for name in ("owner", "other"):
+        assert vetset("keygen", name, "--out", keys).code == 0
+    told = ("--reason", "a famous painting", "--seal-to", keys / "owner.pub")
+    assert vetset("lists", "feedback", "known", "item-3", *told, "--out", out).code == 0
+    ended = vetset("lists", "read-feedback", out, "--key", keys / "other.key")
+    assert (ended.code, "feedback.age: this key does not open" in ended.err) == (20, True)
+    good = {"format": "vetset-list-feedback", "version": 1, "list": "l", "owner": "o", "as_of": "unknown"}
+    good |= {"reason": "r", "entries": [{"id": "item-3", "kinds": ["md5"]}]}
+    for number, wrong in enumerate(
+        (b"Ha1fWord", b"[]", {"version": 2}, {"format": "x"}, {"reason": "a\x1b[2J"}, {"owner": 1}, {"entries": [1]},
+         {"entries": [{"id": "a\nb", "kinds": []}]}, {"entries": [{"kinds": []}]}, {"entries": None})
+    ):  # fmt: skip
+        content = wrong if isinstance(wrong, bytes) else json.dumps(good | wrong).encode()
+        file = tmp_path / f"{number}.age"
+        file.write_bytes(seal(content, [load_public(keys / "owner.pub")]))
+        ended = vetset("lists", "read-feedback", file, "--key", keys / "owner.key")
+        assert (ended.code, ended.out) == (22, ""), wrong
+        assert "is no feedback" in ended.err
+        assert "Ha1fWord" not in ended.err
+    assert vetset("lists", "read-feedback", tmp_path / "none", "--key", keys / "owner.key").code == 2
+
+
+@pytest.mark.parametrize("other", [["--right"], ["--wrong", "guid"], ["--send"], ["--kind", "md5"], ["--reasons"]])
+def test_feedback_into_a_file_is_not_taken_for_sent(vetset, added, tmp_path, other):
+    assert vetset("keygen", "owner", "--out", tmp_path / "keys").code == 0
+    out = tmp_path / "feedback.age"
+    told = ("--reason", "a famous painting", "--seal-to", tmp_path / "keys" / "owner.pub", "--out", out)
+    ended = vetset("lists", "feedback", "known", "item-3", *told, *other)
+    assert ended.code == 2
+    assert "to a service or into a file" in ended.err
+    assert not out.exists()
+
+
+def test_feedback_into_a_file_needs_the_file(vetset, added):
+    ended = vetset("lists", "feedback", "known", "item-3", "--reason", "a famous painting")
+    assert ended.code == 2
+    assert "--out FILE" in ended.err
 
 
 def test_lists_are_compared_in_numbers(vetset, added, tmp_path):
