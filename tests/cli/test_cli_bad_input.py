@@ -79,6 +79,29 @@ def test_a_table_without_known_columns_claims_nothing(try_audit, ready):
     ended = try_audit(ready / "odd")
     assert ended.code == 30
     assert "no column of this table can be matched" in ended.err
+    assert "--column url=address" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("columns", "option"),
+    [
+        ({"url": ["https://a.example/1"], "URL": ["https://a.example/2"]}, "--column url=NAME"),
+        ({"md5": [1.5]}, "--column md5="),
+    ],
+)
+def test_a_column_that_is_not_clear_is_chosen_by_an_option(try_audit, ready, columns, option):
+    (ready / "odd").mkdir()
+    pq.write_table(pa.table(columns), ready / "odd" / "a.parquet")
+    ended = try_audit(ready / "odd")
+    assert ended.code == 30
+    assert option in ended.err
+
+
+def test_a_table_beside_a_tar_without_a_key_is_joined_by_an_option(try_audit, data):
+    pq.write_table(pa.table({"url": ["https://a.example/1"]}), data / "00000.parquet")
+    ended = try_audit(data)
+    assert ended.code == 30
+    assert "--column key=NAME" in ended.err
 
 
 def test_a_column_that_was_named_wrong_is_told(data, ready, vetset):
