@@ -157,6 +157,16 @@ def test_a_list_that_was_never_imported(try_audit):
     assert try_audit(name="unheard-of").code == 12
 
 
+def test_a_store_that_was_named_wrong_can_be_named_right(try_audit, ready):
+    ended = try_audit(None, "--store", ready / "keys")
+    assert (ended.code, "Name another folder with --store" in ended.err) == (40, True)
+    ended = try_audit(None, "--store", ready / "store")
+    assert ended.code == 0, ended.err
+    assert (ready / "store" / "store.json").is_file()
+    other = try_audit(None, "--store", ready / "other")
+    assert (other.code, "differs in: store" in other.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
