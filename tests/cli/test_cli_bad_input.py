@@ -157,6 +157,17 @@ def test_a_list_that_was_never_imported(try_audit):
     assert try_audit(name="unheard-of").code == 12
 
 
+def test_an_audit_is_not_written_into_the_store(vetset, ready, roots):
+    store, more = ready / "store", ("--list", "known", "--seal-to", ready / "keys" / "custodian.pub")
+    assert vetset("scan", roots / "webdataset", "--store", store).code == 0
+    before = sorted(store.rglob("*"))
+    for command in (("match", store), ("audit", roots / "webdataset", "--store", store)):
+        for out in (store, store / "audit"):
+            ended = vetset(*command, *more, "--out", out)
+            assert (ended.code, "lies inside the store" in ended.err) == (2, True)
+    assert sorted(store.rglob("*")) == before
+
+
 def test_a_store_that_was_named_wrong_can_be_named_right(try_audit, ready):
     ended = try_audit(None, "--store", ready / "keys")
     assert (ended.code, "Name another folder with --store" in ended.err) == (40, True)
