@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vetset.api.auditing import audit, match, recheck, scan
     from vetset.api.custody import Opened, attest, copies, expand, expand_until_dry, open_audit, order, verify
-    from vetset.api.feedback import feedback_reasons, send_list_feedback, write_list_feedback
+    from vetset.api.feedback import feedback_reasons, read_list_feedback, send_list_feedback, write_list_feedback
     from vetset.api.given import load_policy
     from vetset.api.listing import (
         add_benign,
@@ -77,6 +77,7 @@ _PLACES = {
     "overlap_lists": "vetset.api.listing",
     "plan": "vetset.api.planning",
     "quarantine_entries": "vetset.api.listing",
+    "read_list_feedback": "vetset.api.feedback",
     "recheck": "vetset.api.auditing",
     "release_entries": "vetset.api.listing",
     "remove_list": "vetset.api.listing",
@@ -125,6 +126,7 @@ __all__ = [
     "overlap_lists",
     "plan",
     "quarantine_entries",
+    "read_list_feedback",
     "recheck",
     "release_entries",
     "remove_list",

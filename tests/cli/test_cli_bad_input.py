@@ -79,6 +79,29 @@ def test_a_table_without_known_columns_claims_nothing(try_audit, ready):
     ended = try_audit(ready / "odd")
     assert ended.code == 30
     assert "no column of this table can be matched" in ended.err
+    assert "--column url=address" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("columns", "option"),
+    [
+        ({"url": ["https://a.example/1"], "URL": ["https://a.example/2"]}, "--column url=NAME"),
+        ({"md5": [1.5]}, "--column md5="),
+    ],
+)
+def test_a_column_that_is_not_clear_is_chosen_by_an_option(try_audit, ready, columns, option):
+    (ready / "odd").mkdir()
+    pq.write_table(pa.table(columns), ready / "odd" / "a.parquet")
+    ended = try_audit(ready / "odd")
+    assert ended.code == 30
+    assert option in ended.err
+
+
+def test_a_table_beside_a_tar_without_a_key_is_joined_by_an_option(try_audit, data):
+    pq.write_table(pa.table({"url": ["https://a.example/1"]}), data / "00000.parquet")
+    ended = try_audit(data)
+    assert ended.code == 30
+    assert "--column key=NAME" in ended.err
 
 
 def test_a_column_that_was_named_wrong_is_told(data, ready, vetset):
@@ -132,6 +155,27 @@ def test_a_word_that_is_not_known(vetset, ready, option, value):
 
 def test_a_list_that_was_never_imported(try_audit):
     assert try_audit(name="unheard-of").code == 12
+
+
+def test_an_audit_is_not_written_into_the_store(vetset, ready, roots):
+    store, more = ready / "store", ("--list", "known", "--seal-to", ready / "keys" / "custodian.pub")
+    assert vetset("scan", roots / "webdataset", "--store", store).code == 0
+    before = sorted(store.rglob("*"))
+    for command in (("match", store), ("audit", roots / "webdataset", "--store", store)):
+        for out in (store, store / "audit"):
+            ended = vetset(*command, *more, "--out", out)
+            assert (ended.code, "lies inside the store" in ended.err) == (2, True)
+    assert sorted(store.rglob("*")) == before
+
+
+def test_a_store_that_was_named_wrong_can_be_named_right(try_audit, ready):
+    ended = try_audit(None, "--store", ready / "keys")
+    assert (ended.code, "Name another folder with --store" in ended.err) == (40, True)
+    ended = try_audit(None, "--store", ready / "store")
+    assert ended.code == 0, ended.err
+    assert (ready / "store" / "store.json").is_file()
+    other = try_audit(None, "--store", ready / "other")
+    assert (other.code, "differs in: store" in other.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,20 @@
 """Lists on the command line: in, up to date, compared, decided about; numbers and never a value."""
 
+import base64
 import hashlib
 import json
+import os
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 from PIL import Image
 
 import small
 from vetset.api import listing
-from vetset.seal.envelope import unseal
-from vetset.seal.keys import load_private
+from vetset.seal.envelope import seal, unseal
+from vetset.seal.keys import load_private, load_public
 from vetset.stage import intake
 
 TOLD = ("--category", "benchmark", "--licence", "test")
@@ -42,6 +46,51 @@ def delta(path, numbers, gone=()):
     lines = [f"item-{number},{digest(number)}," for number in numbers]
     path.write_text("\n".join(["id,md5,deleted", *lines, *(f"item-{number},,yes" for number in gone)]) + "\n")
     return path
+
+
+@contextmanager
+def piped(content):
+    """Path of a pipe that this comes out of, as a shell's `<(…)` has it."""
+    out, into = os.pipe()
+
+    def write():
+        with suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe:
+            pipe.write(content)
+
+    writer = Thread(target=write)
+    writer.start()
+    yield f"/dev/fd/{out}"
+    os.close(out)
+    writer.join()
+
+
+def test_a_list_out_of_a_pipe_is_whole_or_refused(vetset, tmp_path):
+    # lines whose length divides what is read to tell the format: nothing would show where the beginning is missing
+    values = [base64.b32encode(hashlib.md5(b"%d" % number).digest()).rstrip(b"=") for number in range(6000)]
+    content = b"".join(b"md5 %b\r\n" % value for value in values)
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "piped", *TOLD)
+    assert ended.code == 12
+    assert "only once" in ended.err
+    assert "--format" in ended.err
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "piped", "--format", "text", *TOLD)
+    assert ended.code == 0, ended.err
+    assert shown(vetset, "piped")["entries"] == {"md5": 6000}
+    with piped(content) as pipe:
+        ended = vetset("lists", "update", "piped", pipe, "--as-of", "2026-02-01", "--whole", "--format", "text")
+    assert "0 new, 0 changed, 0 taken back, 6000 unchanged" in ended.out
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    assert vetset("keygen", "owner", "--out", tmp_path / "keys").code == 0
+    said = ("--owner", "hotline", "--category", "benchmark", "--as-of", "2026-01-01")
+    signing = ("--key", tmp_path / "keys" / "owner.key", "--out", tmp_path / "sig")
+    assert vetset("lists", "sign", file, *said, *signing).code == 0
+    signed = ("--signature", tmp_path / "sig", "--signer", tmp_path / "keys" / "owner.pub")
+    with piped(content) as pipe:
+        ended = vetset("lists", "add", pipe, "--name", "signed", "--format", "text", "--licence", "t", *signed)
+    assert ended.code == 12
+    assert "is read twice" in ended.err
 
 
 def test_an_update_is_told_in_numbers_before_it_is_used(vetset, added, tmp_path):
@@ -476,10 +525,57 @@ def test_feedback_goes_to_the_owner_alone(vetset, added, tmp_path):
     assert (document["list"], document["owner"], document["reason"]) == ("known", "hotline", "a famous painting")
     assert document["entries"] == [{"id": "item-3", "kinds": ["md5"]}, {"id": "item-4", "kinds": ["md5"]}]
     assert digest(3) not in json.dumps(document)
+    reading = ("lists", "read-feedback", out, "--key", tmp_path / "keys" / "owner.key")
+    ended = vetset(*reading)
+    assert (
+        ended.out == "list known (owner hotline, as of 2026-01-01): a famous painting\n  item-3 (md5)\n  item-4 (md5)\n"
+    )
+    assert json.loads(vetset(*reading, "--json").out)["entries"] == document["entries"]
     assert vetset("lists", "feedback", "known", "item-99", *told[:-1], tmp_path / "other").code == 12
     assert vetset("lists", "feedback", "known", "item-3", "--right").code == 2
     assert vetset("lists", "feedback", "known", *told[:-1], tmp_path / "other").code == 2
     assert vetset("lists", "feedback", "known", "item-3", "--reason", "x", "--out", tmp_path / "other").code == 2
+
+
+def test_what_is_no_feedback_for_this_key_is_not_read(vetset, added, tmp_path):
+    keys, out = tmp_path / "keys", tmp_path / "feedback.age"
+    for name in ("owner", "other"):
+        assert vetset("keygen", name, "--out", keys).code == 0
+    told = ("--reason", "a famous painting", "--seal-to", keys / "owner.pub")
+    assert vetset("lists", "feedback", "known", "item-3", *told, "--out", out).code == 0
+    ended = vetset("lists", "read-feedback", out, "--key", keys / "other.key")
+    assert (ended.code, "feedback.age: this key does not open" in ended.err) == (20, True)
+    good = {"format": "vetset-list-feedback", "version": 1, "list": "l", "owner": "o", "as_of": "unknown"}
+    good |= {"reason": "r", "entries": [{"id": "item-3", "kinds": ["md5"]}]}
+    for number, wrong in enumerate(
+        (b"Ha1fWord", b"[]", {"version": 2}, {"format": "x"}, {"reason": "a\x1b[2J"}, {"owner": 1}, {"entries": [1]},
+         {"entries": [{"id": "a\nb", "kinds": []}]}, {"entries": [{"kinds": []}]}, {"entries": None})
+    ):  # fmt: skip
+        content = wrong if isinstance(wrong, bytes) else json.dumps(good | wrong).encode()
+        file = tmp_path / f"{number}.age"
+        file.write_bytes(seal(content, [load_public(keys / "owner.pub")]))
+        ended = vetset("lists", "read-feedback", file, "--key", keys / "owner.key")
+        assert (ended.code, ended.out) == (22, ""), wrong
+        assert "is no feedback" in ended.err
+        assert "Ha1fWord" not in ended.err
+    assert vetset("lists", "read-feedback", tmp_path / "none", "--key", keys / "owner.key").code == 2
+
+
+@pytest.mark.parametrize("other", [["--right"], ["--wrong", "guid"], ["--send"], ["--kind", "md5"], ["--reasons"]])
+def test_feedback_into_a_file_is_not_taken_for_sent(vetset, added, tmp_path, other):
+    assert vetset("keygen", "owner", "--out", tmp_path / "keys").code == 0
+    out = tmp_path / "feedback.age"
+    told = ("--reason", "a famous painting", "--seal-to", tmp_path / "keys" / "owner.pub", "--out", out)
+    ended = vetset("lists", "feedback", "known", "item-3", *told, *other)
+    assert ended.code == 2
+    assert "to a service or into a file" in ended.err
+    assert not out.exists()
+
+
+def test_feedback_into_a_file_needs_the_file(vetset, added):
+    ended = vetset("lists", "feedback", "known", "item-3", "--reason", "a famous painting")
+    assert ended.code == 2
+    assert "--out FILE" in ended.err
 
 
 def test_lists_are_compared_in_numbers(vetset, added, tmp_path):

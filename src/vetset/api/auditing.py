@@ -11,6 +11,7 @@ from vetset.api.given import (
     load_policy,
     opened_lists,
     public_key,
+    require_beside,
     require_outside,
     require_sealed,
     today,
@@ -223,11 +224,12 @@ def match(
 
     Raises:
         ListError: a list is unknown, damaged or expired, or must not be used for this.
-        UsageError: the store holds no scan, or several and none is named.
+        UsageError: the store holds no scan, or several and none is named; or `out` lies inside it.
         PolicyError: the policy states another scan part than the store was scanned with.
     """
     opened = opened_lists(lists, purpose)
     with existing_store(store) as folder:
+        require_beside(folder.folder, Path(out))
         note = _one_scan(folder, revision)
         checked = _policy_of_scan(load_policy(policy), note)
         request = replace(
@@ -302,6 +304,7 @@ def audit(
     folder = None if embeddings is None else root_of(embeddings)
     place = resolved(Path(out) / "store" if store is None else Path(store), OutputError)
     require_outside(root, Path(out), place)
+    require_beside(place, Path(out))
     embedder_id = load_embedder(embedder).id if embedder else ""
     request = _request(
         (str(root), chosen, shards),

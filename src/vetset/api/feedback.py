@@ -1,22 +1,24 @@
 """lists feedback: an owner is told what is thought of entries of its list. A person's decision, entry by entry.
 
 Whoever gives feedback tells the owner that the item was met. So nothing is sent unless it is said so, and what is
-written for an owner without a service is sealed to that owner.
+written for an owner without a service is sealed to that owner, who reads it with `read_list_feedback`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from vetset.api.given import Pub, public_key, written
+from vetset.api.given import Key, Pub, private_key, public_key, read_file, written
 from vetset.hashlist.bank import Bank
 from vetset.hashlist.owners.ncmec.feedback import Vote, reasons, send_feedback
 from vetset.hashlist.services import client_of
 from vetset.hashlist.vault.vault import Vault, default_home
 from vetset.model.canonical import canonical_json
-from vetset.model.errors import UsageError
+from vetset.model.errors import SealError, TrustError, UsageError
 from vetset.model.hashlist import ListInfo
 from vetset.model.signal import Kind
-from vetset.seal.envelope import seal
+from vetset.seal.document import parse_object
+from vetset.seal.envelope import seal, unseal
 
 FORMAT = "vetset-list-feedback"
 _SIZES = 1 << 16
@@ -96,9 +98,46 @@ def write_list_feedback(
     info, bank = vault.load(name).info, Bank.from_bytes(vault.bank(name))
     told = [{"id": entry, "kinds": sorted({kind for kind, _ in bank.values_of_entry(entry)})} for entry in entries]
     document = canonical_json({"format": FORMAT, "version": 1, **_about(info), "reason": reason, "entries": told})
-    # spaces, so that what `age --decrypt` gives is JSON, and the size says little of how many entries it is about
+    # spaces, so that what is opened is JSON, and the size says little of how many entries it is about
     filled = document + b" " * (-len(document) % _SIZES)
     return written(Path(out), seal(filled, [public_key(key) for key in seal_to]))
+
+
+def read_list_feedback(file: Path | str, key: Key) -> Mapping[str, Any]:
+    """What somebody who was given a list thinks of entries of it, for the list's owner.
+
+    Args:
+        file: what `write_list_feedback` wrote.
+        key: the private key of the owner, to whom it was sealed.
+
+    Returns:
+        `list` (what it is called there), `owner`, `as_of`, `reason`, and of each of `entries` its `id` and `kinds`.
+
+    Raises:
+        UsageError: there is no such file.
+        KeyFileError: the key is not usable, or not one that it was sealed to.
+        SealError: the file is damaged, or holds something else.
+    """
+    sealed = read_file(file, "feedback")
+    try:
+        return _told(unseal(sealed, private_key(key)))
+    except TrustError as error:
+        raise error.at(Path(file).name) from None
+
+
+def _told(document: bytes) -> Mapping[str, Any]:
+    """The feedback in a document. Somebody else wrote it: its words are held to be of one line each."""
+    try:
+        found = parse_object(document)
+        entries = [{"id": each["id"], "kinds": list(each["kinds"])} for each in found["entries"]]
+        told = {name: found[name] for name in ("list", "owner", "as_of", "reason")}
+        words = [*told.values(), *(word for each in entries for word in (each["id"], *each["kinds"]))]
+        sound = (found["format"], found["version"]) == (FORMAT, 1) and all(map(str.isprintable, words))
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise SealError("what is sealed is no feedback", expected="a file that `vetset lists feedback` wrote")
+    return {**told, "entries": entries}
 
 
 def _require_some(entries: Sequence[str]) -> None:

@@ -82,6 +82,21 @@ def dataset_of(dataset: Path | str, dataset_format: Format | str | None) -> tupl
     return root, chosen, discover(root, chosen)
 
 
+def require_beside(store: Path, out: Path) -> None:
+    """Refuse to write an audit into a store: a store is handed on, and what it holds is the same whatever was found.
+
+    Raises:
+        UsageError: the audit's folder lies inside the store.
+    """
+    if resolved(out, OutputError).is_relative_to(resolved(store, OutputError)):
+        raise UsageError(
+            "the audit's folder lies inside the store",
+            expected="a folder outside the store, which says nothing of lists and findings",
+            where=str(out),
+            todo="Name another one with --out.",
+        )
+
+
 def require_outside(root: Place, *places: Path) -> None:
     """Refuse to write into the dataset: what is written there would be taken for a part of it the next time.
 

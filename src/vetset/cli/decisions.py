@@ -1,4 +1,4 @@
-"""vetset lists quarantine, release and feedback: what is thought of single entries."""
+"""vetset lists quarantine, release, feedback and read-feedback: what is thought of single entries."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vetset.cli.list_text import Entries, Name, Reason, line, told
-from vetset.cli.options import Json
+from vetset.cli.options import Json, KeyFile
 from vetset.cli.output import emit
 from vetset.model.errors import UsageError
 
@@ -61,14 +61,22 @@ def feedback(
     """Tell a list's owner that entries are right, or why they are not. It tells them that you met the items.
 
     NCMEC takes it by its service (--right, or --wrong GUID; --send). For others it is written to a file that only the
-    owner can open (--reason, --seal-to, --out).
+    owner can open (--reason, --seal-to, --out; `vetset lists read-feedback`).
     """
     from vetset.api.feedback import feedback_reasons, send_list_feedback, write_list_feedback
 
+    if (out or reason or seal_to) and (wrong or right or kind or reasons or send or address):
+        raise UsageError(
+            "feedback goes to a service or into a file",
+            expected="--right or --wrong, --kind, --send and --address; or --reason, --seal-to and --out",
+            todo="Nothing was sent and nothing was written. Leave out those of the other way.",
+        )
     if reasons:
         found = feedback_reasons(name, kind or "", address=address)
         emit(found, "\n".join(f"{guid}  {text}" for guid, text in found.items()), as_json=as_json)
-    elif out is not None:
+    elif reason or seal_to or out is not None:
+        if out is None:
+            raise UsageError("it is not said where the feedback goes", expected="--out FILE")
         written = write_list_feedback(name, entries or (), reason=reason, seal_to=seal_to or (), out=out)
         emit({"feedback": str(written)}, f"sealed feedback: {written}", as_json=as_json)
     else:
@@ -77,3 +85,17 @@ def feedback(
         counts = send_list_feedback(name, entries or (), wrong=wrong or (), kind=kind, send=send, address=address)
         text = ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nothing"
         emit({"sent": send, "votes": dict(counts)}, f"{'sent' if send else 'would send'}: {text}", as_json=as_json)
+
+
+def read_feedback(
+    file: Annotated[Path, typer.Argument(help="What `vetset lists feedback` wrote.", show_default=False)],
+    key: KeyFile,
+    as_json: Json = False,
+) -> None:
+    """Read, as a list's owner, what somebody who was given the list thinks of entries of it."""
+    from vetset.api.feedback import read_list_feedback
+
+    found = read_list_feedback(file, key)
+    lines = [f"list {found['list']} (owner {found['owner']}, as of {found['as_of']}): {found['reason']}"]
+    lines += [f"  {entry['id']} ({', '.join(entry['kinds'])})" for entry in found["entries"]]
+    emit(found, "\n".join(lines), as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vetset.cli.decisions import feedback, quarantine, release
+from vetset.cli.decisions import feedback, quarantine, read_feedback, release
 from vetset.cli.list_text import (
     HARMS,
     Accept,
@@ -290,5 +290,10 @@ def sign(
     emit({"signature": str(written)}, f"signature: {written}", as_json=as_json)
 
 
-for _name, _command in (("quarantine", quarantine), ("release", release), ("feedback", feedback)):
+for _name, _command in (
+    ("quarantine", quarantine),
+    ("release", release),
+    ("feedback", feedback),
+    ("read-feedback", read_feedback),
+):
     app.command(_name)(_command)

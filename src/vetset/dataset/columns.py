@@ -106,7 +106,7 @@ def _usual(role: str, names: Sequence[str], where: str) -> str | None:
                 f"more than one column could be the {role}",
                 seen=", ".join(map(repr, fitting)),
                 where=where,
-                todo=f"Name one of them: ColumnMapping({role}=...).",
+                todo=f"Name one of them: --column {role}=NAME; in Python ColumnMapping({role}=...).",
             )
         if fitting:
             return fitting[0]
@@ -193,7 +193,8 @@ def declared_column(column: Any, kind: Kind, where: str) -> DigestColumn:
             expected=f"hex text or {width} raw bytes",
             seen=str(array.type),
             where=where,
-            todo=f'Map the right column, or switch the role off: ColumnMapping({kind.value}="").',
+            todo=f"Map the right column (--column {kind.value}=NAME), or switch the role off (--column {kind.value}=); "
+            f'in Python ColumnMapping({kind.value}="").',
         )
     if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == width and not array.null_count:
         block = np.frombuffer(array.buffers()[1] or b"", dtype=np.uint8)

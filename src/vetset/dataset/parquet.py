@@ -187,7 +187,8 @@ def _roles(table: Any, mapping: ColumnMapping, where: str, kinds: Collection[Kin
             "or photodna where it is among scan.kinds",
             seen=listed(names),
             where=where,
-            todo='Map one by hand, for instance ColumnMapping(url="address", md5="checksum").',
+            todo="Say which column is which, for instance --column url=address --column md5=checksum; in Python "
+            'ColumnMapping(url="address", md5="checksum").',
         )
     return roles
 

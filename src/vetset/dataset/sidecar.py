@@ -63,7 +63,8 @@ class Sidecar:
                     expected="a key column",
                     seen=listed(names),
                     where=where,
-                    todo="Map it, ColumnMapping(key=...), or move the table out of the dataset.",
+                    todo="Map it (--column key=NAME; in Python ColumnMapping(key=...)), or move the table out of the "
+                    "dataset.",
                 )
             chosen = sorted(set(self._roles.values()))
             self._table = table.read(columns=chosen)

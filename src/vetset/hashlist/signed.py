@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vetset.hashlist.files.lines import require_readable_again
 from vetset.hashlist.vault.info import checked_info
 from vetset.model.canonical import canonical_json
 from vetset.model.errors import ListError, SignatureError, UsageError
@@ -62,10 +63,11 @@ def signed_terms(file: Path, envelope: bytes, signer: PublicKey) -> Terms:
 
     Raises:
         SignatureError: the signature is not by this signer, of another file, or says something malformed.
+        ListError: the file can be read only once, so that nothing would be left of it to import.
         UsageError: the file cannot be read.
     """
     payload = check(envelope, signer, PAYLOAD_TYPE)
-    identity = _identity(file)
+    identity = _identity(file, again=True)
     try:
         stated = parse_object(payload)
         seen = {name: stated.pop(name) for name in identity}
@@ -134,9 +136,12 @@ def _require_terms(terms: Terms) -> None:
         raise ListError("a signed list needs its owner and its day", expected="a name, and YYYY-MM-DD")
 
 
-def _identity(file: Path) -> dict[str, Any]:
+def _identity(file: Path, *, again: bool = False) -> dict[str, Any]:
+    """What names the bytes of a file, which may have to be read again afterwards."""
     try:
         with file.open("rb") as handle:
+            if again:
+                require_readable_again(handle, file.name, "Write it to a file first: what is signed is read twice.")
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
             return {"sha256": digest, "bytes": handle.tell()}
     except OSError as error:

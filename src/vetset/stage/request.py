@@ -18,6 +18,9 @@ from vetset.seal.keys import PublicKey
 from vetset.storage.commit import PARTIAL, alone_in, clear_partials, is_unbegun, is_vacant, private_folder
 from vetset.storage.looking import is_file_at, is_folder_at, state_at
 
+_FIXABLE = frozenset({"embeddings", "files of the embeddings", "embedder", "store"})
+"""What a run stops for where it is wrong; with the right one it goes on in the same folder."""
+
 
 def list_uses(lists: Sequence[HashList]) -> tuple[ListUse, ...]:
     """What a manifest says of lists, sorted by name.
@@ -111,8 +114,8 @@ def alone_with(out: Path, request: Request, today: date, unclaimed: int | None =
 def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -> Manifest:
     """The manifest of this request in its output folder: written now, or found there.
 
-    A request that is still running may be given other embeddings, since wrong ones are what stops it. One that has
-    ended runs again where its sealed parts are gone, all of them, and no recheck is known of.
+    A request that is still running may be given other embeddings or another store, since wrong ones are what stops it.
+    One that has ended runs again where its sealed parts are gone, all of them, and no recheck is known of.
 
     Args:
         out: the output folder.
@@ -137,7 +140,7 @@ def begun(out: Path, request: Request, today: date, unclaimed: int | None = 0) -
         )
     else:
         found = read_manifest(out)
-        fixable = {"embeddings", "files of the embeddings", "embedder"} if found.state == "running" else set()
+        fixable = _FIXABLE if found.state == "running" else frozenset()
         differing = [word for word in found.request.differences(request) if word not in fixable]
         if differing:
             other_lists = "For other lists or newer ones: vetset recheck. " if differing == ["lists"] else ""

@@ -6,6 +6,7 @@ Nothing here ever puts a piece of a line into an error: what looks like a commen
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -109,13 +110,32 @@ def beginning(path: Path) -> bytes:
     """The first bytes of a list file, without a byte order mark; enough of them to tell its format.
 
     Raises:
-        ListError: the file cannot be read, or is compressed, a spreadsheet or UTF-16.
+        ListError: the file cannot be read, or only once, or is compressed, a spreadsheet or UTF-16.
     """
     try:
         with path.open("rb") as file:
+            require_readable_again(file, path.name, "Say its format (--format), or write it to a file first.")
             return _beginning(path, file.read(MAX_LINE_BYTES), b"")
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def require_readable_again(file: BinaryIO, where: str, todo: str) -> None:
+    """Refuse a pipe, of which nothing has been read yet, where a list is read from its beginning once more.
+
+    What was read of it would be missing then, and the rest be taken for the whole list.
+
+    Raises:
+        ListError: the file can be read only once.
+    """
+    if not file.seekable():
+        raise ListError(
+            "the list can be read only once",
+            expected="a file, which can be read again",
+            seen="a pipe or a terminal",
+            where=where,
+            todo=f"{todo} Nothing was imported.",
+        )
 
 
 def _unreadable(path: Path, error: OSError) -> ListError:
