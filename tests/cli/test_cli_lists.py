@@ -440,6 +440,32 @@ def test_a_signed_list_stays_signed(vetset, tmp_path):
     assert vetset("lists", "add", file, "--name", "known", "--licence", "tests", *proof, "--replace").code == 0
 
 
+def test_a_file_that_is_exchanged_while_it_is_read_is_not_the_signed_one(vetset, tmp_path, monkeypatch):
+    file, other = table(tmp_path / "list.csv", range(4)), table(tmp_path / "more.csv", range(5))
+    proof, read = signed(vetset, tmp_path, file), listing.opinions
+
+    def exchanged(path, **given):
+        path.write_bytes(other.read_bytes())
+        return read(path, **given)
+
+    monkeypatch.setattr(listing, "opinions", exchanged)
+    ended = vetset("lists", "add", file, "--name", "known", "--licence", "tests", *proof)
+    assert (ended.code, ended.out) == (21, "")
+    assert "another file" in ended.err
+    assert json.loads(vetset("lists", "show", "--json").out) == []
+
+
+def test_a_list_of_a_day_that_is_yet_to_come_is_not_signed(vetset, tmp_path):
+    file = table(tmp_path / "list.csv", range(4))
+    vetset("keygen", "owner", "--out", tmp_path / "keys")
+    told = ("--owner", "hotline", "--category", "child-abuse", "--as-of", "2999-01-31")
+    key, out = tmp_path / "keys" / "owner.key", tmp_path / "list.sig"
+    ended = vetset("lists", "sign", file, "--key", key, "--out", out, *told)
+    assert ended.code == 12
+    assert "yet to come" in ended.err
+    assert not out.exists()
+
+
 def test_what_an_owner_signed_is_what_the_list_is(vetset, tmp_path):
     file = table(tmp_path / "list.csv", range(4))
     proof = signed(vetset, tmp_path, file, ("--purpose", "dataset-audit"), ("--expires", "2999-01-31"))

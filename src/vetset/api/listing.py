@@ -20,7 +20,7 @@ from vetset.model.errors import ListError, SignatureError, UsageError
 from vetset.model.hashlist import STATED, UNKNOWN, Category, ListInfo
 from vetset.model.signal import LIST_KINDS, Kind
 from vetset.stage.benign import benign
-from vetset.stage.intake import NOTHING, Delivery, Intake, Known, decide, intake, known
+from vetset.stage.intake import NOTHING, Delivery, Intake, Known, decide, intake, known, require_begun
 
 _FIRST_ZONE = timezone(timedelta(hours=14))
 """Where a day begins first."""
@@ -89,6 +89,7 @@ def add_list(
     vault = Vault(default_home())
     before = _superseded(vault, name, replace=replace, origin=origin)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
+    batches = _still_signed(batches, Path(file), signature, signer)
     delivery = Delivery(batches, full=True, when=_beginning(info.as_of), latest=_end(), left_out=left_out)
     return intake(vault, info, before, delivery, today=today(), accept=True, keep=True)
 
@@ -180,6 +181,7 @@ def update_list(
     _require_newer(info, checked_info(told))
     format_of(Path(file), list_format).require_harm(info.category, name)
     batches, left_out = _read(vault, Path(file), list_format, kind, ignore)
+    batches = _still_signed(batches, Path(file), signature, signer)
     strict = not whole and format_of(Path(file), list_format).strict
     when = _beginning(told.as_of)
     # of two whole lists of one day, whoever hands them on could bring back the earlier one
@@ -327,13 +329,15 @@ def sign_list(
         expires: the last day of use.
 
     Raises:
-        ListError: something that is said is malformed.
+        ListError: something that is said is malformed, or the day is yet to come, before which nobody takes the list.
         UsageError: there is no such file, or no such category.
         OutputError: the signature cannot be written.
     """
     open_ = (licence or UNKNOWN, purpose or UNKNOWN, expires or UNKNOWN)
     terms = Terms(owner, _category(category).value, as_of, whole, *open_)
-    return written(Path(out), sign_file(Path(file), terms, private_key(key)))
+    signature = sign_file(Path(file), terms, private_key(key))
+    require_begun(as_of, Path(file).name, today())
+    return written(Path(out), signature)
 
 
 def _signed(file: Path, signature: Path | str | None, signer: Pub | None) -> tuple[str, Terms | None]:
@@ -344,6 +348,18 @@ def _signed(file: Path, signature: Path | str | None, signer: Pub | None) -> tup
         return STATED, None
     key = public_key(signer)
     return f"signed:{key.fingerprint}", signed_terms(file, read_file(signature, "signature"), key)
+
+
+def _still_signed(
+    batches: Iterator[pa.RecordBatch], file: Path, signature: Path | str | None, signer: Pub | None
+) -> Iterator[pa.RecordBatch]:
+    """The same batches; once all were read, a file that was exchanged meanwhile is not the one that was signed.
+
+    Raises:
+        SignatureError: it was.
+    """
+    yield from batches
+    _signed(file, signature, signer)
 
 
 def _read(

@@ -8,16 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vetset.cli import attest, audit, clean, custody, demo, keys, lists, plan, recheck, scan
+from vetset.cli import STOPPED, attest, audit, clean, custody, demo, keys, lists, plan, recheck, scan
 from vetset.cli.output import complain
 from vetset.cli.streams import both
 from vetset.model.errors import UsageError, VetsetError
 
 DEFECT = 70
 """Exit code of an error that vetset did not foresee."""
-
-STOPPED = 130
-"""Exit code that typer gives to an interrupt from the keyboard."""
 
 # typer brings click along, or asks for it, as its version may be
 _MISUSE: type[Exception] = next(

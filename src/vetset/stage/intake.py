@@ -137,7 +137,7 @@ def intake(
         ListError: something in the delivery or in what is said about it is malformed, its day is yet to come, or it
             changes more than it may unasked; nothing was changed.
     """
-    _require_begun(checked_info(info), today)  # before a file is read that may be large
+    require_begun(checked_info(info).as_of, info.name, today)  # before a file is read that may be large
     after, change = before.bank.apply(
         delivery.batches, full=delivery.full, strict=delivery.strict, when=delivery.when, latest=delivery.latest
     )
@@ -211,19 +211,19 @@ def _vetted(bank: Bank, info: ListInfo, benign: Sequence[HashList], today: date)
     return found, bank, len(decided)
 
 
-def _require_begun(info: ListInfo, today: date) -> None:
+def require_begun(as_of: str, where: str, today: date) -> None:
     """Refuse a day that has begun nowhere: every true update would be older, and the list would never age.
 
     Raises:
         ListError: it is after tomorrow, which is what today may be in UTC+14.
     """
     latest = (today + timedelta(days=1)).isoformat()
-    if info.as_of != UNKNOWN and info.as_of > latest:
+    if as_of != UNKNOWN and as_of > latest:
         raise ListError(
             "the date of the list is yet to come",
             expected=f"as of {latest} or earlier",
-            seen=f"as of {info.as_of}",
-            where=info.name,
+            seen=f"as of {as_of}",
+            where=where,
             todo="Nothing was changed. Give the date of the owner's state, not that of the next one or of the expiry; "
             "if the owner signed it, ask for another signature.",
         )
