@@ -115,6 +115,12 @@ def test_the_digest_of_the_defaults_is_golden():
     assert Policy().scan.digest == "7c7a81b2d47cd79edb4bc91436bbe77815622503ef25a6b00aeb544d9b821567"
 
 
+@pytest.mark.parametrize("value", ["true", '"3"', "3.0", "[3]", "nan", "2026-01-01"])
+def test_a_number_is_a_number(loaded, value):
+    with pytest.raises(PolicyError, match=r"match\.pdq_radius: Input should be a valid integer"):
+        loaded(f"[match]\npdq_radius = {value}")
+
+
 def test_a_policy_cannot_be_changed():
     with pytest.raises(ValidationError):
         Policy().match.pdq_radius = 3

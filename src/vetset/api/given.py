@@ -1,5 +1,6 @@
 """What a caller may give, turned into what the stages take: files loaded, names looked up, days checked."""
 
+import json
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -52,7 +53,9 @@ def load_policy(policy: Policy | Path | str | None) -> Policy:
         return policy
     path = Path(policy)
     try:
-        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        # by way of JSON, which has no types for lists and names of settings: a number is a number, and no `true` or "3"
+        return Policy.model_validate_json(json.dumps(found, default=str), strict=True)
     except OSError as error:
         raise PolicyError("the policy cannot be read", seen=error.strerror, where=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
