@@ -291,6 +291,13 @@ def test_picked_rows_are_those_of_the_whole(tmp_path_factory, count, chunks, see
         assert np.array_equal(np.concatenate([window.why for window in windows]), part.why(kind))
 
 
+def test_of_a_part_that_is_asked_for_some_rows_only_the_batches_around_them_are_read(store, rows):
+    part = Part(write_part(store, "p", rows, chunks=5), "s")
+    assert [first for first, _ in part.key_batches([5, 6, 19])] == [4, 16]
+    assert [first for first, _ in part.stored(Kind.MD5, [0, 3, 20, 10**9])] == [0]
+    assert list(part.key_batches([])) == []
+
+
 def test_a_row_that_no_part_has_is_an_error(store, rows):
     part = Part(write_part(store, "p", rows), "shard")
     with pytest.raises(CountError, match="shard"):
