@@ -225,6 +225,15 @@ def test_progress_without_a_terminal_is_plain_lines(vetset, ready, roots):
     assert re.fullmatch(r"scan: 2/2 shards, 24 records in \d+s \(\d+ records/s\)", last)
 
 
+def test_shards_that_were_read_before_are_no_progress(vetset, ready, roots):
+    arguments = ("scan", roots / "webdataset", "--store", ready / "store")
+    vetset(*arguments, "--part", "1/2")
+    first, last = vetset(*arguments).err.splitlines()
+    size = size_text(sorted((roots / "webdataset").glob("*.tar"))[1].stat().st_size)
+    assert first == f"scan (1 shards were read before): 1 shards, {size}"
+    assert re.fullmatch(r"scan \(1 shards were read before\): 1/1 shards, 1\d records in .+", last)
+
+
 def test_progress_tells_rate_and_time_left_every_few_seconds(monkeypatch, capsys):
     clock = iter([0.0, 2.0, 6.0, 8.0, 8.0])
     monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
