@@ -171,6 +171,15 @@ def test_more_workers_than_shards_have_nothing_to_do(seven):
     assert many.cost.start > few.cost.start
 
 
+def test_the_time_is_that_of_a_scan_which_begins_with_the_largest_shards(tmp_path, monkeypatch):
+    write_unequal(tmp_path / "data", count=6)
+    played = []
+    monkeypatch.setattr("vetset.stage.forecast.makespan", lambda seconds, _: played.append(seconds) or sum(seconds))
+    plan(tmp_path / "data", workers=2)
+    assert len(played[0]) == 6
+    assert played[0] == sorted(played[0], reverse=True)
+
+
 def write_unequal(root, count=16, seed=1):
     """Tars from 1 to 60 records; what they hold are no pictures, which is quick."""
     random = np.random.default_rng(seed)

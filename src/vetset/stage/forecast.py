@@ -183,7 +183,9 @@ class Forecast:
         reading = frame.ratio(self._array(lambda one: one.reading.wall / one.fraction), frame.sizes)
         signals = frame.ratio(self._array(_signals), frame.sizes)
         commit = frame.ratio(self._array(lambda one: one.commit.wall), np.ones(len(self.seen)))
-        seconds = [commit + shard.size * (reading + signals) for shard in self.question.shards]
+        # a scan begins with the largest
+        sizes = sorted((shard.size for shard in self.question.shards), reverse=True)
+        seconds = [commit + size * (reading + signals) for size in sizes]
         return makespan(seconds, busy) + self._listings(busy) / busy
 
     def _store(self) -> Estimate:
