@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.errors import CountError, OutputError
-from vetset.model.signal import BYTE_KINDS, Kind, Variant
+from vetset.model.signal import BYTE_KINDS, REASON_OF_CODE, Kind, Variant
 from vetset.storage.commit import commit, temporary_beside, write_all
 from vetset.store.columns import (
+    TYPES,
     VARIANTS,
     Values,
     column_of,
@@ -37,6 +38,10 @@ from vetset.store.whole import file_digest, is_whole, write_sums
 
 RECORDS = "vetset.records"
 """Under which name the last batch of a part says how many records there are."""
+
+
+_LAST_REASON = max(REASON_OF_CODE)
+_UNKNOWN = "what this version of vetset does not know"
 
 
 def _refused(error: OSError) -> OutputError:
@@ -209,6 +214,8 @@ class Part:
         records = (stated or {}).get(RECORDS.encode(), b"")
         if not records.isdigit():
             raise self._damaged("it does not state its number of records")
+        if not self.kinds or any(TYPES.get(column.name) != column.type for column in self._schema):
+            raise self._damaged(_UNKNOWN)
         self.records = int(records)
         self._lengths: NDArray[np.int64] | None = None
 
@@ -306,7 +313,7 @@ class Part:
         names = [column_of(kind, variant) for variant in self.variants(kind)]
         for first, batch in self._batches([*names, why_of(kind)]):
             values = tuple(Values.from_arrow(batch.column(name), kind.width) for name in names)
-            yield Window(first, values, np.asarray(batch.column(why_of(kind)), np.uint8))
+            yield Window(first, values, self._reasons(batch, kind))
 
     def signals(self, kind: Kind) -> list[Values]:
         """The signals of one kind, whole, in the order of `variants(kind)`."""
@@ -348,8 +355,22 @@ class Part:
 
     def why(self, kind: Kind) -> NDArray[np.uint8]:
         """Reason codes, uint8 (n,); 0 where there is a signal."""
-        columns = [batch.column(0) for _, batch in self._batches([why_of(kind)])]
-        return np.concatenate([np.zeros(0, np.uint8), *(np.asarray(column, np.uint8) for column in columns)])
+        found = [self._reasons(batch, kind) for _, batch in self._batches([why_of(kind)])]
+        return np.concatenate([np.zeros(0, np.uint8), *found])
+
+    def _reasons(self, batch: pa.RecordBatch, kind: Kind) -> NDArray[np.uint8]:
+        """Reason codes of one batch, each of which says something.
+
+        Raises:
+            CountError: a row has none, or one of a later version.
+        """
+        column = batch.column(why_of(kind))
+        if column.null_count:
+            raise self._damaged("a row without a reason")
+        codes = np.asarray(column, np.uint8)
+        if codes.max(initial=0) > _LAST_REASON:
+            raise self._damaged(_UNKNOWN)
+        return codes
 
     def _deciding(self, kind: Kind) -> list[str]:
         return [column_of(kind, variant) for variant in self.variants(kind) if variant is not Variant.PARTIAL]
@@ -369,7 +390,7 @@ class Part:
         names = [] if kind is Kind.EMBEDDING else self._deciding(kind)
         decided, reasons = 0, np.zeros(256, np.int64)
         for _, batch in self._batches([*names, why_of(kind)]):
-            why = np.asarray(batch.column(why_of(kind)), np.uint8)
+            why = self._reasons(batch, kind)
             reasons += np.bincount(why, minlength=256) if why.any() else np.eye(1, 256, dtype=np.int64)[0] * len(why)
             decided += _any_valid([batch.column(name) for name in names])
         return why_coverage(kind, self.records, reasons, int(reasons[0]) if kind is Kind.EMBEDDING else decided)
