@@ -305,6 +305,16 @@ def test_a_table_that_is_cut_is_known_by_its_rows(tmp_path, monkeypatch):
     assert found.sample.records_read < 100_000
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_an_empty_table_is_a_shard_of_no_records(tmp_path, rows):
+    for name, count in (("a", 0), ("b", rows)):
+        pq.write_table(pa.table({"md5": pa.array(["ab" * 16] * count, pa.string())}), tmp_path / f"{name}.parquet")
+    found = plan(tmp_path)
+    assert (found.records.value, found.records.exact) == (rows, True)
+    assert found.failures == {}
+    assert found.store_bytes.value > 0
+
+
 def test_reading_a_table_is_booked_once_and_nothing_is_negative(roots, monkeypatch):
     """The first batch of every table takes 0.2 core-seconds, which the writer asks for its columns."""
     plan(roots / "parquet")  # the first record of a process compiles what the others use
