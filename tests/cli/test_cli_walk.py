@@ -8,6 +8,7 @@ import pytest
 import small
 from vetset.cli import output
 from vetset.cli.output import ProgressLines, size_text, time_text
+from vetset.model.errors import OutputError
 
 
 def steps(place, roots):
@@ -260,6 +261,19 @@ def test_the_bar_goes_through_a_whole_stage(monkeypatch, capsys):
         bar.advanced(1000, 5)
     bar.finished()
     assert "2/2" in capsys.readouterr().err
+
+
+def test_an_error_takes_the_bar_down_before_it_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    bar = output.ProgressBar()
+    bar.started("scan", 2, 2000)
+    bar.advanced(1000, 5)
+    output.complain(OutputError("the disk is full"), as_json=False)
+    drawn, told = capsys.readouterr().err.split("vetset: the disk is full")
+    assert "1/2" in drawn
+    assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 1, "the cursor that was hidden is shown"
+    assert told == "\n"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vetset.model.errors import VetsetError
 from vetset.model.signal import Reason
@@ -38,6 +38,7 @@ def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code
         name: what it is called, if not by its class.
         code: the exit code, if not that of its class.
     """
+    ProgressBar.take_down()
     if as_json:
         told = {
             "error": name or type(error).__name__,
@@ -180,6 +181,9 @@ class ProgressLines:
 class ProgressBar:
     """A bar on a terminal, with rate and time left."""
 
+    _standing: ClassVar["Progress | None"] = None
+    """The bar that is drawn now: there is one terminal."""
+
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -194,6 +198,7 @@ class ProgressBar:
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("shards · {task.fields[rate]}"))
         self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
         self._progress.start()
+        ProgressBar._standing = self._progress
         self._task = self._progress.add_task(stage, total=shards, rate=size_text(size))
         self._records, self._begun = 0, time.monotonic()
 
@@ -206,8 +211,14 @@ class ProgressBar:
 
     def finished(self) -> None:
         """The stage is over."""
-        if self._progress is not None:
-            self._progress.stop()
+        self.take_down()
+
+    @classmethod
+    def take_down(cls) -> None:
+        """Leave the terminal as it was: what ends a stage early is told below the bar, and the cursor is back."""
+        if cls._standing is not None:
+            cls._standing.stop()
+            cls._standing = None
 
 
 class SamplingLines:
