@@ -263,6 +263,20 @@ def test_the_bar_goes_through_a_whole_stage(monkeypatch, capsys):
     assert "2/2" in capsys.readouterr().err
 
 
+def test_the_time_left_of_a_bar_goes_by_bytes_and_by_all_that_was_read():
+    clock = [0.0]
+    bar = output.ProgressBar()
+    bar.started("scan", 10, 1200)
+    bar._progress.get_time = bar._progress._tasks[bar._task]._get_time = lambda: clock[0]
+    for _ in range(4):
+        clock[0] += 100
+        bar.advanced(200, 5)
+    (task,) = bar._progress.tasks
+    left = task.time_remaining
+    bar.finished()
+    assert left == 200, "two bytes a second, 400 to go; the six shards that are left are small"
+
+
 def test_an_error_takes_the_bar_down_before_it_is_told(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
