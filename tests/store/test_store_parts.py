@@ -144,6 +144,28 @@ def test_a_missing_part_is_an_error_that_names_the_shard(store, rows, suffix):
         Part(path, "shard")
 
 
+@pytest.mark.parametrize(
+    "left", [b"", b"c", b"\xff" * 80, b"00" * 32, b"00" * 32 + b"  ", b"00" * 32 + b"  ../p.arrow\n"]
+)
+def test_digests_that_are_cut_off_or_damaged_make_a_part_that_is_not_whole(store, rows, left):
+    sums = write_part(store, "p", rows).with_suffix(".b3")
+    whole = sums.read_bytes()
+    assert store.holds("p")
+    for damaged in (left, whole + left, whole[:-2]):
+        sums.write_bytes(damaged)
+        assert store.holds("p") == (damaged == whole)
+
+
+def test_embeddings_whose_digest_is_lost_make_a_part_that_is_not_whole(store, rows):
+    with PartWriter(store, (Kind.EMBEDDING,)) as writer:
+        writer.append([pa.array(rows[0]), pa.array(np.zeros(20, np.uint8))], np.zeros((20, 4), np.float16))
+        writer.commit("p", 20)
+    assert store.holds("p")
+    sums = store.part_path("p").with_suffix(".b3")
+    sums.write_bytes(sums.read_bytes().splitlines(keepends=True)[0])
+    assert not store.holds("p")
+
+
 def test_a_part_under_another_parts_name_is_an_error(store, rows):
     one, two = write_part(store, "one", rows), write_part(store, "two", random_rows(np.random.default_rng(6), 20))
     one.write_bytes(two.read_bytes())
