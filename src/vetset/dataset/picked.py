@@ -51,6 +51,8 @@ def picked_batches(
             if not len(inside):
                 continue
             at = start
+            # Reading comes first: Arrow's reader refuses damaged column metadata, and asking for it ends the process.
+            next(table.iter_batches(1, row_groups=[number], columns=columns, use_threads=False), None)
             size = table_batch_rows(about.total_byte_size, count, _longest_row(source, table, number, columns, where))
             for batch in table.iter_batches(size, row_groups=[number], columns=columns, use_threads=False):
                 here = inside[(inside >= at) & (inside < at + len(batch))]
@@ -73,9 +75,10 @@ def _longest_row(source: Place | bytes, table: Any, number: int, names: Sequence
     """
     longest, in_dictionaries = 0, []
     for leaf in range(table.metadata.num_columns):
-        column, about = table.schema.column(leaf), table.metadata.row_group(number).column(leaf)
+        column = table.schema.column(leaf)
         if column.path.partition(".")[0] not in names and column.path not in names:
             continue
+        about = table.metadata.row_group(number).column(leaf)
         encodings, alone = set(about.encodings), _is_text(table.schema_arrow, column.path)
         if column.physical_type != "BYTE_ARRAY" and column.max_repetition_level == 0:
             longest += max(_FIXED_BYTES, column.length or 0)
