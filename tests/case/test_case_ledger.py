@@ -249,7 +249,14 @@ def test_what_an_audit_found_cannot_come_twice(tmp_path):
 def test_a_part_that_unpacks_to_more_than_any_part_can_be_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_PART_BYTES", 1000)
     with pytest.raises(SealError, match="longer than any part"):
-        forged(ledger(tmp_path), {"number": 1, "content": "x" * 2000}).open(KEY)
+        forged(ledger(tmp_path), {"number": 1, "content": "x" * 20000}).open(KEY)
+
+
+def test_whatever_was_found_opens_again_however_much_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PART_BYTES", 1000)
+    case = ledger(tmp_path)
+    case.write_first(findings(2000, 0))
+    assert len(case.open(KEY).findings.matches) == 2000
 
 
 def test_the_first_part_may_be_written_again_until_another_follows(tmp_path):

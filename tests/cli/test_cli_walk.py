@@ -8,6 +8,7 @@ import pytest
 import small
 from vetset.cli import output
 from vetset.cli.output import ProgressLines, size_text, time_text
+from vetset.model.errors import OutputError
 
 
 def steps(place, roots):
@@ -225,6 +226,15 @@ def test_progress_without_a_terminal_is_plain_lines(vetset, ready, roots):
     assert re.fullmatch(r"scan: 2/2 shards, 24 records in \d+s \(\d+ records/s\)", last)
 
 
+def test_shards_that_were_read_before_are_no_progress(vetset, ready, roots):
+    arguments = ("scan", roots / "webdataset", "--store", ready / "store")
+    vetset(*arguments, "--part", "1/2")
+    first, last = vetset(*arguments).err.splitlines()
+    size = size_text(sorted((roots / "webdataset").glob("*.tar"))[1].stat().st_size)
+    assert first == f"scan (1 shards were read before): 1 shards, {size}"
+    assert re.fullmatch(r"scan \(1 shards were read before\): 1/1 shards, 1\d records in .+", last)
+
+
 def test_progress_tells_rate_and_time_left_every_few_seconds(monkeypatch, capsys):
     clock = iter([0.0, 2.0, 6.0, 8.0, 8.0])
     monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
@@ -251,6 +261,33 @@ def test_the_bar_goes_through_a_whole_stage(monkeypatch, capsys):
         bar.advanced(1000, 5)
     bar.finished()
     assert "2/2" in capsys.readouterr().err
+
+
+def test_the_time_left_of_a_bar_goes_by_bytes_and_by_all_that_was_read():
+    clock = [0.0]
+    bar = output.ProgressBar()
+    bar.started("scan", 10, 1200)
+    bar._progress.get_time = bar._progress._tasks[bar._task]._get_time = lambda: clock[0]
+    for _ in range(4):
+        clock[0] += 100
+        bar.advanced(200, 5)
+    (task,) = bar._progress.tasks
+    left = task.time_remaining
+    bar.finished()
+    assert left == 200, "two bytes a second, 400 to go; the six shards that are left are small"
+
+
+def test_an_error_takes_the_bar_down_before_it_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    bar = output.ProgressBar()
+    bar.started("scan", 2, 2000)
+    bar.advanced(1000, 5)
+    output.complain(OutputError("the disk is full"), as_json=False)
+    drawn, told = capsys.readouterr().err.split("vetset: the disk is full")
+    assert "1/2" in drawn
+    assert drawn.count("\x1b[?25h") == drawn.count("\x1b[?25l") == 1, "the cursor that was hidden is shown"
+    assert told == "\n"
 
 
 @pytest.mark.parametrize(

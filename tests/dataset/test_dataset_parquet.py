@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
 from dataset_cases import laion_table, md5_of, url
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vetset.dataset.columns import ColumnMapping
@@ -102,6 +102,9 @@ def test_a_flipped_byte_under_page_checksums_changes_no_value_unseen(tmp_path_fa
 
 
 @settings(max_examples=150, deadline=None)
+@example(flips=[(837655, 10)])
+@example(flips=[(265297, 105)])
+@example(flips=[(157004, 47), (640274, 48)])
 @given(flips=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 255)), min_size=1, max_size=3))
 def test_a_damaged_footer_is_read_or_refused_and_never_ends_the_process(tmp_path_factory, flips):
     folder = tmp_path_factory.mktemp("foot")

@@ -10,6 +10,7 @@ from dataset_cases import FIXTURE
 
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover, format_of
+from vetset.dataset.webdataset import pack
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 from vetset.model.record import Record, Unreadable
@@ -34,6 +35,26 @@ def test_the_real_output_has_38_pictures_and_6_rows_without(name, kind):
     assert all(item.fields.url.startswith("http://127.0.0.1") for item in items)
     assert all(set(item.fields.declared) == {kind} for item in pictures)
     assert not any(item.fields.declared for item in failed)
+
+
+@pytest.mark.parametrize("change", ["in place", "longer", "replaced"])
+def test_a_tar_that_somebody_writes_into_while_it_is_read_is_refused_and_one_that_takes_its_place_is_another(
+    tmp_path, change
+):
+    pack([(f"{number:05}", {"jpg": bytes(100_000)}) for number in range(40)], tmp_path / "a.tar")
+    (shard,) = discover(tmp_path)
+    reading = iter(WEBDATASET.read(tmp_path, shard, MAPPING))
+    next(reading)
+    if change == "replaced":
+        pack([], tmp_path / "b.tar")
+        (tmp_path / "b.tar").replace(tmp_path / "a.tar")
+        assert len(list(reading)) == 39
+        return
+    with (tmp_path / "a.tar").open("r+b") as file:
+        file.seek(3_000_000 if change == "in place" else 0, 0 if change == "in place" else 2)
+        file.write(b"other")
+    with pytest.raises(DatasetError, match="changed while it was read"):
+        list(reading)
 
 
 def test_the_tar_and_the_table_agree_on_every_field():

@@ -1,6 +1,8 @@
 """What every engine promises: exactly one outcome for each item, whatever happens."""
 
 import pickle
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from engine_tasks import ADDRESS, Unpicklable, environment, perform, square
@@ -103,6 +105,14 @@ def test_a_death_does_not_disturb_what_others_do(tmp_path):
 def test_a_lost_worker_is_told_from_an_error_of_the_task(processes):
     found = outcomes(processes, perform, [("kill", 0), ("foreign", 0), ("vetset", 1), ("exit", 0)])
     assert [found[index].lost for index in range(4)] == [True, False, False, False]
+
+
+def test_workers_that_died_leave_no_files_open():
+    items = [("square", 1), ("die", 1)] * 6
+    done = LocalEngine(workers=1).map(perform, items)
+    opened = [len(list(Path("/proc/self/fd").iterdir())) for _ in islice(done, 6)]
+    done.close()
+    assert opened[5] <= opened[1]
 
 
 def test_several_deadly_items_cost_themselves_only():

@@ -131,6 +131,27 @@ def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):
     assert size <= site.log.sent < size + 1000
 
 
+def test_a_folder_of_many_shards_is_listed_once_and_not_for_each_of_them(roots, bucket, tmp_path, monkeypatch):
+    address = bucket.upload(roots / "folder")
+    lists = []
+    for most in (1000, 2):
+        monkeypatch.setattr("vetset.dataset.folder.SHARD_RECORDS", most)
+        bucket.log.requests.clear()
+        note = vetset.scan(address, store=tmp_path / f"{most}", engine=small.HERE)
+        lists.append(sum(path.count("/") == 1 for _, path, _ in bucket.log.requests))
+        assert sum(shard.records for shard in note.shards) == 24
+    assert len(note.shards) > 8
+    assert lists[0] == lists[1] > 0
+
+
+def test_a_folder_that_changed_is_listed_anew_whatever_was_kept_of_it(roots, bucket, tmp_path):
+    address = bucket.upload(roots / "folder")
+    first = vetset.scan(address, store=tmp_path / "store", engine=small.HERE)
+    bucket.put("data/new.jpg", small.images()[3])
+    again = vetset.scan(address, store=tmp_path / "store", engine=small.HERE)
+    assert [sum(shard.records for shard in note.shards) for note in (first, again)] == [24, 25]
+
+
 @FORMS
 def test_an_audit_of_s3_finds_what_an_audit_of_the_local_dataset_finds(roots, bucket, audit, form):
     here = audit(form=form)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -498,6 +499,21 @@ def test_one_store_remembers_every_way_in_which_a_dataset_was_scanned(roots, tmp
     with Store(store) as opened:
         assert {note.name for note in opened.scans()} == names
     assert len(names) == 2
+
+
+def test_a_damaged_note_of_a_scan_is_named_so_that_one_of_a_dataset_that_is_no_more_can_be_removed(
+    roots, tmp_path, custodian
+):
+    notes = [
+        vetset.scan(roots / form, store=tmp_path / "store", engine=small.HERE) for form in ("webdataset", "parquet")
+    ]
+    damaged = tmp_path / "store" / "scans" / f"{notes[0].name}.json"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    about = {"lists": [small.known()], "seal_to": [custodian.public], "out": tmp_path / "out"}
+    with pytest.raises(OutputError, match=re.escape(str(damaged))):
+        vetset.match(tmp_path / "store", revision=notes[1].name, **about)
+    damaged.unlink()
+    assert vetset.match(tmp_path / "store", **about).errors == ()
 
 
 def test_a_folder_of_pictures_with_embeddings_inside_is_still_a_folder_of_pictures(roots, tmp_path):

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 import small
 from vetset.model.dataset import ShardDigest
-from vetset.model.policy import MatchPolicy, Policy
+from vetset.model.policy import MatchPolicy, Policy, ScanPolicy
 from vetset.model.signal import Kind, Reason, Variant
 from vetset.stage import match as match_stage
 from vetset.stage.match import Given, ListMatcher
+from vetset.stage.matched import match_store
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, PartWriter
+from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Store
 
 KINDS = (Kind.MD5, Kind.URL_SHA256, Kind.PDQ)
@@ -219,3 +221,21 @@ def test_an_undamaged_part_balances(tmp_path):
 def test_a_record_that_is_both_or_neither_unbalances_the_counts(tmp_path, change):
     _, coverage = damaged(tmp_path, change)
     assert not coverage.balanced
+
+
+def test_a_shard_without_a_kind_that_the_policy_scans_for_is_no_shard_that_adds_up(tmp_path):
+    store = Store(tmp_path / "store")
+    for name, kinds in (("0", (Kind.MD5, Kind.SHA256)), ("1", (Kind.MD5,))):
+        with PartWriter(store, kinds) as writer:
+            nothing = [pa.nulls(2, pa.binary(kind.width)) for kind in kinds for _ in range(2)]
+            why = pa.array([Reason.UNDECODABLE.code] * 2, pa.uint8())
+            cells = [column for place in range(len(kinds)) for column in (*nothing[2 * place : 2 * place + 2], why)]
+            writer.append([pa.array(["a", "b"]), *cells])
+            writer.commit(name, 2)
+    shards = [StoredShard(f"{name}.tar", ShardDigest(name * 64), name, 2) for name in "01"]
+    lists = [small.hash_list("known", small.entries(Kind.MD5, [b"0" * 16]))]
+    policy = Policy(scan=ScanPolicy(kinds=(Kind.MD5, Kind.SHA256)))
+    assert match_store(RecordTable(store, shards[:1]), lists, policy).imbalances == ()
+    (told,) = match_store(RecordTable(store, shards), lists, policy).imbalances
+    assert "1.tar" in told
+    assert "sha256" in told

@@ -171,6 +171,15 @@ def test_more_workers_than_shards_have_nothing_to_do(seven):
     assert many.cost.start > few.cost.start
 
 
+def test_the_time_is_that_of_a_scan_which_begins_with_the_largest_shards(tmp_path, monkeypatch):
+    write_unequal(tmp_path / "data", count=6)
+    played = []
+    monkeypatch.setattr("vetset.stage.forecast.makespan", lambda seconds, _: played.append(seconds) or sum(seconds))
+    plan(tmp_path / "data", workers=2)
+    assert len(played[0]) == 6
+    assert played[0] == sorted(played[0], reverse=True)
+
+
 def write_unequal(root, count=16, seed=1):
     """Tars from 1 to 60 records; what they hold are no pictures, which is quick."""
     random = np.random.default_rng(seed)
@@ -294,6 +303,16 @@ def test_a_table_that_is_cut_is_known_by_its_rows(tmp_path, monkeypatch):
     assert found.sample.cut == 1
     assert found.records.value == pytest.approx(100_000)
     assert found.sample.records_read < 100_000
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_an_empty_table_is_a_shard_of_no_records(tmp_path, rows):
+    for name, count in (("a", 0), ("b", rows)):
+        pq.write_table(pa.table({"md5": pa.array(["ab" * 16] * count, pa.string())}), tmp_path / f"{name}.parquet")
+    found = plan(tmp_path)
+    assert (found.records.value, found.records.exact) == (rows, True)
+    assert found.failures == {}
+    assert found.store_bytes.value > 0
 
 
 def test_reading_a_table_is_booked_once_and_nothing_is_negative(roots, monkeypatch):

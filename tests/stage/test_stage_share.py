@@ -18,6 +18,7 @@ import vetset
 from vetset.engine.local import LocalEngine
 from vetset.model.dataset import Format, Shard
 from vetset.model.errors import OutputError, UsageError
+from vetset.model.selftest import ScanTest
 from vetset.seal.keys import new_key
 from vetset.stage.share import Share
 from vetset.storage import locks
@@ -181,6 +182,34 @@ def test_stores_of_two_machines_are_merged_once_they_lie_in_one_folder(root, who
     assert replace(note, root=str(root)) == whole[0]
     assert Store(tmp_path / "both").digest() == whole[1]
     assert scan(moved, tmp_path / "both") == note, "and now also a scan finds everything"
+
+
+@pytest.mark.parametrize("version", [98, 99])
+def test_a_merge_takes_the_parts_of_its_own_version_whatever_parts_of_before_lie_beside_them(
+    root, tmp_path, monkeypatch, version
+):
+    """Each version scanned in another number of parts, where the dataset lay at another place."""
+    for number_of_version, count in ((98, 2), (99, 3)):
+        versions = dict.fromkeys(vetset.Policy().scan.kinds, number_of_version)
+        monkeypatch.setattr("vetset.stage.scan.SIGNAL_VERSIONS", versions)
+        root = root.rename(tmp_path / f"place of {number_of_version}")
+        for number in range(1, count + 1):
+            scan(root, tmp_path / "store", part=f"{number}/{count}")
+    root = root.rename(tmp_path / "place of the merge")
+    monkeypatch.setattr("vetset.stage.scan.SIGNAL_VERSIONS", dict.fromkeys(vetset.Policy().scan.kinds, version))
+    assert scan(root, tmp_path / "store", merge=True) == scan(root, tmp_path / "whole")
+
+
+def test_a_merge_prefers_what_was_scanned_where_the_self_test_passed(root, whole, tmp_path, monkeypatch):
+    failed = ScanTest("tools", 100, ("JPEG: md5",))
+    with monkeypatch.context() as patched:
+        patched.setattr("vetset.stage.scan.scan_test", lambda *_, **__: failed)
+        for number in (1, 2):
+            scan(root, tmp_path / "store", part=f"{number}/2")
+    moved = root.rename(tmp_path / "moved")
+    scan(moved, tmp_path / "store", part="1/1")
+    moved.rename(root)
+    assert scan(root, tmp_path / "store", merge=True) == whole[0]
 
 
 def test_parts_at_once_in_one_store_by_processes_that_know_nothing_of_each_other(root, whole, tmp_path):

@@ -19,7 +19,7 @@ from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, PartWriter
 from vetset.store.store import Store
 from vetset.store.vectors import VectorFile
-from vetset.store.whole import file_digest, is_whole
+from vetset.store.whole import file_digest, is_whole, write_sums
 
 
 @pytest.fixture
@@ -144,6 +144,28 @@ def test_a_missing_part_is_an_error_that_names_the_shard(store, rows, suffix):
         Part(path, "shard")
 
 
+@pytest.mark.parametrize(
+    "left", [b"", b"c", b"\xff" * 80, b"00" * 32, b"00" * 32 + b"  ", b"00" * 32 + b"  ../p.arrow\n"]
+)
+def test_digests_that_are_cut_off_or_damaged_make_a_part_that_is_not_whole(store, rows, left):
+    sums = write_part(store, "p", rows).with_suffix(".b3")
+    whole = sums.read_bytes()
+    assert store.holds("p")
+    for damaged in (left, whole + left, whole[:-2]):
+        sums.write_bytes(damaged)
+        assert store.holds("p") == (damaged == whole)
+
+
+def test_embeddings_whose_digest_is_lost_make_a_part_that_is_not_whole(store, rows):
+    with PartWriter(store, (Kind.EMBEDDING,)) as writer:
+        writer.append([pa.array(rows[0]), pa.array(np.zeros(20, np.uint8))], np.zeros((20, 4), np.float16))
+        writer.commit("p", 20)
+    assert store.holds("p")
+    sums = store.part_path("p").with_suffix(".b3")
+    sums.write_bytes(sums.read_bytes().splitlines(keepends=True)[0])
+    assert not store.holds("p")
+
+
 def test_a_part_under_another_parts_name_is_an_error(store, rows):
     one, two = write_part(store, "one", rows), write_part(store, "two", random_rows(np.random.default_rng(6), 20))
     one.write_bytes(two.read_bytes())
@@ -159,6 +181,57 @@ def test_an_arrow_file_that_is_no_part_is_an_error(store, rows):
     path.with_suffix(".b3").write_text(f"{file_digest(path)}  {path.name}\n")
     with pytest.raises(CountError, match="does not state its number of records"):
         Part(path, "shard")
+
+
+def rewritten(path, change):
+    """Write a part again, each batch changed, with digests that fit: as another version might have made it."""
+    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+        held = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
+    batches = [change(each.batch) for each in held]
+    with pa.ipc.new_file(str(path), batches[0].schema) as writer:
+        for batch, each in zip(batches, held, strict=True):
+            writer.write_batch(batch, custom_metadata=each.custom_metadata)
+    write_sums(path, {path.name: file_digest(path)})
+
+
+def with_column(name, values):
+    """A change that puts what `values` makes of a number of rows in the place of a column, or behind all."""
+
+    def change(batch):
+        place = batch.schema.get_field_index(name)
+        if place < 0:
+            return batch.append_column(name, values(len(batch)))
+        return batch.set_column(place, name, values(len(batch)))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_column("md5", lambda count: pa.array([b"short"] * count, pa.binary(5))),
+        with_column("md5.why", lambda count: pa.array([1] * count, pa.int64())),
+        with_column("sha512", lambda count: pa.array([b""] * count, pa.binary())),
+        lambda batch: batch.select(["key", "md5"]),
+    ],
+)
+def test_a_part_whose_columns_are_not_those_of_a_part_is_an_error_that_names_the_shard(store, rows, change):
+    path = write_part(store, "p", rows)
+    rewritten(path, change)
+    with pytest.raises(CountError, match="shard") as caught:
+        Part(path, "shard")
+    assert "does not know" in caught.value.seen
+
+
+@pytest.mark.parametrize("reason", [len(REASON_OF_CODE) + 1, 255, None])
+def test_a_reason_that_nobody_knows_is_an_error_that_names_the_shard(store, rows, reason):
+    path = write_part(store, "p", rows)
+    rewritten(path, with_column("md5.why", lambda count: pa.array([reason] * count, pa.uint8())))
+    part = Part(path, "shard")
+    for look in (part.coverage, part.why, lambda kind: list(part.windows(kind))):
+        with pytest.raises(CountError, match="shard"):
+            look(Kind.MD5)
+    assert part.coverage(Kind.SHA1).records == 20
 
 
 def test_a_file_of_another_format_is_an_error(store, rows):
@@ -289,6 +362,13 @@ def test_picked_rows_are_those_of_the_whole(tmp_path_factory, count, chunks, see
         windows = list(part.windows(kind))
         assert [window.first for window in windows] == np.cumsum([0, *(len(w.why) for w in windows)])[:-1].tolist()
         assert np.array_equal(np.concatenate([window.why for window in windows]), part.why(kind))
+
+
+def test_of_a_part_that_is_asked_for_some_rows_only_the_batches_around_them_are_read(store, rows):
+    part = Part(write_part(store, "p", rows, chunks=5), "s")
+    assert [first for first, _ in part.key_batches([5, 6, 19])] == [4, 16]
+    assert [first for first, _ in part.stored(Kind.MD5, [0, 3, 20, 10**9])] == [0]
+    assert list(part.key_batches([])) == []
 
 
 def test_a_row_that_no_part_has_is_an_error(store, rows):

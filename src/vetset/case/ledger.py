@@ -29,7 +29,10 @@ from vetset.storage.commit import clear_partials, private_folder, write_atomic
 from vetset.storage.locks import lock
 
 MAX_PART_BYTES = 4 << 30
-"""A part that claims to unpack to more is refused."""
+MAX_TIMES = 256
+"""A part that unpacks to more bytes than this, and to more than so many times its own, is refused. What was sealed must
+open again, however much it is: one entry for a placeholder finds millions of records, whose JSON is some forty times
+what it is compressed."""
 
 
 def seal_floor(policy: SealPolicy, records: int) -> int:
@@ -49,8 +52,8 @@ def unpacked(data: bytes, where: str) -> dict[str, Any]:
         SealError: the padding, the compression or the JSON is damaged.
     """
     try:
-        inflater = zlib.decompressobj()
-        text = inflater.decompress(unpad(data), MAX_PART_BYTES)
+        inflater, payload = zlib.decompressobj(), unpad(data)
+        text = inflater.decompress(payload, max(MAX_PART_BYTES, MAX_TIMES * len(payload)))
         document = parse_object(text) if inflater.eof and not inflater.unused_data else None
     except SealError as error:
         raise error.at(where) from None

@@ -7,7 +7,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vetset.model.errors import VetsetError
 from vetset.model.signal import Reason
@@ -38,6 +39,7 @@ def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code
         name: what it is called, if not by its class.
         code: the exit code, if not that of its class.
     """
+    ProgressBar.take_down()
     if as_json:
         told = {
             "error": name or type(error).__name__,
@@ -178,36 +180,49 @@ class ProgressLines:
 
 
 class ProgressBar:
-    """A bar on a terminal, with rate and time left."""
+    """A bar on a terminal, with rate and time left: as bytes go, since shards may be of any size."""
+
+    _standing: ClassVar["Progress | None"] = None
+    """The bar that is drawn now: there is one terminal."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._records = 0
+        self._shards = self._done = self._records = 0
         self._begun = 0.0
 
     def started(self, stage: str, shards: int, size: int) -> None:
         """A stage begins."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("shards · {task.fields[rate]}"))
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        columns = ("{task.description}", BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+        # a shard may take longer than the half minute that the speed is taken of otherwise
+        self._progress = Progress(*columns, console=Console(stderr=True), speed_estimate_period=inf)
         self._progress.start()
-        self._task = self._progress.add_task(stage, total=shards, rate=size_text(size))
-        self._records, self._begun = 0, time.monotonic()
+        ProgressBar._standing = self._progress
+        self._shards, self._done, self._records, self._begun = shards, 0, 0, time.monotonic()
+        self._task = self._progress.add_task(stage, total=size, told=f"0/{shards} shards · {size_text(size)}")
 
-    def advanced(self, size: int, records: int) -> None:  # noqa: ARG002  one protocol
+    def advanced(self, size: int, records: int) -> None:
         """A shard is done."""
+        self._done += 1
         self._records += records
         rate = self._records / max(time.monotonic() - self._begun, 1e-3)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=1, rate=f"{rate:.0f} records/s")
+            told = f"{self._done}/{self._shards} shards · {rate:.0f} records/s"
+            self._progress.update(self._task, advance=size, told=told)
 
     def finished(self) -> None:
         """The stage is over."""
-        if self._progress is not None:
-            self._progress.stop()
+        self.take_down()
+
+    @classmethod
+    def take_down(cls) -> None:
+        """Leave the terminal as it was: what ends a stage early is told below the bar, and the cursor is back."""
+        if cls._standing is not None:
+            cls._standing.stop()
+            cls._standing = None
 
 
 class SamplingLines:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +138,28 @@ def _listed(base: Place, folder: str, shards: int, _mtime_ns: int) -> list[list[
     return _dealt(_grouped(list_folder(base, folder)[0]), shards)
 
 
+@lru_cache(maxsize=2)
+def _listed_afar(base: Remote, folder: str, shards: int) -> list[list[_Group]]:
+    return _dealt(_grouped(list_folder(base, folder)[0]), shards)
+
+
+def _groups_afar(base: Remote, folder: str, number: int, shard: Shard, shards: int) -> list[_Group]:
+    """The groups of one shard of a remote folder.
+
+    A store says of a folder nothing by which it could be told that a listing is of today. One that was made for another
+    shard serves if it says of this one what was said when the shard was found: then the same versions are meant.
+    """
+    groups = _listed_afar(base, folder, shards)[number]
+    if stamp_of(_files_of(groups)) != shard.stamp:
+        _listed_afar.cache_clear()
+        groups = _listed_afar(base, folder, shards)[number]
+    return groups
+
+
+def _files_of(groups: list[_Group]) -> list[Found]:
+    return [found for group in groups for found in group.files]
+
+
 def _groups_of(root: Place, shard: Shard) -> list[_Group]:
     form = _URI.fullmatch(shard.uri)
     number, shards = (int(form[2]), int(form[3] or 1)) if form else (1, 1)
@@ -144,8 +167,8 @@ def _groups_of(root: Place, shard: Shard) -> list[_Group]:
         raise DatasetError("a shard's uri names no part of a folder", todo="Scan the dataset again.")
     path = place(root, form[1])
     folder = "" if form[1] == "." else form[1]
-    if isinstance(path, Remote):  # a store says of a folder nothing by which a listing could be kept
-        return _dealt(_grouped(list_folder(base_of(root), folder)[0]), shards)[number]
+    if isinstance(path, Remote):
+        return _groups_afar(cast("Remote", base_of(root)), folder, number, shard, shards)
     with readable(shard.uri):
         mtime = path.stat().st_mtime_ns
     return _listed(base_of(root), folder, shards, mtime)[number]
@@ -167,6 +190,7 @@ class FolderFormat:
         Raises:
             DatasetError: a folder cannot be listed, or a link is refused.
         """
+        _listed_afar.cache_clear()  # what was kept of an earlier run
         return sorted(shard for shard, _ in self._claims(root))
 
     def unclaimed(self, root: Place) -> list[str]:
@@ -185,7 +209,7 @@ class FolderFormat:
             groups = _grouped(files)
             shards = _shard_count(groups)
             for number, dealt in enumerate(_dealt(groups, shards)):
-                held = [found for group in dealt for found in group.files]
+                held = _files_of(dealt)
                 uri = f"{folder or '.'}#{number}" + (f"of{shards}" if shards > 1 else "")
                 if held:
                     yield Shard(uri, Format.FOLDER, sum(found.size for found in held), stamp_of(held)), held

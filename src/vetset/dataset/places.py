@@ -248,6 +248,20 @@ class _Hashing(io.RawIOBase):
 
 
 @contextmanager
+def _one_version(handle: int) -> Iterator[int]:
+    """The size of an open file, in which nobody writes meanwhile; one that takes its place is another file.
+
+    Raises:
+        ChangedError: somebody did, so that what was read is of two versions.
+    """
+    before = os.fstat(handle)
+    yield before.st_size
+    after = os.fstat(handle)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ChangedError
+
+
+@contextmanager
 def open_pass(path: Place, start: int = 0, end: int | None = None) -> Iterator[tuple[io.RawIOBase, int]]:
     """Open a file for one pass from `start`: raw stream and size of the whole file. Not beyond `end`, if it is remote.
 
@@ -258,9 +272,9 @@ def open_pass(path: Place, start: int = 0, end: int | None = None) -> Iterator[t
         with path.open_pass(start, end) as opened:
             yield opened
     else:
-        with path.open("rb", buffering=0) as raw:
+        with path.open("rb", buffering=0) as raw, _one_version(raw.fileno()) as size:
             raw.seek(start)
-            yield raw, os.fstat(raw.fileno()).st_size
+            yield raw, size
 
 
 @contextmanager
@@ -298,8 +312,8 @@ def open_plain(path: Place, where: str) -> Iterator[tuple[BinaryIO, int]]:
             with path.open_ranged() as opened:
                 yield opened
         else:
-            with path.open("rb") as stream:
-                yield stream, os.fstat(stream.fileno()).st_size
+            with path.open("rb") as stream, _one_version(stream.fileno()) as size:
+                yield stream, size
 
 
 def read_whole(path: Place, where: str, limit: int) -> bytes:

@@ -179,6 +179,7 @@ class LocalEngine:
                     try:
                         outcome = _outcome(future, index)
                     except BrokenProcessPool:
+                        pool.shutdown()  # its files are open until then, and many workers may die
                         lost.append(index)
                         if not self._proved:
                             self._require_workers()

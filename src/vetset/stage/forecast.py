@@ -17,6 +17,7 @@ from vetset.model.selftest import ScanTest
 from vetset.model.signal import Kind, Reason
 from vetset.stage.estimate import Frame, Part, makespan
 from vetset.stage.sampled import ROLES_OF_RECORDS, Seen, Start
+from vetset.stage.scan import largest_first
 from vetset.storage.remote import Place
 from vetset.store.store import Scanned
 
@@ -183,7 +184,7 @@ class Forecast:
         reading = frame.ratio(self._array(lambda one: one.reading.wall / one.fraction), frame.sizes)
         signals = frame.ratio(self._array(_signals), frame.sizes)
         commit = frame.ratio(self._array(lambda one: one.commit.wall), np.ones(len(self.seen)))
-        seconds = [commit + shard.size * (reading + signals) for shard in self.question.shards]
+        seconds = [commit + shard.size * (reading + signals) for shard in largest_first(self.question.shards)]
         return makespan(seconds, busy) + self._listings(busy) / busy
 
     def _store(self) -> Estimate:

@@ -42,8 +42,13 @@ class Matched:
 
 @dataclass(slots=True)
 class _Total:
-    """Sums over the shards so far."""
+    """Sums over the shards so far.
 
+    Attributes:
+        kinds: of which every shard says how much could be decided.
+    """
+
+    kinds: frozenset[Kind]
     matches: list[Agreed] = field(default_factory=list)
     tallies: dict[tuple[str, Kind], Tally] = field(default_factory=dict)
     coverage: dict[Kind, Coverage] = field(default_factory=dict)
@@ -57,12 +62,12 @@ class _Total:
         # the reader's count comes from the manifest, not from the part that is being checked
         coverage = [replace(item, records=shard.records) for item in found.coverage]
         self.coverage = total_coverage([*self.coverage.values(), *coverage])
-        self.imbalances += _imbalances(coverage, found.tallies, shard.uri)
+        self.imbalances += _imbalances(self.kinds, coverage, found.tallies, shard.uri)
 
 
 def match_store(table: RecordTable, lists: Sequence[HashList], policy: Policy) -> Matched:
     """Join every part with every list, check every count, and let every index find entries of its own."""
-    matcher, total = ListMatcher(lists, policy), _Total()
+    matcher, total = ListMatcher(lists, policy), _Total(frozenset(policy.scan.kinds))
     for group in _groups(table.shards):
         for shard, found in _matched(table, group, matcher):
             if isinstance(found, CountError):
@@ -135,9 +140,15 @@ def _undecidable(lists: Sequence[HashList], policy: Policy, records: int) -> Sha
     )
 
 
-def _imbalances(coverages: Sequence[Coverage], tallies: Sequence[Tally], where: str) -> list[str]:
+def _imbalances(
+    kinds: frozenset[Kind], coverages: Sequence[Coverage], tallies: Sequence[Tally], where: str
+) -> list[str]:
     by_kind = {coverage.kind: coverage for coverage in coverages}
-    problems = []
+    problems = [
+        # otherwise its records would be missing from the sums, and nobody would miss them
+        str(CountError(f"the part has no signals of {kind} and no reasons", where=where, todo="Scan the shard again."))
+        for kind in sorted(kinds - by_kind.keys())
+    ]
     for check in [
         *(partial(item.check, where) for item in coverages),
         *(partial(item.check, by_kind[item.kind], where) for item in tallies if item.kind in by_kind),

@@ -171,6 +171,19 @@ class _Deaths:
         return self._idle[uri] <= MOST_IDLE and suspect_at(self._store.trail_path(*place)) is not None
 
 
+def largest_first(shards: Sequence[Shard]) -> list[Shard]:
+    """Shards as workers get them: no worker begins the largest when the others have nothing left to do.
+
+    Those of one folder of pictures come one after the other: who reads one of them lists the folder whole, and keeps
+    that for the next.
+    """
+    folder = {shard: shard.uri.rpartition("#")[0] if shard.format is Format.FOLDER else shard.uri for shard in shards}
+    largest: dict[str, int] = {}
+    for shard, name in folder.items():
+        largest[name] = max(shard.size, largest.get(name, 0))
+    return sorted(shards, key=lambda shard: (-largest[folder[shard]], folder[shard], -shard.size))
+
+
 @dataclass(frozen=True, slots=True)
 class ScanResult:
     """What a scan came to.
@@ -224,24 +237,22 @@ def scan(
         embedder: name or file of a model that computes embeddings, or empty.
         embedder_id: its id, or empty.
         engine: where tasks run.
-        reporter: told of each finished shard.
+        reporter: told of each shard that is read now.
         record_seconds: longest time for one record; one that takes longer, also alone, is passed over.
 
     Raises:
         OutputError: the store cannot be written; what was committed stays.
     """
     key = scan_key(policy, mapping, embedder_id)
-    reporter.started("scan", len(shards), sum(shard.size for shard in shards))
     known = {
         shard.uri: found
         for shard in shards
         if (found := store.find(key, str(root), shard, record_seconds)) is not None and found.tested
     }
-    for shard in shards:
-        if shard.uri in known:
-            reporter.advanced(shard.size, known[shard.uri].records)
-    # the largest first, so that no worker begins it when the others have nothing left to do
-    fresh = sorted((shard for shard in shards if shard.uri not in known), key=lambda shard: -shard.size)
+    fresh = largest_first([shard for shard in shards if shard.uri not in known])
+    # what was read before took no time now: among the rest it would make the time left, and the rate, those of no scan
+    stage = f"scan ({len(known)} shards were read before)" if known else "scan"
+    reporter.started(stage, len(fresh), sum(shard.size for shard in fresh))
     waiting = [ScanTask(root, shard, mapping, policy, key, store.folder, embedder, record_seconds) for shard in fresh]
     scanned, failed, deaths = list(known.values()), {}, _Deaths(store)
     while waiting:

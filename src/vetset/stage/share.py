@@ -5,6 +5,7 @@ these notes and the committed parts of the store, and nothing of the dataset.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def _require_all(
     Raises:
         UsageError: a shard is missing.
     """
-    missing = {shard for shard in shards if shard.uri not in known}
+    missing = [place for place, shard in enumerate(sorted(shards)) if shard.uri not in known]
     if not missing:
         return
     count = _most_complete(shares)
@@ -77,12 +78,10 @@ def _require_all(
             todo="Run `vetset scan` with --part 1/n to n/n first; the dataset must not change between.",
         )
     lacking = []
-    for number in range(1, count + 1):
+    for number, lost in sorted(Counter(place % count + 1 for place in missing).items()):
         share = Share(number, count)
-        lost = missing & set(share.of(shards))
-        if lost:
-            how = f"{len(lost)} of its shards are missing or damaged" if share in shares else "not there"
-            lacking.append(f"{share} ({how})")
+        how = f"{lost} of its shards are missing or damaged" if share in shares else "not there"
+        lacking.append(f"{share} ({how})")
     raise UsageError(
         "parts of the scan are missing",
         expected=f"every part of {count}",
@@ -90,6 +89,16 @@ def _require_all(
         where=str(store),
         todo="Run these parts again with --part, then merge.",
     )
+
+
+def _elsewhere(told: Iterable[Scanned], key: ScanKey, store: Store) -> Scanned | None:
+    """A part of the store that one of several notes names for a shard, scanned where the dataset lies elsewhere.
+
+    Notes of earlier scans lie there too: of other parts, by another version of the signals (whose part has another
+    key), or from where the self-test failed. Which comes first says nothing about which is the better one.
+    """
+    mine = (one for one in told if one.part == key.part(one.digest, one.passed, one.test) and store.holds(one.part))
+    return max(mine, key=lambda one: one.tested, default=None)
 
 
 def merged(store: Store, key: ScanKey, shards: Sequence[Shard], blank: ScanNote) -> ScanNote:
@@ -105,15 +114,15 @@ def merged(store: Store, key: ScanKey, shards: Sequence[Shard], blank: ScanNote)
         UsageError: parts are missing.
     """
     shares = {Share(*numbers): note for numbers, note in store.shares(blank.name).items()}
-    told = {scanned.uri: scanned for note in shares.values() for scanned in note.shards}
+    told: dict[str, list[Scanned]] = {}
+    for scanned in (scanned for note in shares.values() for scanned in note.shards):
+        told.setdefault(scanned.uri, []).append(scanned)
     known: dict[str, Scanned] = {}
     for shard in shards:
         found = store.find(key, blank.root, shard)
-        elsewhere = told.get(shard.uri)
-        # a part of another key was made by another version of the signals
-        mine = elsewhere is not None and elsewhere.part == key.part(elsewhere.digest, elsewhere.passed, elsewhere.test)
-        if found is None and elsewhere is not None and mine and store.holds(elsewhere.part):
-            found = elsewhere  # scanned where the dataset lies at another place
+        elsewhere = None if found is not None and found.tested else _elsewhere(told.get(shard.uri, ()), key, store)
+        if elsewhere is not None and (found is None or elsewhere.tested):
+            found = elsewhere
             store.pass_over(key, blank.root, shard, found.passed)
             store.remember(key, blank.root, shard, found)
         if found is not None:

@@ -76,6 +76,13 @@ def part_schema(kinds: Iterable[Kind], further: Sequence[Variant] = (), without:
     return pa.schema([column for column in columns if column.name not in without])
 
 
+TYPES: Mapping[str, pa.DataType] = {
+    column.name: column.type
+    for column in part_schema(Kind, [variant for variant in Variant if variant not in VARIANTS[Kind.PDQ]])
+}
+"""Every column that a part may have, and what it holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
     """Signals of one kind and variant.

@@ -6,7 +6,7 @@ memory. The last batch has no rows and says how many records the reader of the s
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.errors import CountError, OutputError
-from vetset.model.signal import BYTE_KINDS, Kind, Variant
+from vetset.model.signal import BYTE_KINDS, REASON_OF_CODE, Kind, Variant
 from vetset.storage.commit import commit, temporary_beside, write_all
 from vetset.store.columns import (
+    TYPES,
     VARIANTS,
     Values,
     column_of,
@@ -37,6 +38,10 @@ from vetset.store.whole import file_digest, is_whole, write_sums
 
 RECORDS = "vetset.records"
 """Under which name the last batch of a part says how many records there are."""
+
+
+_LAST_REASON = max(REASON_OF_CODE)
+_UNKNOWN = "what this version of vetset does not know"
 
 
 def _refused(error: OSError) -> OutputError:
@@ -209,7 +214,10 @@ class Part:
         records = (stated or {}).get(RECORDS.encode(), b"")
         if not records.isdigit():
             raise self._damaged("it does not state its number of records")
+        if not self.kinds or any(TYPES.get(column.name) != column.type for column in self._schema):
+            raise self._damaged(_UNKNOWN)
         self.records = int(records)
+        self._lengths: NDArray[np.int64] | None = None
 
     def _damaged(self, seen: str) -> CountError:
         return CountError(
@@ -225,34 +233,58 @@ class Part:
         """The kinds that have columns here."""
         return tuple(kind for kind in Kind if why_of(kind) in self._schema.names)
 
-    def _batches(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """First row and these columns of every batch, in order."""
-        first = 0
+    @contextmanager
+    def _opened(self, names: Sequence[str]) -> Iterator[Any]:
+        """A reader of these columns; what cannot be read with it is damaged."""
         fields = [self._schema.get_field_index(name) for name in names]
         options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
         try:
             with pa.OSFile(os.fsencode(self._path)) as source, pa.ipc.open_file(source, options=options) as reader:
-                for number in range(reader.num_record_batches):
-                    batch = reader.get_batch(number)
-                    batch.validate(full=True)
-                    if len(batch):
-                        yield first, batch
-                    first += len(batch)
+                yield reader
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged("a column cannot be read") from error
+
+    def _batches(self, names: Sequence[str], rows: Sequence[int] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """First row and these columns of every batch, in order; where rows are named, of those that hold one."""
+        passed = {} if rows is None else self._without(rows)
+        first = 0
+        with self._opened(names) as reader:
+            for number in range(reader.num_record_batches):
+                if number in passed:
+                    first += passed[number]
+                    continue
+                batch = reader.get_batch(number)
+                batch.validate(full=True)
+                if len(batch):
+                    yield first, batch
+                first += len(batch)
+
+    def _without(self, rows: Sequence[int]) -> dict[int, int]:
+        """The batches that hold none of these rows, and how long each is.
+
+        A large part is asked for some rows again and again, since it is matched piece by piece: read whole each time,
+        it would cost the square of its length.
+        """
+        if self._lengths is None:
+            with self._opened([why_of(self.kinds[0])]) as reader:
+                lengths = [len(reader.get_batch(number)) for number in range(reader.num_record_batches)]
+            self._lengths = np.array(lengths, np.int64)
+        held = np.searchsorted(np.cumsum(self._lengths), np.asarray(rows, np.int64), side="right")
+        without = np.setdiff1d(np.arange(len(self._lengths)), held)
+        return dict(zip(without.tolist(), self._lengths[without].tolist(), strict=True))
 
     def columns(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """First row, and those of these columns that the part has, of every batch in order."""
         held = [name for name in names if name in self._schema.names]
         yield from self._batches(held or [why_of(self.kinds[0])])
 
-    def key_batches(self) -> Iterator[tuple[int, pa.Array]]:
-        """First row and the records' keys, batch by batch in the order of rows."""
+    def key_batches(self, rows: Sequence[int] | None = None) -> Iterator[tuple[int, pa.Array]]:
+        """First row and the records' keys, batch by batch in the order of rows; where rows are named, around these."""
         if "key" in self._schema.names:
-            for first, batch in self._batches(["key"]):
+            for first, batch in self._batches(["key"], rows):
                 yield first, batch.column(0)
         else:
-            for first, batch in self._batches([why_of(self.kinds[0])]):
+            for first, batch in self._batches([why_of(self.kinds[0])], rows):
                 yield first, pa.array(np.arange(first, first + len(batch)), pa.int64()).cast(pa.string())
 
     def keys_at(self, rows: Sequence[int]) -> dict[int, str]:
@@ -264,7 +296,7 @@ class Part:
         if "key" not in self._schema.names and all(0 <= row < self.records for row in rows):
             return {row: str(row) for row in rows}
         found = {}
-        for row, keys, place in _picked(self.key_batches(), rows):
+        for row, keys, place in _picked(self.key_batches(rows), rows):
             found[row] = str(keys[place].as_py())
         if len(found) != len(set(rows)):
             raise self._damaged("fewer records than were counted")
@@ -281,7 +313,7 @@ class Part:
         names = [column_of(kind, variant) for variant in self.variants(kind)]
         for first, batch in self._batches([*names, why_of(kind)]):
             values = tuple(Values.from_arrow(batch.column(name), kind.width) for name in names)
-            yield Window(first, values, np.asarray(batch.column(why_of(kind)), np.uint8))
+            yield Window(first, values, self._reasons(batch, kind))
 
     def signals(self, kind: Kind) -> list[Values]:
         """The signals of one kind, whole, in the order of `variants(kind)`."""
@@ -291,17 +323,20 @@ class Part:
             for number in range(len(self.variants(kind)))
         ]
 
-    def stored(self, kind: Kind) -> Iterator[tuple[int, Values]]:
-        """First row and signals of the bytes (or address) as stored, batch by batch; nothing where there are none."""
+    def stored(self, kind: Kind, rows: Sequence[int] | None = None) -> Iterator[tuple[int, Values]]:
+        """First row and signals of the bytes (or address) as stored, batch by batch; nothing where there are none.
+
+        Where rows are named, of the batches that hold one.
+        """
         name = column_of(kind, Variant.STORED)
         if name in self._schema.names:
-            for first, batch in self._batches([name]):
+            for first, batch in self._batches([name], rows):
                 yield first, Values.from_arrow(batch.column(0), kind.width)
 
     def stored_at(self, kind: Kind, rows: Sequence[int]) -> dict[int, bytes]:
         """Signals of some records as stored, by row; absent where a record has none."""
         found = {}
-        for row, values, place in _picked(self.stored(kind), rows):
+        for row, values, place in _picked(self.stored(kind, rows), rows):
             if values.present[place]:
                 found[row] = values.values[place].tobytes()
         return found
@@ -315,13 +350,27 @@ class Part:
 
     def quality_at(self, variant: Variant, rows: Sequence[int]) -> dict[int, int]:
         """PDQ quality of one variant of some records, by row; 0 where there is no hash."""
-        batches = ((first, batch.column(0)) for first, batch in self._batches([quality_of(variant)]))
+        batches = ((first, batch.column(0)) for first, batch in self._batches([quality_of(variant)], rows))
         return {row: int(column[place].as_py() or 0) for row, column, place in _picked(batches, rows)}
 
     def why(self, kind: Kind) -> NDArray[np.uint8]:
         """Reason codes, uint8 (n,); 0 where there is a signal."""
-        columns = [batch.column(0) for _, batch in self._batches([why_of(kind)])]
-        return np.concatenate([np.zeros(0, np.uint8), *(np.asarray(column, np.uint8) for column in columns)])
+        found = [self._reasons(batch, kind) for _, batch in self._batches([why_of(kind)])]
+        return np.concatenate([np.zeros(0, np.uint8), *found])
+
+    def _reasons(self, batch: pa.RecordBatch, kind: Kind) -> NDArray[np.uint8]:
+        """Reason codes of one batch, each of which says something.
+
+        Raises:
+            CountError: a row has none, or one of a later version.
+        """
+        column = batch.column(why_of(kind))
+        if column.null_count:
+            raise self._damaged("a row without a reason")
+        codes = np.asarray(column, np.uint8)
+        if codes.max(initial=0) > _LAST_REASON:
+            raise self._damaged(_UNKNOWN)
+        return codes
 
     def _deciding(self, kind: Kind) -> list[str]:
         return [column_of(kind, variant) for variant in self.variants(kind) if variant is not Variant.PARTIAL]
@@ -330,7 +379,7 @@ class Part:
         """Which of some records have a signal that decides: what decodes of a truncated file does not."""
         found: set[int] = set()
         names = self._deciding(kind)
-        batches = self._batches(names) if names else iter(())
+        batches = self._batches(names, rows) if names else iter(())
         for row, batch, place in _picked(batches, rows):
             if any(batch.column(name).is_valid()[place].as_py() for name in names):
                 found.add(row)
@@ -341,7 +390,7 @@ class Part:
         names = [] if kind is Kind.EMBEDDING else self._deciding(kind)
         decided, reasons = 0, np.zeros(256, np.int64)
         for _, batch in self._batches([*names, why_of(kind)]):
-            why = np.asarray(batch.column(why_of(kind)), np.uint8)
+            why = self._reasons(batch, kind)
             reasons += np.bincount(why, minlength=256) if why.any() else np.eye(1, 256, dtype=np.int64)[0] * len(why)
             decided += _any_valid([batch.column(name) for name in names])
         return why_coverage(kind, self.records, reasons, int(reasons[0]) if kind is Kind.EMBEDDING else decided)

@@ -354,7 +354,11 @@ class Store:
         try:
             return _NOTE.validate_python(unsummed(_document(path)))
         except ValidationError as error:
-            raise OutputError("the store's note of a scan is damaged", todo="Scan the dataset again.") from error
+            raise OutputError(
+                "the store's note of a scan is damaged",
+                where=str(path),
+                todo="Scan the dataset again. If it still says so, the note is of another scan: remove it.",
+            ) from error
 
     def digest(self) -> str:
         """Hex SHA-256 over every committed part, by name and content: equal stores have equal digests."""

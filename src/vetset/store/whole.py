@@ -14,6 +14,7 @@ from blake3 import blake3
 from vetset.storage.commit import write_atomic
 
 SUMS = ".b3"
+VECTORS = ".npy"
 _CHUNK = 1 << 20
 
 
@@ -49,11 +50,14 @@ def write_sums(part: Path, digests: Mapping[str, str]) -> None:
 
 def are_whole(part: Path) -> bool:
     """Whether a part and every other file that was written with it are there and are what was written."""
+    vectors = part.with_suffix(VECTORS)
+    names = {part.name, vectors.name} if vectors.exists() else {part.name}
     try:
-        names = {line[66:] for line in part.with_suffix(SUMS).read_text("ascii", "replace").splitlines()}
+        named = {line[66:] for line in part.with_suffix(SUMS).read_text("ascii", "replace").splitlines()}
     except OSError:
         return False
-    return all(is_whole(part.with_name(name)) for name in {part.name, *names} if "/" not in name)
+    # digests of something else were damaged themselves: nobody wrote them
+    return named <= {part.name, vectors.name} and all(is_whole(part.with_name(name)) for name in names | named)
 
 
 def is_whole(path: Path) -> bool:
