@@ -51,8 +51,6 @@ def picked_batches(
             if not len(inside):
                 continue
             at = start
-            # Reading comes first: Arrow's reader refuses damaged column metadata, and asking for it ends the process.
-            next(table.iter_batches(1, row_groups=[number], columns=columns, use_threads=False), None)
             size = table_batch_rows(about.total_byte_size, count, _longest_row(source, table, number, columns, where))
             for batch in table.iter_batches(size, row_groups=[number], columns=columns, use_threads=False):
                 here = inside[(inside >= at) & (inside < at + len(batch))]
