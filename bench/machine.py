@@ -36,7 +36,7 @@ def describe(*, quick: bool) -> dict[str, Any]:
     return {
         "code": _code(),
         "processor": _processor(),
-        "flags": [flag for flag in _FLAGS if flag in _flags()],
+        "flags": [flag for flag in _FLAGS if flag in flags()],
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
         "memory_read_gb_s": _memory_read(size),
@@ -74,7 +74,8 @@ def _processor() -> str:
     return f"{name}, family {family} model {model}" if family else name
 
 
-def _flags() -> set[str]:
+def flags() -> set[str]:
+    """What the processor can do, as the system calls it."""
     return set(_cpuinfo("flags").split())
 
 

@@ -30,7 +30,8 @@ Written by `make bench`: every figure below was measured in one run, side by sid
 and its peers take turns, round by round; a figure is the median of the rounds, with the least and the greatest. Times
 are CPU time of one thread unless a table says otherwise. *faster* is how many times faster the first row of a table is
 than that row (the median of the ratios of each round, with the least and the greatest); below 1 it is slower. Figures
-from other machines differ; ratios differ less.
+from other machines differ; ratios differ less. A peer's OpenBLAS that does not know the processor is told which kernels
+to take; those that ran are named below.
 
 `make bench` needs what `make test` needs and a C++ compiler, because one peer comes as source. It installs the peers
 into an environment of their own, from `requirements/bench.txt`.
