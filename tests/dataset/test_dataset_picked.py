@@ -43,9 +43,10 @@ def addresses(count=COUNT):
     return pa.array([f"https://pictures.example.org/{number:09}.jpg" for number in range(count)])
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
 @pytest.mark.parametrize("dictionary", [True, False])
-def test_a_table_of_short_values_is_gone_through_by_the_thousand(tmp_path, monkeypatch, dictionary):
-    table = pa.table({"url": addresses(), "n": np.arange(COUNT), "same": ["same"] * COUNT})
+def test_a_table_of_short_values_is_gone_through_by_the_thousand(tmp_path, monkeypatch, dictionary, kind):
+    table = pa.table({"url": addresses().cast(kind), "n": np.arange(COUNT), "same": ["same"] * COUNT})
     path = written(tmp_path / "x.parquet", table, use_dictionary=dictionary)
     values, most = steps(path, ["url", "n", "same"], monkeypatch)
     assert most == TABLE_ROWS

@@ -23,6 +23,10 @@ _AS_LONG_AS_THEIR_BYTES = {"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRA
 """Encodings that have every value as often as it is there; of levels, too."""
 _DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _FIXED_BYTES = 16
+_TEXT = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+    pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+)  # fmt: skip
 
 
 def picked_batches(
@@ -51,7 +55,8 @@ def picked_batches(
             if not len(inside):
                 continue
             at = start
-            size = table_batch_rows(about.total_byte_size, count, _longest_row(source, table, number, columns, where))
+            longest = _longest_row(source, number, columns, _texts(table, columns), where)
+            size = table_batch_rows(about.total_byte_size, count, longest)
             for batch in table.iter_batches(size, row_groups=[number], columns=columns, use_threads=False):
                 here = inside[(inside >= at) & (inside < at + len(batch))]
                 if len(here):
@@ -65,56 +70,47 @@ def _only(batch: Any, names: Sequence[str]) -> Any:
     return batch.select([number for number, name in enumerate(batch.schema.names) if name in names])
 
 
-def _longest_row(source: Place | bytes, table: Any, number: int, names: Sequence[str], where: str) -> int:
+def _longest_row(source: Place | bytes, number: int, names: Sequence[str], texts: Sequence[str], where: str) -> int:
     """Bytes that a row of a row group takes at most, on the average of `TABLE_ROWS` of them.
 
     A value cannot be longer than its column; where a dictionary has it, than the longest that is in there, which is
-    looked up: real tables call nearly every column encoded so.
+    looked up: real tables call nearly every column encoded so. A dictionary comes first.
     """
-    # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
-    next(table.iter_batches(1, row_groups=[number], columns=names, use_threads=False), None)
-    longest, in_dictionaries = 0, []
-    for leaf in range(table.metadata.num_columns):
-        column = table.schema.column(leaf)
-        if column.path.partition(".")[0] not in names and column.path not in names:
-            continue
-        about = table.metadata.row_group(number).column(leaf)
-        encodings, alone = set(about.encodings), _is_text(table.schema_arrow, column.path)
-        if column.physical_type != "BYTE_ARRAY" and column.max_repetition_level == 0:
-            longest += max(_FIXED_BYTES, column.length or 0)
-        elif alone and encodings <= _AS_LONG_AS_THEIR_BYTES:
-            longest += about.total_uncompressed_size // TABLE_ROWS
-        elif alone and encodings <= _AS_LONG_AS_THEIR_BYTES | _DICTIONARY:
-            longest += about.total_uncompressed_size // TABLE_ROWS
-            in_dictionaries.append(column.path)
-        else:
-            longest += about.total_uncompressed_size
-    return longest + _longest_in_dictionaries(source, number, in_dictionaries, where)
-
-
-def _longest_in_dictionaries(source: Place | bytes, number: int, names: Sequence[str], where: str) -> int:
-    """Bytes of the longest value in the dictionary of each of these columns, together; a dictionary comes first."""
-    if not names:
-        return 0
-    with open_table(source, where, buffer=CHUNK, as_dictionaries=names) as table:
+    with open_table(source, where, buffer=CHUNK, as_dictionaries=texts) as table:
+        # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         batch = next(table.iter_batches(1, row_groups=[number], columns=names, use_threads=False), None)
-        columns = [] if batch is None else _only(batch, names).columns
-        return sum(map(_longest_entry, columns))
+        if batch is None:
+            return WORST_BYTES
+        leaves = [leaf for leaf in range(table.metadata.num_columns) if _is_read(table.schema.column(leaf).path, names)]
+        return sum(_longest_value(table, number, leaf, batch, texts) for leaf in leaves)
 
 
-def _longest_entry(column: Any) -> int:
-    """Bytes of the longest entry of a column's dictionary; where Arrow took another column for it, any number."""
-    if not isinstance(column, pa.DictionaryArray):
-        return WORST_BYTES
-    return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+def _is_read(path: str, names: Sequence[str]) -> bool:
+    """Whether Arrow reads a leaf where these columns are asked for."""
+    return path.partition(".")[0] in names or path in names
 
 
-def _is_text(schema: Any, path: str) -> bool:
-    """Whether a column that is no other's child holds text or bytes, as itself or as a dictionary."""
-    places = schema.get_all_field_indices(path)
-    kinds = [schema.field(place).type for place in places]
-    kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in kinds]
-    return bool(kinds) and all(pa.types.is_string(kind) or pa.types.is_binary(kind) for kind in kinds)
+def _longest_value(table: Any, number: int, leaf: int, batch: Any, texts: Sequence[str]) -> int:
+    """What one leaf adds to a row, see `_longest_row`; `batch` has the dictionaries of `texts`."""
+    column, about = table.schema.column(leaf), table.metadata.row_group(number).column(leaf)
+    if column.physical_type != "BYTE_ARRAY" and column.max_repetition_level == 0:
+        return max(_FIXED_BYTES, column.length or 0)
+    share, encodings = about.total_uncompressed_size // TABLE_ROWS, set(about.encodings)
+    if column.path not in texts or not encodings <= _AS_LONG_AS_THEIR_BYTES | _DICTIONARY:
+        return int(about.total_uncompressed_size)
+    held = batch.column(column.path).dictionary if encodings & _DICTIONARY else None
+    return int(share) + (0 if held is None else pc.max(pc.binary_length(held)).as_py() or 0)
+
+
+def _texts(table: Any, names: Sequence[str]) -> list[str]:
+    """Those of these columns that hold text or bytes and are one leaf, which no other leaf is called like."""
+    schema, paths = table.schema_arrow, [table.schema.column(leaf).path for leaf in range(len(table.schema))]
+    return [name for name in names if paths.count(name) == 1 and _is_text(schema.field(name).type)]
+
+
+def _is_text(kind: Any) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(each(kind) for each in _TEXT)
 
 
 def picked_rows(
