@@ -134,12 +134,7 @@ def _shard_count(groups: list[_Group]) -> int:
 
 @lru_cache(maxsize=2)
 def _listed(base: Place, folder: str, shards: int, _mtime_ns: int) -> list[list[_Group]]:
-    # A folder of many shards is listed once, not once for each; its time is part of the key.
-    return _dealt(_grouped(list_folder(base, folder)[0]), shards)
-
-
-@lru_cache(maxsize=2)
-def _listed_afar(base: Remote, folder: str, shards: int) -> list[list[_Group]]:
+    # A folder of many shards is listed once, not once for each; its time is part of the key, where it has one.
     return _dealt(_grouped(list_folder(base, folder)[0]), shards)
 
 
@@ -149,10 +144,10 @@ def _groups_afar(base: Remote, folder: str, number: int, shard: Shard, shards: i
     A store says of a folder nothing by which it could be told that a listing is of today. One that was made for another
     shard serves if it says of this one what was said when the shard was found: then the same versions are meant.
     """
-    groups = _listed_afar(base, folder, shards)[number]
+    groups = _listed(base, folder, shards, 0)[number]
     if stamp_of(_files_of(groups)) != shard.stamp:
-        _listed_afar.cache_clear()
-        groups = _listed_afar(base, folder, shards)[number]
+        _listed.cache_clear()
+        groups = _listed(base, folder, shards, 0)[number]
     return groups
 
 
@@ -190,7 +185,7 @@ class FolderFormat:
         Raises:
             DatasetError: a folder cannot be listed, or a link is refused.
         """
-        _listed_afar.cache_clear()  # what was kept of an earlier run
+        _listed.cache_clear()  # what was kept of an earlier run
         return sorted(shard for shard, _ in self._claims(root))
 
     def unclaimed(self, root: Place) -> list[str]:
