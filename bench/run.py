@@ -47,11 +47,11 @@ def processor() -> dict[str, str]:
     return {"OPENBLAS_CORETYPE": "SkylakeX" if "avx512f" in flags() else "Haswell"}
 
 
-def _run(module: str, folder: Path, *, quick: bool) -> Any:
+def _run(module: str, folder: Path, settings: dict[str, str], *, quick: bool) -> Any:
     out = folder / f"{module}.json"
     subprocess.run(
         [sys.executable, "-m", f"bench.{module}", *(["--quick"] if quick else []), str(out)],
-        env=environment() | processor(),
+        env=settings,
         check=True,
     )
     return json.loads(out.read_text(encoding="utf-8"))
@@ -70,13 +70,14 @@ def main() -> None:
     options = _parser().parse_args()
     begun = time.monotonic()
     results: dict[str, Any] = {"quick": options.quick, "topics": {}}
+    settings = environment() | processor()
     with tempfile.TemporaryDirectory() as name:
         print("machine ...", flush=True)
-        results["machine"] = _run("machine", Path(name), quick=options.quick)
+        results["machine"] = _run("machine", Path(name), settings, quick=options.quick)
         for topic in options.only or TOPICS:
             started = time.monotonic()
             print(f"{topic} ...", end=" ", flush=True)
-            results["topics"][topic] = _run(topic, Path(name), quick=options.quick)
+            results["topics"][topic] = _run(topic, Path(name), settings, quick=options.quick)
             print(f"{time.monotonic() - started:.0f} s", flush=True)
     results["minutes"] = (time.monotonic() - begun) / 60
     if options.json:
