@@ -26,8 +26,8 @@ _LEAST_ROUNDS = 3
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`: every figure below was measured in one run, side by side, on the machine described here. vetset
-and its peers take turns, round by round; a figure is the median of the rounds, with the least and the greatest. Times
+Written by `make bench`: every figure below was measured in one run, side by side, on the machine described here; a topic
+that was measured again in a run of its own is named there. vetset and its peers take turns, round by round; a figure is the median of the rounds, with the least and the greatest. Times
 are CPU time of one thread unless a table says otherwise. *faster* is how many times faster the first row of a table is
 than that row (the median of the ratios of each round, with the least and the greatest); below 1 it is slower. Figures
 from other machines differ; ratios differ less. A peer's OpenBLAS that does not know the processor is told which kernels
@@ -93,6 +93,7 @@ def _machine(machine: Mapping[str, Any], topics: Mapping[str, Any], results: Map
     versions = ", ".join(f"{name} {number}" for name, number in of("packages").items())
     limits = [
         ("code", of("code")),
+        *((f"measured again: {topic}", f"{code}, in a run of its own") for topic, code in _later(results)),
         ("processor", of("processor")),
         ("of its flags", " ".join(of("flags"))),
         ("cores", str(of("cores"))),
@@ -106,6 +107,11 @@ def _machine(machine: Mapping[str, Any], topics: Mapping[str, Any], results: Map
         ("the whole run", f"{_measured(results.get('minutes'), 'minutes'):.1f} minutes"),
     ]
     return "\n".join(["## Machine", "", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in limits), ""])
+
+
+def _later(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Topics that took the place of those of the whole run, and of what code they are."""
+    return [(topic, code) for topic, code in results.get("again", {}).items() if topic in TOPICS]
 
 
 def _summary(tables: Sequence[Mapping[str, Any]]) -> str:

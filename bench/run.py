@@ -62,8 +62,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="the page to write; without it, it is printed")
     parser.add_argument("--json", type=Path, help="also write the raw results here")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmark itself; no page")
-    parser.add_argument("--only", choices=TOPICS, action="append", help="these topics; no page")
+    parser.add_argument("--only", choices=TOPICS, action="append", help="these topics; no page, but with --into")
+    parser.add_argument("--into", type=Path, help="raw results of a whole run, in which these topics take the place")
     return parser
+
+
+def again(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A whole run of which some topics were measured again; the page says which, and of what code.
+
+    Raises:
+        SystemExit: the two were not on one kind of machine.
+    """
+    if whole["machine"]["processor"] != part["machine"]["processor"]:
+        sys.exit("these results are of another processor: figures of two machines are not put on one page")
+    later = dict.fromkeys(part["topics"], part["machine"]["code"])
+    return {
+        "quick": whole["quick"] or part["quick"],
+        "machine": whole["machine"],
+        "topics": whole["topics"] | part["topics"],
+        "again": whole.get("again", {}) | later,
+        "minutes": whole["minutes"] + part["minutes"],
+    }
 
 
 def main() -> None:
@@ -80,10 +99,12 @@ def main() -> None:
             results["topics"][topic] = _run(topic, Path(name), settings, quick=options.quick)
             print(f"{time.monotonic() - started:.0f} s", flush=True)
     results["minutes"] = (time.monotonic() - begun) / 60
+    if options.into:
+        results = again(json.loads(options.into.read_text(encoding="utf-8")), results)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    if options.quick or options.only:
+    if options.quick or (options.only and not options.into):
         print("a quick or partial run writes no page")
         return
     page = render(results)

@@ -55,6 +55,12 @@ def test_the_page_says_which_commit_was_measured():
     assert "| code | commit 0123456789ab |" in report.render(results())
 
 
+def test_the_page_says_which_topics_were_measured_again():
+    again = {"again": {"neighbours": "commit 456"}}
+    assert "| measured again: neighbours | commit 456, in a run of its own |" in report.render(results() | again)
+    assert "measured again:" not in report.render(results())
+
+
 def test_a_row_shows_median_spread_and_the_median_of_the_ratios_of_each_round():
     assert "| theirs | 5.00 | 4.00–8.00 | 3 | 2.00× (2.00–4.00) |" in report.render(results())
 
