@@ -26,12 +26,12 @@ _LEAST_ROUNDS = 3
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`: every figure below was measured in one run, side by side, on the machine described here; a topic
-that was measured again in a run of its own is named there. vetset and its peers take turns, round by round; a figure is the median of the rounds, with the least and the greatest. Times
-are CPU time of one thread unless a table says otherwise. *faster* is how many times faster the first row of a table is
-than that row (the median of the ratios of each round, with the least and the greatest); below 1 it is slower. Figures
-from other machines differ; ratios differ less. A peer's OpenBLAS that does not know the processor is told which kernels
-to take; those that ran are named below.
+Written by `make bench`: every figure below was measured in one run, side by side, on the machine described here; a
+topic that was measured again in a run of its own is named there. vetset and its peers take turns, round by round; a
+figure is the median of the rounds, with the least and the greatest. Times are CPU time of one thread unless a table
+says otherwise. *faster* is how many times faster the first row of a table is than that row (the median of the ratios of
+each round, with the least and the greatest); below 1 it is slower. Figures from other machines differ; ratios differ
+less. A peer's OpenBLAS that does not know the processor is told which kernels to take; those that ran are named below.
 
 `make bench` needs what `make test` needs and a C++ compiler, because one peer comes as source. It installs the peers
 into an environment of their own, from `requirements/bench.txt`.
