@@ -29,6 +29,8 @@ SLICE = 300
 """Seconds of one process: as much is lost of the grown corpus's minimisation, and no more, by one that dies."""
 MEGABYTES = 2048
 SECONDS_FOR_ONE = 10
+TIMEOUT = 70
+"""libFuzzer's exit status where an input took longer."""
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _COVERED = re.compile(r"cov: (\d+)")
 
@@ -128,15 +130,16 @@ class Soak:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         shutil.rmtree(running.scratch, ignore_errors=True)
-        found = sorted(
-            path.name for path in set((CORPUS / name).iterdir()) - running.before if not _was_kept_waiting(name, path)
-        )
+        kept = set((CORPUS / name).iterdir()) - running.before
+        waited = {path for path in kept if _was_kept_waiting(name, path)}
+        found = sorted(path.name for path in kept - waited)
         text = (GROWN / f"{name}.log").read_text(errors="replace")
         executed, covered = _EXECUTED.search(text), _COVERED.findall(text)
-        # a process that was asked to end before libFuzzer listened did nothing
-        ended_well = (process.returncode == 0 and executed is not None) or (
-            self._stopped and process.returncode == -signal.SIGUSR1
+        ended_well = executed is not None and (
+            process.returncode == 0 or (process.returncode == TIMEOUT and bool(waited))
         )
+        if self._stopped and process.returncode == -signal.SIGUSR1:
+            ended_well = True  # it was asked to end before libFuzzer listened, and did nothing
         if not ended_well and not found:
             found = [f"an end with status {process.returncode}"]
         with self._lock:
