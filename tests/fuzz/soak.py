@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -168,12 +167,10 @@ def _was_kept_waiting(name: str, path: Path) -> bool:
     if not path.name.startswith(("slow-unit-", "timeout-")):
         return False
     command = [sys.executable, str(HERE / "soak.py"), "--one", name, f"-artifact_prefix={path.parent}/", str(path)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ended = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    waited = ended.returncode == 0 and after.ru_utime - before.ru_utime < SECONDS_FOR_ONE
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    waited = process.returncode == 0 and used.ru_utime < SECONDS_FOR_ONE
     if waited:
         path.unlink()
     return waited
