@@ -14,6 +14,7 @@ from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import discover, format_of
 from vetset.dataset.samples import split_name
 from vetset.dataset.tar import TarWalk
+from vetset.dataset.tar_headers import common_members
 from vetset.dataset.webdataset import pack
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
@@ -27,6 +28,24 @@ MAPPING = ColumnMapping()
 def walked(data):
     walk = TarWalk(io.BytesIO(data), len(data), "x.tar")
     return [(member.name.decode("utf-8", "surrogateescape"), walk.content(member)) for member in walk if member.regular]
+
+
+class Forward(io.BytesIO):
+    """A stream that cannot go back, of which common members are found many at a time."""
+
+    def seekable(self):
+        return False
+
+
+def told(stream, size):
+    """Members with their contents, and how the walk ended: where it does not, what was the matter and where."""
+    walk, found = TarWalk(stream, size, "x.tar"), []
+    ways = [lambda _: b"", lambda member: walk.beginning(member, 5), walk.content]
+    try:
+        found += ((member, ways[number % 3](member)) for number, member in enumerate(walk))
+    except DatasetError as error:
+        return found, str(error)
+    return found, walk.content_end
 
 
 def archived(members, form, mtime=0.0):
@@ -58,6 +77,45 @@ def test_the_walk_yields_what_tarfile_yields(members, form, mtime):
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         expected = [(member.name, archive.extractfile(member).read()) for member in archive]
     assert walked(data) == expected
+
+
+HEADERS = st.tuples(st.integers(0, 40), st.integers(0, 511), st.integers(0, 255), st.booleans())
+"""Damage: in which block, where, to what, and whether the checksum is put right."""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    members=st.lists(st.tuples(NAMES.map(lambda name: name[:120]), st.binary(max_size=1500)), max_size=8),
+    form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT]),
+    mtime=st.sampled_from([0.0, 1.5]),
+    damage=st.lists(HEADERS, max_size=2),
+    window=st.sampled_from([512, 1536, 4000, 1 << 20]),
+)
+def test_common_members_are_those_of_the_walk_that_looks_at_each(members, form, mtime, damage, window):
+    try:
+        data = bytearray(archived(members, form, mtime))
+    except ValueError:  # a name that is too long for this form
+        return
+    for block, place, value, mended in damage:
+        start = block % (len(data) // 512) * 512
+        data[start + place] = value
+        if mended:
+            data[start + 148 : start + 156] = b" " * 8
+            data[start + 148 : start + 156] = b"%06o\0 " % sum(data[start : start + 512])
+    data = bytes(data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("vetset.dataset.tar._WINDOW", window)
+        assert told(Forward(data), len(data)) == told(io.BytesIO(data), len(data))
+
+
+def test_img2datasets_members_are_all_common():
+    data = archived([(f"{number:09d}.jpg", bytes(40 * number)) for number in range(300)], tarfile.PAX_FORMAT, 1.5)
+    found = common_members(data, 0, len(data))
+    found += common_members(data, found[-1][-1], len(data))
+    assert [(start, data, size, end) for start, _, _, data, size, end in found] == [
+        (member.start, member.data, member.size, member.end) for member in TarWalk(io.BytesIO(data), len(data), "x.tar")
+    ]
+    assert len(found) == 300
 
 
 def test_ustar_prefixes_are_joined():

@@ -49,7 +49,8 @@ def _one(name: str, arguments: list[str]) -> None:
     import atheris
 
     import vetset.dataset.declared
-    import vetset.dataset.hexadecimal  # noqa: F401  imported first: what Numba compiles cannot be instrumented
+    import vetset.dataset.hexadecimal
+    import vetset.dataset.tar_headers  # noqa: F401  imported first: what Numba compiles cannot be instrumented
 
     with atheris.instrument_imports(include=["vetset", "fuzz_targets"]):
         target = __import__(f"fuzz_targets.{name}", fromlist=["target"]).target

@@ -11,15 +11,17 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from vetset.dataset.tar_headers import BLOCK, common_members
 from vetset.model.errors import DatasetError
 
-BLOCK = 512
 RECORD = 20 * BLOCK
 _OTHER_RECORDS = tuple(BLOCK << power for power in range(6, 12))
 """What writers fill the last record up to where they were told so (`tar --blocking-factor`): 32 KiB to 1 MiB."""
 ZEROS = bytes(BLOCK)
 MAX_EXTENDED = 1 << 20
 """Bytes of a PAX or long-name header; a path is at most a few thousand."""
+_WINDOW = 1 << 20
+"""Bytes that are read at a time of an archive that is read whole."""
 _REGULAR = frozenset(b"0\x007")
 """A file, a file as writers before POSIX marked it (NUL), a contiguous file."""
 _WITHOUT_CONTENT = frozenset(b"123456")
@@ -113,6 +115,8 @@ class TarWalk:
         self._where = where
         self._position = 0
         self._seekable = stream.seekable()
+        self._window, self._at = b"", 0
+        """What was read ahead of an archive that is read whole, and the position's place in it."""
         self.content_end = 0
         """Where the last member ended: the end-of-archive blocks begin here."""
 
@@ -124,10 +128,12 @@ class TarWalk:
         """
         if self._size == 0:
             raise self._refused("the file is empty", "a tar archive")
-        while (member := self._next()) is not None:
-            yield member
-            self._pass_to(member.end)
-            self.content_end = member.end
+        while members := self._common() or self._single():
+            for member in members:
+                self._pass_to(member.data)
+                yield member
+                self._pass_to(member.end)
+                self.content_end = member.end
         self._check_rest()
 
     def beginning(self, member: Member, count: int) -> bytes:
@@ -154,8 +160,37 @@ class TarWalk:
             todo="Fetch or build this shard again; the others are not affected.",
         )
 
+    def _common(self) -> list[Member]:
+        """The next members, as far as what was read ahead holds their headers and there is nothing to judge."""
+        if self._seekable:  # a window would be read for the headers alone
+            return []
+        if self._at == len(self._window):
+            self._window, self._at = self._stream.read(_WINDOW), 0
+        window, base = self._window, self._position - self._at
+        return [
+            Member(window[at : at + length], base + start, base + data, size, base + end, regular=True)
+            for start, at, length, data, size, end in common_members(window, self._at, self._size - base)
+        ]
+
+    def _single(self) -> list[Member]:
+        member = self._next()
+        return [] if member is None else [member]
+
+    def _ahead(self, count: int) -> bytes:
+        """The next bytes of an archive that is read whole."""
+        begun = self._window[self._at : self._at + count]
+        self._at += len(begun)
+        lacking = count - len(begun)
+        if lacking >= _WINDOW:
+            self._window, self._at = b"", 0
+            return begun + self._stream.read(lacking)
+        if lacking:
+            self._window, self._at = self._stream.read(_WINDOW), lacking
+            begun += self._window[:lacking]
+        return begun
+
     def _read(self, count: int) -> bytes:
-        data = self._stream.read(count)
+        data = self._stream.read(count) if self._seekable else self._ahead(count)
         self._position += len(data)
         if len(data) != count:
             raise self._refused("the archive is truncated")
@@ -163,11 +198,15 @@ class TarWalk:
 
     def _pass_to(self, offset: int) -> None:
         if self._seekable:
-            self._stream.seek(offset)
+            if offset != self._position:
+                self._stream.seek(offset)
             self._position = offset
             return
+        passed = min(offset - self._position, len(self._window) - self._at)
+        self._at += passed
+        self._position += passed
         while self._position < offset:
-            self._read(min(offset - self._position, 1 << 20))
+            self._read(min(offset - self._position, _WINDOW))
 
     def _header(self) -> bytes | None:
         """The next header block, its checksum proven; None at the end of the archive."""
