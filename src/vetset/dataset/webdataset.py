@@ -233,6 +233,10 @@ def _kept_ranges(dropped: list[Member], end: int) -> Iterator[tuple[int, int]]:
         yield position, end
 
 
+_WRITTEN = 1_600_000_000.5
+"""A time with a fraction, for which each member of img2dataset's has a PAX header."""
+
+
 def pack(samples: Iterable[tuple[str, Mapping[str, bytes]]], path: Path) -> None:
     """Write a new tar as img2dataset's writer lays it out; the same samples give the same bytes.
 
@@ -253,5 +257,6 @@ def pack(samples: Iterable[tuple[str, Mapping[str, bytes]]], path: Path) -> None
                 member = tarfile.TarInfo(f"{key}.{suffix}")
                 member.size = len(contents[suffix])
                 member.mode = 0o444
+                member.mtime = _WRITTEN
                 member.uname = member.gname = "bigdata"
                 archive.addfile(member, io.BytesIO(contents[suffix]))
