@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +54,21 @@ class _Noted:
 
     closed = False
 
-    def __init__(self, file: FileIO, known: Known) -> None:
+    def __init__(self, file: Any, known: Known) -> None:
         self._file = file
         self._known = known
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
-        return self._file.tell()
+        return int(self._file.tell())
 
-    def read(self, count: int = -1) -> bytes:
-        start = self._file.tell()
-        # Python makes room for all that is asked for, and a footer may ask for anything
-        left = max(0, os.fstat(self._file.fileno()).st_size - start)
-        data = self._file.read(left if count < 0 else min(count, left))
-        self._known[start, start + len(data)] = blake3(data).digest()
+    def read_buffer(self, count: int) -> Any:
+        """What Arrow asks for, in memory of Arrow's, which it uses again and again; a footer may ask for anything."""
+        start = self.tell()
+        data = self._file.read_buffer(max(0, min(count, self._file.size() - start)))
+        self._known[start, start + data.size] = blake3(data).digest()
         return data
 
     def close(self) -> None:
@@ -83,7 +81,7 @@ def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
         with source.open_ranged(exact=True) as (stream, _), pa.PythonFile(stream, "r") as place:
             yield place
     elif isinstance(source, Path) and known is not None:
-        with source.open("rb", buffering=0) as file, pa.PythonFile(_Noted(file, known), "r") as place:
+        with pa.OSFile(os.fsencode(source), "rb") as file, pa.PythonFile(_Noted(file, known), "r") as place:
             yield place
     else:
         with pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(os.fsencode(source), "rb") as place:
