@@ -88,7 +88,7 @@ def measure(*, quick: bool) -> Topic:
     from vetset.api.auditing import scan
     from vetset.engine.local import LocalEngine
 
-    each, shards, copies = (40, 2, 2) if quick else (1_000, 4, 4)
+    each, shards, copies = (40, 2, 2) if quick else (1_000, 4, 10)
     files = pictures(_SIZES, each, seed=4)
     total = len(files) * copies
     sizes, kilobytes = ", ".join(f"{w}×{h}" for w, h in _SIZES), sum(map(len, files)) / len(files) / 1e3
