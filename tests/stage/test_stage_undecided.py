@@ -162,6 +162,17 @@ def test_a_store_without_pdq_cannot_be_matched_under_such_a_rule(odd_roots, tmp_
     vetset.match(tmp_path / "store", out=tmp_path / "matched", **options)
 
 
+def test_a_store_without_sha256_cannot_be_matched_under_a_policy_that_removes_copies(odd_roots, tmp_path, custodian):
+    kinds = Policy(scan=ScanPolicy(kinds=("md5", "pdq")), remove=RemovePolicy(copies=False))
+    vetset.scan(odd_roots / "webdataset", store=tmp_path / "store", policy=kinds, engine=small.HERE)
+    options = {"lists": [small.known()], "seal_to": [custodian.public]}
+    with pytest.raises(PolicyError, match="sha256"):
+        vetset.match(tmp_path / "store", out=tmp_path / "refused", **options)
+    assert not (tmp_path / "refused").exists()
+    vetset.match(tmp_path / "store", out=tmp_path / "matched", policy=kinds, **options)
+    assert vetset.open_audit(tmp_path / "matched", custodian).case.findings.matches
+
+
 def test_an_order_of_a_scan_that_was_matched_elsewhere_removes_them_too(odd_roots, tmp_path, custodian):
     vetset.scan(odd_roots / "webdataset", store=tmp_path / "store", engine=small.HERE)
     policy = Policy(remove=RemovePolicy(undecided=("truncated",)))

@@ -198,6 +198,11 @@ def _policy_of_scan(policy: Policy, note: ScanNote) -> Policy:
             "remove.undecided goes by pdq, which the store was scanned without",
             todo="Leave it out, or scan again with pdq among the kinds.",
         )
+    if policy.remove.copies and Kind.SHA256 not in note.scan_policy.kinds:
+        raise PolicyError(
+            "remove.copies goes by sha256, which the store was scanned without",
+            todo="Say remove.copies = false in a policy, as for the scan, or scan again with sha256 among the kinds.",
+        )
     return policy.model_copy(update={"scan": note.scan_policy})
 
 
