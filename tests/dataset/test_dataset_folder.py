@@ -30,6 +30,30 @@ def test_keys_are_paths_and_json_gives_address_and_digest(tmp_path):
     assert item.fields.declared[Kind.MD5].hex() == md5_of(1)
 
 
+@pytest.mark.parametrize(
+    ("documents", "meant"),
+    [
+        (["a.aesthetic.json", "a.json"], "a.json"),
+        (["a.json", "a.meta.json"], "a.json"),
+        (["a.jpg.json", "a.json"], "a.jpg.json"),
+        (["a.jpg.json", "a.jpg.aesthetic.json"], "a.jpg.json"),
+        (["a.meta.json"], "a.meta.json"),
+        (["a.aesthetic.json", "a.meta.json"], None),
+        (["a.JSON", "a.json"], None),
+    ],
+)
+def test_of_several_documents_the_one_of_the_picture_s_name_counts_or_none(tmp_path, documents, meant):
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    for number, name in enumerate(documents):
+        (tmp_path / name).write_bytes(document(number))
+    (item,) = items_of(tmp_path)
+    if meant is None:
+        assert item.fields.url is None
+        assert item.fields.malformed >= {Kind.URL_MD5, Kind.URL_SHA256, Kind.MD5}
+    else:
+        assert item.fields.url == url(documents.index(meant))
+
+
 def test_the_real_tool_s_files_mode_is_read_with_its_json():
     root = FIXTURE / "files"
     assert detect(root) is Format.FOLDER

@@ -4,9 +4,11 @@ More than 1,000 of them are dealt to shards by a digest of their stem, `sub/dir#
 depends on its uri and their names alone, so that the same uri means the same records in a cleaned copy.
 
 A record's key is its path below the root. Files that share a picture's name (`a.jpg` with `a.json`, `a.txt`,
-`a.caption.txt`, `a.jpg.txt`) are its sidecars; img2dataset's files mode states address and digest in the JSON. Two
-pictures of one stem are two records; their sidecars belong to both and stay while one of them stays (`siblings` tells).
-Anything else is no record: `unclaimed` lists it, and a cleaned copy does not have it.
+`a.caption.txt`, `a.jpg.txt`) are its sidecars; img2dataset's files mode states address and digest in the JSON. Of
+several JSONs the one of its whole name counts (`a.jpg.json`), else that of its stem (`a.json`), else the only one there
+is; where nobody can tell, what they state is malformed. Two pictures of one stem are two records; their sidecars belong
+to both and stay while one of them stays (`siblings` tells). Anything else is no record: `unclaimed` lists it, and a
+cleaned copy does not have it.
 """
 
 import hashlib
@@ -320,9 +322,12 @@ def _stored(root: Place, file: Found, where: str) -> bytes:
     return framed(os.fsencode(file.uri)) + _content(root, file, where)[1]
 
 
-def _json_of(group: _Group, picture: int) -> Found | None:
-    beside = (*group.own[picture], *group.shared)
-    return next((file for file in beside if suffix_of(file.uri) == "json"), None)
+def _json_of(group: _Group, picture: int) -> list[Found]:
+    """The JSON meant for a picture: that of its whole name, of its stem, or all there is, if nobody can tell."""
+    there = [file for file in (*group.own[picture], *group.shared) if suffix_of(file.uri) == "json"]
+    named = PurePosixPath(_name(group.pictures[picture]))
+    by_name = ([file for file in there if PurePosixPath(file.uri).stem == name] for name in (named.name, named.stem))
+    return next(filter(None, by_name), there)
 
 
 def _fields(
@@ -333,10 +338,11 @@ def _fields(
     *,
     with_columns: bool = False,
 ) -> Fields:
-    document = _json_of(group, picture)
-    if document is None:
+    documents = _json_of(group, picture)
+    if not documents:
         return Fields()
-    return fields_of_json(contents[document.uri], mapping, "a JSON sidecar", with_columns=with_columns)
+    content = contents[documents[0].uri] if len(documents) == 1 else None
+    return fields_of_json(content, mapping, "a JSON sidecar", with_columns=with_columns)
 
 
 def _full_fields(group: _Group, picture: int, contents: dict[str, bytes | None], mapping: ColumnMapping) -> Fields:

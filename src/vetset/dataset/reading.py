@@ -13,7 +13,7 @@ from vetset.model.signal import Kind
 
 T = TypeVar("T")
 
-READING_VERSION = 2
+READING_VERSION = 3
 """Goes up when a release may make other records of the same shard, or state other things of them.
 
 What a store keeps of a shard holds for one version: its rows are told by their numbers.
