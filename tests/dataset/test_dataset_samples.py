@@ -305,3 +305,23 @@ def test_keys_that_are_numbers_belong_to_names_with_zeros(tmp_path):
     pq.write_table(pa.table({"key": [0, 1, 2], "url": [url(0), url(1), url(2)]}), tmp_path / "00000.parquet")
     items = read(tmp_path, WEBDATASET.discover(tmp_path)[0])
     assert urls(items) == [url(1), url(0), None, url(2)]
+
+
+@pytest.mark.parametrize("keys", [pa.array([0.0, 1.0, None]), pa.array([0, 1, None]).dictionary_encode()])
+def test_keys_that_pandas_or_a_dictionary_holds_as_numbers_do_too(tmp_path, keys):
+    tar_of(tmp_path / "00000.tar", [("000000001.jpg", picture(1)), ("0000.jpg", picture(2)), ("2.jpg", picture(3))])
+    pq.write_table(pa.table({"key": keys, "url": [url(0), url(1), url(2)]}), tmp_path / "00000.parquet")
+    items = read(tmp_path, WEBDATASET.discover(tmp_path)[0])
+    assert urls(items) == [url(1), url(0), None, url(2)]
+    assert isinstance(items[3], Unreadable)
+
+
+def test_names_that_are_one_number_have_its_rows_in_turn(tmp_path):
+    tar_of(tmp_path / "00000.tar", [("01.jpg", picture(1)), ("1.jpg", picture(2))])
+    pq.write_table(pa.table({"key": [1, 1], "url": [url(0), url(1)]}), tmp_path / "00000.parquet")
+    assert urls(read(tmp_path, WEBDATASET.discover(tmp_path)[0])) == [url(0), url(1)]
+
+
+def test_a_row_without_a_key_is_no_sample_s(tmp_path):
+    shard = shard_of(tmp_path, [("1.jpg", picture(1))], [("x", 0), (None, 1), ("1", 2)])
+    assert urls(read(tmp_path, shard)) == [url(2), url(0), url(1)]

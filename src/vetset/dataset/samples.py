@@ -18,7 +18,7 @@ from typing import NamedTuple
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
 from vetset.dataset.columns import ADDRESS, ColumnMapping, fields_of_json
 from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, is_there, place
-from vetset.dataset.sidecar import Sidecar, plain_key
+from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import Member, TarWalk
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import URL_KINDS, Reason
@@ -207,8 +207,9 @@ class Joined:
     def _next(self, key: str) -> int | None:
         if self._sidecar is None:
             return None
-        rows, number = self._sidecar.rows_of(key), self._seen[plain_key(key)]
-        self._seen[plain_key(key)] += 1
+        name = self._sidecar.written(key)
+        rows, number = self._sidecar.rows_of(key), self._seen[name]
+        self._seen[name] += 1
         return rows[number] if number < len(rows) else None
 
     def left(self) -> list[int]:

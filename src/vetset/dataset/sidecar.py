@@ -37,6 +37,12 @@ def plain_key(key: str) -> str:
     return key
 
 
+def _is_number(kind: Any) -> bool:
+    """Whether keys of a type are numbers, if only because pandas made them floating where one is missing."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_integer(value) or pa.types.is_floating(value) or pa.types.is_decimal(value))
+
+
 class Sidecar:
     """The rows of one `00000.parquet`, held in memory; img2dataset writes 10,000 of them by default.
 
@@ -69,24 +75,26 @@ class Sidecar:
             chosen = sorted(set(self._roles.values()))
             self._table = table.read(columns=chosen)
             check_rows(self._table.num_rows, table.metadata.num_rows, where)
-        count = self._table.num_rows
-        self.keys: list[str] = key_strings(self._table[self._roles["key"]], 0, count, where).to_pylist()
-        # numbers are written without the zeros that names begin with
-        self._numbered = pa.types.is_integer(self._table[self._roles["key"]].type)
+        column = self._table[self._roles["key"]]
+        self.keys: list[str] = key_strings(column, 0, len(column), where).to_pylist()
+        self._numbered = _is_number(column.type)
         self._rows: dict[str, list[int]] = {}
-        for row, key in enumerate(self.keys):
-            self._rows.setdefault(plain_key(key), []).append(row)
+        for row, stated in enumerate(column.is_valid().to_pylist()):
+            if stated:  # the number of a row that has no key is called like no sample
+                self._rows.setdefault(plain_key(self.keys[row]), []).append(row)
         self._first, self._cells = -1, dict[str, list[Any]]()
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    def written(self, key: str) -> str:
+        """A member's key as this table writes it: numbers without the zeros that names begin with."""
+        plain = plain_key(key)
+        return plain.lstrip("0") or "0" if self._numbered and plain.isdigit() else plain
+
     def rows_of(self, key: str) -> list[int]:
         """Rows of a key, in order."""
-        plain = plain_key(key)
-        if self._numbered and plain.isdigit():
-            plain = plain.lstrip("0") or "0"
-        return self._rows.get(plain, [])
+        return self._rows.get(self.written(key), [])
 
     def fields(self, row: int) -> Fields:
         """Address and stated digests of one row; rows are best asked for in order."""
