@@ -88,6 +88,28 @@ def test_shared_sidecars_stay_while_one_picture_stays(tmp_path):
     assert kept == ["top.caption.txt", "top.jpg", "top.json", "top.txt"]
 
 
+def test_a_sidecar_that_begins_as_a_picture_is_one(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for number, name in enumerate(["a.jpg", "a.orig", "a.jpg.bak", "b.jpg"]):
+        (source / name).write_bytes(b"\xff\xd8\xff%d" % number)
+    (source / "a.json").write_bytes(document(1))
+    (source / "a.xml").write_bytes(b"<x/>")
+    (shard,) = discover(source)
+    items = list(FOLDER.read(source, shard, MAPPING))
+    told = [("a.jpg", 0), ("a.jpg.bak", 2), ("a.orig", 1), ("b.jpg", 3)]
+    assert [(item.key, item.image) for item in items] == [(name, b"\xff\xd8\xff%d" % number) for name, number in told]
+    assert [item.fields.url for item in items] == [url(1)] * 3 + [None]
+    assert FOLDER.siblings(source, shard).tolist() == [0, 0, 0, 1]
+    again = FOLDER.read_rows(source, shard, range(4), MAPPING)
+    assert [(again[row].key, again[row].image) for row in range(4)] == [(item.key, item.image) for item in items]
+    assert not {"orig", "bak", "jpg"} & set(again[1].fields.columns)
+    assert FOLDER.unclaimed(source) == []
+    FOLDER.write(source, shard, np.array([False, False, False, True]), out)
+    assert [path.name for path in out.iterdir()] == ["b.jpg"]
+    assert list(FOLDER.identities(out, shard)) == list(FOLDER.identities(source, shard))[3:]
+
+
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     root = tmp_path_factory.mktemp("crowded")

@@ -7,8 +7,8 @@ A record's key is its path below the root. Files that share a picture's name (`a
 `a.caption.txt`, `a.jpg.txt`) are its sidecars; img2dataset's files mode states address and digest in the JSON. Of
 several JSONs the one of its whole name counts (`a.jpg.json`), else that of its stem (`a.json`), else the only one there
 is; where nobody can tell, what they state is malformed. Two pictures of one stem are two records; their sidecars belong
-to both and stay while one of them stays (`siblings` tells). Anything else is no record: `unclaimed` lists it, and a
-cleaned copy does not have it.
+to both and stay while one of them stays (`siblings` tells). A sidecar that begins as a picture does is one (`a.orig`,
+`a.jpg.bak`). Anything else is no record: `unclaimed` lists it, and a cleaned copy does not have it.
 """
 
 import hashlib
@@ -17,12 +17,14 @@ import re
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vetset.dataset.beginnings import NEEDED, begins_as_picture
 from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of_json
 from vetset.dataset.identity import digest_of, framed
 from vetset.dataset.places import (
@@ -55,6 +57,8 @@ SHARD_RECORDS = 1000
 _URI = re.compile(r"(.+)#(\d{1,9})(?:of(\d{1,9}))?", re.DOTALL)
 MAX_COLUMN = 1 << 16
 """Bytes of a caption file that become a column of a sealed match."""
+_TEXT = frozenset({"caption", "json", "npy", "txt"})
+"""Suffixes of sidecars that are not looked into: many a dataset has one beside each picture, each a request afar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,28 @@ def _files_of(groups: list[_Group]) -> list[Found]:
 
 
 def _groups_of(root: Place, shard: Shard) -> list[_Group]:
+    """The groups of one shard, pictures among them that only their beginning tells."""
+    return [_looked_into(root, group, shard.uri) for group in _groups_by_name(root, shard)]
+
+
+def _looked_into(root: Place, group: _Group, where: str) -> _Group:
+    """The group, of whose sidecars those that begin as pictures do are pictures behind the others."""
+    found = {file for file in group.files[len(group.pictures) :] if _begins_as_picture(root, file, where)}
+    if not found:
+        return group
+    shared, *own = (tuple(file for file in files if file not in found) for files in (group.shared, *group.own))
+    more = sorted(found, key=lambda file: file.uri)
+    return _Group((*group.pictures, *more), shared, (*own, *((),) * len(more)))
+
+
+def _begins_as_picture(root: Place, file: Found, where: str) -> bool:
+    if suffix_of(file.uri) in _TEXT:
+        return False
+    with open_plain(place_found(root, file), where) as (stream, size):
+        return begins_as_picture(stream.read(min(size, NEEDED)))
+
+
+def _groups_by_name(root: Place, shard: Shard) -> list[_Group]:
     form = _URI.fullmatch(shard.uri)
     number, shards = (int(form[2]), int(form[3] or 1)) if form else (1, 1)
     if form is None or number >= shards:
@@ -310,8 +336,11 @@ def _content(root: Place, file: Found, where: str) -> tuple[bytes | None, bytes]
     """Content (None if it is more than is held) and SHA-256 of it, in one pass."""
     digest = hashlib.sha256()
     with open_plain(place_found(root, file), where) as (stream, size):
-        held: list[bytes] | None = [] if size <= _limit(file.uri) else None
-        for chunk in read_range(stream, 0, size, where):
+        chunks = read_range(stream, 0, size, where)
+        first = next(chunks, b"")
+        limit = MAX_PICTURE if begins_as_picture(first[:NEEDED]) else _limit(file.uri)
+        held: list[bytes] | None = [] if size <= limit else None
+        for chunk in chain([first], chunks):
             digest.update(chunk)
             if held is not None:
                 held.append(chunk)
@@ -350,7 +379,7 @@ def _full_fields(group: _Group, picture: int, contents: dict[str, bytes | None],
     texts = {
         suffix_of(uri): content.decode("utf-8", "backslashreplace")
         for uri, content in contents.items()
-        if content is not None and suffix_of(uri) not in IMAGE_SUFFIXES and suffix_of(uri) != "json"
+        if content is not None and uri != group.pictures[picture].uri and suffix_of(uri) != "json"
     }
     return Fields(fields.url, fields.declared, fields.malformed, {**texts, **fields.columns})
 
