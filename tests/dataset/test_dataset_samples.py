@@ -325,3 +325,15 @@ def test_names_that_are_one_number_have_its_rows_in_turn(tmp_path):
 def test_a_row_without_a_key_is_no_sample_s(tmp_path):
     shard = shard_of(tmp_path, [("1.jpg", picture(1))], [("x", 0), (None, 1), ("1", 2)])
     assert urls(read(tmp_path, shard)) == [url(2), url(0), url(1)]
+
+
+def test_a_picture_that_is_called_like_a_note_is_a_record_and_goes(tmp_path):
+    members = [("__meta__", b"{}"), ("__a.jpg__", b"\xff\xd8\xff-"), ("b.jpg", picture(1))]
+    shard = shard_of(tmp_path / "source", members)
+    assert [(item.key, item.image) for item in read(tmp_path / "source", shard)] == [
+        ("__a", b"\xff\xd8\xff-"),
+        ("b", picture(1)),
+    ]
+    WEBDATASET.write(tmp_path / "source", shard, np.array([False, True]), tmp_path / "out")
+    with tarfile.open(tmp_path / "out" / "00000.tar") as archive:
+        assert archive.getnames() == ["__meta__", "b.jpg"]

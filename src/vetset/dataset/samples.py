@@ -127,14 +127,14 @@ def samples_of(walk: TarWalk, wanted: Callable[[Part], bool]) -> Iterator[Sample
         if not member.regular:
             continue
         name = member.name.decode("utf-8", "backslashreplace")
-        if "/" not in name and name.startswith("__") and name.endswith("__"):
-            continue  # webdataset's own notes
         key, suffix = split_name(name)
+        part, begun = _begun(walk, member, suffix)
+        if not part.picture and "/" not in name and name.startswith("__") and name.endswith("__"):
+            continue  # webdataset's own notes; a picture of such a name is not passed over by all that read tars
         if sample is not None and (sample.key != key or member.name in sample.names):
             yield sample
             sample, held = None, 0
         sample = sample or Sample(key)
-        part, begun = _begun(walk, member, suffix)
         if wanted(part) and held + member.size <= MAX_PICTURE:
             held += member.size
             part = part._replace(content=walk.content(member, begun))
