@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import small
@@ -126,3 +128,27 @@ def test_a_name_that_is_no_text_is_printed_escaped(tmp_path):
     env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     ended = subprocess.run([*RUN, "keygen", "name", "--out", out], capture_output=True, check=False, env=env)
     assert (ended.returncode, b"\\udcff/name.key" in ended.stdout, ended.stderr) == (0, True, b"")
+
+
+ORDERS = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\nvetset: all is well"
+
+
+def is_plain(text):
+    """Whether it is lines with nothing in them but text, none of which a name began."""
+    lines = text.split("\n")
+    return all(map(str.isprintable, lines)) and not any(line.startswith("vetset: all is well") for line in lines)
+
+
+def test_names_in_a_dataset_give_no_orders_to_the_terminal(vetset, tmp_path):
+    small.write_webdataset(tmp_path / "data")
+    (tmp_path / "data" / f"{ORDERS}.tar").write_bytes(bytes(range(256)) * 4)
+    ended = vetset("scan", tmp_path / "data", "--store", tmp_path / "store")
+    assert (ended.code, is_plain(ended.out), is_plain(ended.err)) == (30, True, True)
+    assert r"\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\nvetset: all is well.tar" in ended.err
+
+
+def test_columns_of_a_dataset_give_no_orders_to_the_terminal(vetset, tmp_path):
+    table = pa.table({"url": ["https://a.example/1"], ORDERS: ["x"]})
+    pq.write_table(table, tmp_path / "data.parquet")
+    ended = vetset("plan", tmp_path / "data.parquet")
+    assert (ended.code, is_plain(ended.out), r"\x1b]0;title\x07" in ended.out) == (0, True, True)

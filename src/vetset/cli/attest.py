@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vetset.cli.options import Json, KeyFile, Signer
-from vetset.cli.output import emit, list_lines
+from vetset.cli.output import emit, joined, list_lines
 
 
 def attest_command(
@@ -81,4 +81,4 @@ def check_command(
     # statements of before say nothing of the age of lists
     lines += list_lines(document["age_of_lists"] or ())
     lines += document["claims"] or ["the claims are sealed; a recipient opens them with --key"]
-    emit(document, "\n".join(lines), as_json=as_json)
+    emit(document, joined(lines), as_json=as_json)

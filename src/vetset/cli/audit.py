@@ -28,6 +28,7 @@ from vetset.cli.output import (
     coverage_line,
     drift_lines,
     emit,
+    joined,
     list_lines,
     passed_over_lines,
     progress,
@@ -87,7 +88,7 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
         f"The result is sealed to {names} in {out}, whatever it is.",
     ]
     lines.append(f"Next: vetset open {out} --key NAME.key")
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = True) -> None:

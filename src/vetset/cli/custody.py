@@ -7,7 +7,7 @@ import typer
 
 from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
-from vetset.cli.output import coverage_line, drift_lines, emit, progress
+from vetset.cli.output import coverage_line, drift_lines, emit, joined, progress
 from vetset.cli.trust import alarm_lines, list_line, union_lines
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
@@ -114,7 +114,7 @@ def summary_text(document: dict[str, Any]) -> str:
             "an earlier version sealed this without stating what run.json said: it cannot be checked, and nothing can "
             "be attested; audit into another folder with the same --store"
         )
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def open_command(audit: Audit, key: KeyFile, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from vetset.cli.list_text import Entries, Name, Reason, line, told
 from vetset.cli.options import Json, KeyFile
-from vetset.cli.output import emit
+from vetset.cli.output import emit, joined
 from vetset.model.errors import UsageError
 
 
@@ -73,7 +73,7 @@ def feedback(
         )
     if reasons:
         found = feedback_reasons(name, kind or "", address=address)
-        emit(found, "\n".join(f"{guid}  {text}" for guid, text in found.items()), as_json=as_json)
+        emit(found, joined(f"{guid}  {text}" for guid, text in found.items()), as_json=as_json)
     elif reason or seal_to or out is not None:
         if out is None:
             raise UsageError("it is not said where the feedback goes", expected="--out FILE")
@@ -98,4 +98,4 @@ def read_feedback(
     found = read_list_feedback(file, key)
     lines = [f"list {found['list']} (owner {found['owner']}, as of {found['as_of']}): {found['reason']}"]
     lines += [f"  {entry['id']} ({', '.join(entry['kinds'])})" for entry in found["entries"]]
-    emit(found, "\n".join(lines), as_json=as_json)
+    emit(found, joined(lines), as_json=as_json)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vetset.cli.output import joined
+
 if TYPE_CHECKING:
     from vetset.model.hashlist import ListInfo
     from vetset.stage.intake import Intake
@@ -101,7 +103,7 @@ def changed(intake: "Intake") -> str:
         if intake.kept:
             lines.append(f"Which entries: vetset lists decisions {intake.info.name}")
     lines.append(line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def intake_told(intake: "Intake") -> dict[str, Any]:

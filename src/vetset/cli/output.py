@@ -27,7 +27,19 @@ def emit(document: Any, text: str, *, as_json: bool) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    print(json.dumps(document, indent=2, sort_keys=True) if as_json else text, flush=True)
+    print(json.dumps(document, indent=2, sort_keys=True) if as_json else joined(text.split("\n")), flush=True)
+
+
+def plain(text: str) -> str:
+    """The text as one line in which nothing is an order to a terminal: names in it come from whoever made the data."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines of a result, each of which stays one, whatever the names in it hold."""
+    return "\n".join(map(plain, lines))
 
 
 def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code: int | None = None) -> None:
@@ -52,7 +64,7 @@ def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code
         }
         print(json.dumps(told, sort_keys=True), file=sys.stderr)
     else:
-        print(f"vetset: {error}", file=sys.stderr)
+        print(f"vetset: {plain(str(error))}", file=sys.stderr)
 
 
 def some_of(texts: Sequence[str], most: int = 5) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vetset.cli.options import Columns, Dataset, Embedder, Format, Json, PolicyFile, Workers, mapping_of
-from vetset.cli.output import SamplingLines, emit, size_text, time_text
+from vetset.cli.output import SamplingLines, emit, joined, size_text, time_text
 
 if TYPE_CHECKING:
     from vetset.model.plan import Estimate, Plan
@@ -56,7 +56,7 @@ def text_of(plan: "Plan") -> str:
     if plan.unclaimed_files:
         lines.append(f"  {plan.unclaimed_files:,} files there belong to no shard: they will not be audited")
     lines += [*_cost(plan), *_undecided(plan), *_failures(plan), *_columns(plan), *_sample(plan)]
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def _cost(plan: "Plan") -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Json, StorePlace
-from vetset.cli.output import emit, list_lines, some_of
+from vetset.cli.output import emit, joined, list_lines, some_of
 from vetset.model.errors import CountError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def text_of(document: dict[str, Any], audit: Path) -> str:
         ]
     else:
         lines = ["Every list is in the version that was held against these records already: nothing is added."]
-    return "\n".join([*lines, "Lists in force:", *list_lines(document["lists"])])
+    return joined([*lines, "Lists in force:", *list_lines(document["lists"])])
 
 
 def recheck_command(
