@@ -1,6 +1,7 @@
 """Metadata tables: what is read, what is written, what is refused."""
 
 import contextlib
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from dataset_cases import laion_table, md5_of, url
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vetset.dataset.arrays import without_counts
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.extents import Extents
 from vetset.dataset.formats import discover, format_of
@@ -254,3 +256,40 @@ def test_a_table_without_rows_is_a_shard_without_records(tmp_path):
     shard = written(tmp_path, laion_table(40).slice(0, 0))
     (batch,) = PARQUET.read(tmp_path, shard, MAPPING)
     assert (len(batch), list(batch.declared)) == (0, [Kind.MD5])
+
+
+def of_pandas(table, **changes):
+    """A table with the metadata that pandas writes into it: its rows are numbered by a range."""
+    columns = [
+        {"name": "a", "field_name": "a", "pandas_type": "categorical", "numpy_type": "int8", "metadata": about}
+        for about in ({"num_categories": 64, "ordered": False}, None)
+    ]
+    numbers = {"kind": "range", "name": None, "start": 0, "stop": len(table), "step": 1}
+    document = {"index_columns": ["key", numbers], "columns": columns, "pandas_version": "2.2.3", **changes}
+    return table.replace_schema_metadata({b"pandas": json.dumps(document).encode(), b"own": b"kept"})
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_what_pandas_counted_goes_with_the_rows(tmp_path, suffix):
+    source, out, keep = tmp_path / "source", tmp_path / "out", np.arange(64) != 5
+    source.mkdir()
+    if suffix == "parquet":
+        PARQUET.write(source, written(source, of_pandas(laion_table(64))), keep, out)
+        found = pq.read_schema(out / "x.parquet").metadata
+    else:
+        table = of_pandas(pa.table({"image": [b"no picture"] * 64}))
+        with pa.ipc.new_stream(source / "x.arrow", table.schema) as stream:
+            stream.write_table(table)
+        (shard,) = discover(source)
+        format_of(shard.format).write(source, shard, keep, out)
+        with pa.ipc.open_stream(out / "x.arrow") as stream:
+            found = stream.schema.metadata
+    told = json.loads(found[b"pandas"])
+    assert (found[b"own"], told["index_columns"], told["pandas_version"]) == (b"kept", ["key"], "2.2.3")
+    assert [column["metadata"] for column in told["columns"]] == [{"ordered": False}, None]
+
+
+@pytest.mark.parametrize("changes", [{"index_columns": 1}, {"columns": [1]}, {"columns": [{}]}])
+def test_what_pandas_did_not_write_is_not_kept_as_its_metadata(changes):
+    assert without_counts(of_pandas(laion_table(2), **changes).schema).metadata == {b"own": b"kept"}
+    assert without_counts(laion_table(2).schema).equals(laion_table(2).schema, check_metadata=True)

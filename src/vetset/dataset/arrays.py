@@ -4,6 +4,7 @@ An Arrow array can carry bytes that none of its rows shows any more: under a nul
 entries nobody uses. A copy that loses rows must not keep them there.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +112,28 @@ def compacted(batch: Any) -> Any:
         DatasetError: a dictionary lies in a type that cannot be rebuilt.
     """
     return pa.RecordBatch.from_arrays([_compacted(column) for column in batch.columns], schema=batch.schema)
+
+
+_PANDAS = b"pandas"
+
+
+def without_counts(schema: Any) -> Any:
+    """A schema whose `pandas` metadata count nothing of the rows that were there before.
+
+    They number the rows by a range, whose end would tell how many went, and count the categories of a column.
+    """
+    metadata = dict(schema.metadata or {})
+    if _PANDAS not in metadata:
+        return schema
+    try:
+        document = json.loads(metadata.pop(_PANDAS))
+        document["index_columns"] = [each for each in document["index_columns"] if not isinstance(each, dict)]
+        for column in document["columns"]:
+            if isinstance(column["metadata"], dict):
+                column["metadata"].pop("num_categories", None)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return schema.with_metadata(metadata)  # what pandas did not write, pandas does not need
+    return schema.with_metadata({**metadata, _PANDAS: json.dumps(document).encode()})
 
 
 def _without_views(kind: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import cast_to, compacted
+from vetset.dataset.arrays import cast_to, compacted, without_counts
 from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
@@ -241,7 +241,7 @@ class HuggingfaceFormat:
             return
         with new_file(out, shard.uri) as target, open_rows(path, where) as file:
             leaves = _leaves(file, path, where)
-            schema = schema_of_survivors(file.schema)
+            schema = schema_of_survivors(without_counts(file.schema))
             at, filled = 0, set[Leaf]()
             batches = file.batches(None)
             # Reading comes first: Arrow's reader refuses damaged metadata of columns, and the writer asks for them.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_views
+from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_counts, without_views
 from vetset.dataset.extents import Known
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
@@ -203,7 +203,7 @@ def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, w
     """
     with open_table(source, where) as table:
         check_length(keep, table.metadata.num_rows, where)
-        schema = table.schema_arrow
+        schema = without_counts(table.schema_arrow)
         # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         next(table.iter_batches(batch_size=1), None)
         with table_writer(table, target, schema, where) as writer:

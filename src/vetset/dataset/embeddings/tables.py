@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.dataset.arrays import compacted, has_dictionary, is_list, list_lengths
+from vetset.dataset.arrays import compacted, has_dictionary, is_list, list_lengths, without_counts
 from vetset.dataset.arrow_stream import Forward, damaged, record_batches
 from vetset.dataset.columns import listed
 from vetset.dataset.embeddings.beside import local_copy
@@ -335,7 +335,8 @@ def _filter_messages(source: Path, keep: NDArray[np.bool_], target: Path, where:
         begin = pa.ipc.new_file if messages.is_file else pa.ipc.new_stream
         together = messages.is_file and any(has_dictionary(kind) for kind in messages.schema.types)
         options = pa.ipc.IpcWriteOptions(unify_dictionaries=together)
-        with begin(sink, messages.schema, options=options) as writer:
+        schema = without_counts(messages.schema)
+        with begin(sink, schema, options=options) as writer:
             first = 0
             for batch in messages:
                 part = keep[first : first + len(batch)]
@@ -344,7 +345,7 @@ def _filter_messages(source: Path, keep: NDArray[np.bool_], target: Path, where:
                     kept = compacted(batch.filter(pa.array(part)))
                     held.append(kept) if together else writer.write_batch(kept)
             if held:
-                writer.write_table(pa.Table.from_batches(held, messages.schema))
+                writer.write_table(pa.Table.from_batches(held, schema))
     check_length(keep, first, where)
 
 
