@@ -1,11 +1,12 @@
 """What every engine promises: exactly one outcome for each item, whatever happens."""
 
 import pickle
+import resource
 from itertools import islice
 from pathlib import Path
 
 import pytest
-from engine_tasks import ADDRESS, Unpicklable, environment, perform, square
+from engine_tasks import ADDRESS, Unpicklable, dumps, environment, perform, square
 
 from vetset.engine.local import LocalEngine
 from vetset.engine.outcome import Done, Failed
@@ -139,6 +140,16 @@ def test_workers_use_one_thread_each(monkeypatch):
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     assert told(outcomes(LocalEngine(workers=1), environment, ["OMP_NUM_THREADS"])[0]) == "1"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_who_has_pictures_in_memory_leaves_no_core_dump(workers):
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        assert told(outcomes(LocalEngine(workers), dumps, [None])[0]) == (0, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 def test_a_negative_number_of_workers_is_refused():

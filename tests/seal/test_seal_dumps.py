@@ -46,6 +46,12 @@ def opinions(*arguments, **more):
     return real(*arguments, **more)
 listing.opinions = opinions
 add_list(sys.argv[1] + "/list", name="a", owner="b", category="other", licence="c")""",
+    "a private key": """
+import vetset.api.given as given
+def load_private(_):
+    print(*state())
+given.load_private = load_private
+given.private_key("NAME.key")""",
     "a sealed list": """
 import pyrage
 import vetset.hashlist.vault.sealed as sealed

@@ -15,6 +15,7 @@ from vetset.model.dataset import Format, Shard
 from vetset.model.errors import DatasetError, ListError, OutputError, PolicyError, SealError, UsageError
 from vetset.model.hashlist import Category, HashList, ListInfo
 from vetset.model.policy import Policy
+from vetset.seal.dumps import forbid_core_dumps
 from vetset.seal.keys import PrivateKey, PublicKey, load_private, load_public
 from vetset.storage.address import is_address, root_of
 from vetset.storage.commit import clear_partials, write_atomic
@@ -27,7 +28,8 @@ Pub = Path | str | PublicKey
 
 
 def private_key(key: Key) -> PrivateKey:
-    """A private key, or the one in a file."""
+    """A private key, or the one in a file. Core dumps of the process are off from here on: it opens what was sealed."""
+    forbid_core_dumps()
     return key if isinstance(key, PrivateKey) else load_private(Path(key))
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from vetset.engine.outcome import Done, Failed, Item, Result
 from vetset.engine.worker import WorkerContext, become_worker, end_workers, uninterrupted
 from vetset.model.errors import EngineError, UsageError, VetsetError
+from vetset.seal.dumps import forbid_core_dumps
 
 _LONGEST, _LARGEST = 10**9, 1 << 62
 """Greatest limits that the system's own numbers hold: seconds, bytes."""
@@ -144,7 +145,9 @@ class LocalEngine:
 
         Raises:
             EngineError: workers cannot be started at all.
+            SealError: core dumps cannot be switched off, of this process and so of its workers.
         """
+        forbid_core_dumps()  # here it would be told as a task of its own; without workers, pictures are decoded here
         if self.workers == 0:
             for index, item in enumerate(items):
                 yield _attempt(task, index, item)

@@ -19,6 +19,8 @@ from multiprocessing.connection import wait as wait_for_end
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
+from vetset.seal.dumps import forbid_core_dumps
+
 Item = TypeVar("Item")
 
 _IS_WORKER = threading.Event()
@@ -71,8 +73,10 @@ def end_workers() -> None:
 def become_worker() -> None:
     """Let this process be a worker: one thread, ended by a step that takes too long, no life after its parent's.
 
+    It leaves no core dump: a decoder that crashes has the picture that made it crash in memory, and others.
     An interrupt ends it too, unless the parent was told to ignore them, as a job in the background is.
     """
+    forbid_core_dumps()
     # the engine owns the cores
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
