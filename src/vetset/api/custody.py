@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,11 @@ class Opened:
 
     Attributes:
         manifest: its public side.
-        case: its findings, decrypted; treat them as what they are.
+        case: its findings, decrypted; treat them as what they are. No notebook or log shows them unasked.
     """
 
     manifest: Manifest
-    case: OpenedCase
+    case: OpenedCase = field(repr=False)
 
     def summary(self) -> dict[str, Any]:
         """Counts, coverage and rounds as JSON; never an address, a key or a digest of a record.

@@ -47,8 +47,8 @@ class Provenance:
     record: RecordId
     uri: str
     content: ContentId
-    url: str
-    columns: str
+    url: str = field(repr=False)
+    columns: str = field(repr=False)
     checked: bool
     asked: bool = True
 

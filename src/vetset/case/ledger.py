@@ -10,7 +10,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,11 @@ class OpenedCase:
         unfinished: the last part, if its rounds have not ended.
     """
 
-    findings: Findings
+    findings: Findings = field(repr=False)
     head: str
     parts: int
     bound: bool = False
-    unfinished: RoundsPart | None = None
+    unfinished: RoundsPart | None = field(default=None, repr=False)
 
 
 def _read(path: Path, where: str) -> bytes:

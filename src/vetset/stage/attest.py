@@ -7,7 +7,7 @@ findings looks like one without.
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ class Checked:
 
     subjects: Mapping[str, str]
     predicate: Mapping[str, Any]
-    result: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None = field(repr=False)
     unclaimed: int | None = None
 
 
