@@ -338,8 +338,10 @@ class ListMatcher:
         """Join some parts with every list; one answer for each, in order.
 
         Raises:
-            CountError: one of the parts is damaged.
+            CountError: one of the parts is damaged, whether or not anything in it is found.
         """
+        for given in group:
+            given.part.check_rest()
         matches: list[list[tuple[Match, int]]] = [[] for _ in group]
         counts: dict[tuple[int, int], _Counts] = {}
         for kind in sorted({matcher.entries.kind for _, matcher in self._matchers}):

@@ -395,6 +395,20 @@ class Part:
             decided += _any_valid([batch.column(name) for name in names])
         return why_coverage(kind, self.records, reasons, int(reasons[0]) if kind is Kind.EMBEDDING else decided)
 
+    def check_rest(self) -> None:
+        """Read what `coverage` does not: keys, qualities and the like, which are asked for where something is found.
+
+        Whoever made the store would otherwise learn by their damage that a record was.
+
+        Raises:
+            CountError: a column cannot be read.
+        """
+        covered = {name for kind in self.kinds for name in (*self._deciding(kind), why_of(kind))}
+        rest = {name for name in self._schema.names if name not in covered}
+        rest |= {quality_of(variant) for variant in self.variants(Kind.PDQ)}  # one that is not there cannot be read
+        for _ in self._batches(sorted(rest)) if rest else ():
+            pass
+
     def drift(self) -> list[Drift]:
         """How stored bytes and declared digests compare, for every kind of digest of bytes that has columns here."""
         return [self._drift(kind) for kind in BYTE_KINDS if kind in self.kinds]
