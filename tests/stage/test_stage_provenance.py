@@ -1,5 +1,7 @@
 """What is read again of a finding's record: whatever the dataset holds there, the finding is sealed."""
 
+import resource
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,6 +10,7 @@ import small
 import vetset
 from vetset.dataset.parquet import ParquetFormat
 from vetset.model.signal import Kind
+from vetset.stage import provenance as stage_provenance
 
 TWICE = pa.StructArray.from_arrays([pa.array([1, 3]), pa.array([2, 4])], fields=[pa.field("a", pa.int64())] * 2)
 
@@ -76,3 +79,39 @@ def test_columns_that_cannot_be_written_down_cost_no_address(audit, table, monke
     audited = audit(table(pa.array(["a", "b"])), embeddings=None)
     (entry,) = audited.findings.provenance
     assert (entry.url, entry.columns, entry.checked) == (small.url(1), "{}", True)
+
+
+def test_what_lies_beside_a_finding_takes_no_more_memory_than_it_may(audit, table, monkeypatch):
+    refused = []
+
+    def greedy(*_):
+        with pytest.raises(MemoryError):
+            bytearray(stage_provenance.MOST_BYTES + (256 << 20))
+        refused.append(resource.getrlimit(resource.RLIMIT_DATA))
+        raise MemoryError
+
+    monkeypatch.setattr(ParquetFormat, "read_rows", greedy)
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    audited = audit(table(pa.array(["a", "b"])), embeddings=None)
+    assert (len(refused), len(audited.findings.provenance)) == (1, 1)
+    assert limits == resource.getrlimit(resource.RLIMIT_DATA) != refused[0]
+
+
+LONG = "a" * (96 << 20)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([LONG, "b"]),
+        pa.array([[LONG[: 4 << 20]] * 24, []], pa.list_(pa.string())),
+        pa.array([{"y": LONG}, None], pa.struct([("y", pa.large_string())])),
+    ],
+    ids=["text", "one text again and again", "text in a struct"],
+)
+def test_a_cell_that_takes_more_memory_costs_no_finding(audit, table, monkeypatch, column):
+    monkeypatch.setattr(stage_provenance, "MOST_BYTES", 32 << 20)
+    audited = audit(table(column), embeddings=None)
+    (entry,) = audited.findings.provenance
+    assert entry.columns == "{}"
+    assert [match.kind for match in audited.findings.matches] == [Kind.MD5]

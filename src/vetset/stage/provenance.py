@@ -8,9 +8,10 @@ whole shards, as the scan read them: a request for one record would point at it.
 """
 
 import hashlib
+import resource
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +32,8 @@ from vetset.store.records import RecordTable
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  a passing folder is made there
 """Where a remote shard is held while rows are picked: pictures do not touch a disk."""
+MOST_BYTES = 2 << 30
+"""Memory that reading rows again may take. More of it takes only who wants to end the run that found something."""
 
 
 def _scanned_contents(part: Part, rows: Sequence[int]) -> dict[int, ContentId]:
@@ -70,6 +73,26 @@ def _entry(
     columns = _columns(item)
     same = item.key == record.key and (scanned is None or _read_content(item) == scanned)
     return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Let this process have no more memory than it has and `MOST_BYTES`: what is refused is an error, and not its end.
+
+    The scan went past columns that it did not need, so nobody knows yet what they take.
+    """
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+    except OSError:  # a system that does not tell
+        yield
+        return
+    limits = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([held + MOST_BYTES, *limits]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def _rows_again(  # noqa: PLR0917  one caller
@@ -132,7 +155,8 @@ def _entries(  # noqa: PLR0917  one caller
         items: Mapping[int, Record | Unreadable] = {}
         if root is not None and shard is not None:
             try:
-                items = _rows_again(root, shard, rows, stored.records, mapping, held)
+                with _bounded():
+                    items = _rows_again(root, shard, rows, stored.records, mapping, held)
             except Exception:  # noqa: BLE001  sealed all the same, unchecked: a finding is not lost for what a cell holds
                 items = {}
         entries += [
