@@ -81,6 +81,19 @@ def test_columns_that_cannot_be_written_down_cost_no_address(audit, table, monke
     assert (entry.url, entry.columns, entry.checked) == (small.url(1), "{}", True)
 
 
+@pytest.mark.parametrize(
+    "address", ["data:image/png;base64,iVBORw0KGgo=", " DATA:,x", "https://example.org/" + "x" * 9_000]
+)
+def test_an_address_that_may_be_the_picture_is_not_sealed(audit, tmp_path, address):
+    root = tmp_path / "data"
+    root.mkdir()
+    md5 = small.md5(small.images()[1]).hex()
+    pq.write_table(pa.table({"url": [address, small.url(1)], "md5": [md5, md5]}), root / "x.parquet")
+    audited = audit(root, embeddings=None)
+    first, second = audited.findings.provenance
+    assert (first.url, second.url, first.checked, second.checked) == ("", small.url(1), True, True)
+
+
 def test_what_lies_beside_a_finding_takes_no_more_memory_than_it_may(audit, table, monkeypatch):
     refused = []
 

@@ -37,8 +37,8 @@ ROLES = tuple(DEFAULTS)
 ADDRESS = r"(?i)://|\bhttps?:/"
 """What makes a key an address: a pattern for Python and for Arrow. In the name of a file, `//` may have become `/`."""
 Scalar = str | int | float | bool | None
-MAX_COLUMN = 1 << 16
-"""Characters of a value that becomes a column of a sealed match; what is longer is no caption."""
+MAX_COLUMN = 1 << 13
+"""Characters of a value that becomes a column of a sealed match; what is longer is no caption, and may be a picture."""
 MAX_BYTES = 64
 """Bytes of such a value: a digest has no more, and what has more may be a picture."""
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, fields_of_json
+from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of_json
 from vetset.dataset.identity import digest_of, framed
 from vetset.dataset.places import (
     IMAGE_SUFFIXES,
@@ -55,8 +55,6 @@ from vetset.storage.remote import Place, Remote
 
 SHARD_RECORDS = 1000
 _URI = re.compile(r"(.+)#(\d{1,9})(?:of(\d{1,9}))?", re.DOTALL)
-MAX_COLUMN = 1 << 16
-"""Bytes of a caption file that become a column of a sealed match."""
 _TEXT = frozenset({"caption", "json", "npy", "txt"})
 """Suffixes of sidecars that are not looked into: many a dataset has one beside each picture, each a request afar."""
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.dataset.columns import ColumnMapping, fields_of_json
+from vetset.dataset.columns import MAX_COLUMN, ColumnMapping, fields_of_json
 from vetset.dataset.places import MAX_PICTURE, copy_ranges, open_plain, place
 from vetset.dataset.samples import Joined, Part, Sample, documents, is_document, is_held, samples_of, sidecar_of, united
 from vetset.dataset.tar import Member, TarWalk
@@ -15,9 +15,6 @@ from vetset.model.dataset import Shard
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
 from vetset.storage.remote import Place
-
-MAX_COLUMN = 1 << 16
-"""Bytes of a caption or class file that become a column of a sealed match."""
 
 
 class ShardIndex:

@@ -38,7 +38,8 @@ from vetset.dataset.samples import Joined, Part, beside, is_held, records_of, sa
 from vetset.dataset.shard_index import ShardIndex
 from vetset.dataset.sidecar import read_stats, stats_of_survivors
 from vetset.dataset.tables import check_length, filter_table
-from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
+from vetset.dataset.tar import RECORD, Member, TarWalk
+from vetset.dataset.tar_headers import BLOCK
 from vetset.model.dataset import Format, Shard
 from vetset.model.record import Fields, Record, Unreadable
 from vetset.model.signal import USUAL_KINDS, Kind, Reason

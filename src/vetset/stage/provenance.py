@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vetset.case.findings import Provenance
-from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.columns import MAX_COLUMN, ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import UNIDENTIFIED, ContentId, RecordId, Shard, ShardDigest
@@ -72,7 +72,12 @@ def _entry(
         return Provenance(record, uri, content, "", "{}", checked=False, asked=asked)
     columns = _columns(item)
     same = item.key == record.key and (scanned is None or _read_content(item) == scanned)
-    return Provenance(record, uri, content, item.fields.url or "", columns, checked=same)
+    return Provenance(record, uri, content, _address(item.fields.url or ""), columns, checked=same)
+
+
+def _address(url: str) -> str:
+    """The address, unless it is the picture itself, or so long that it may be one."""
+    return "" if len(url) > MAX_COLUMN or url.lstrip()[:5].lower() == "data:" else url
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from vetset.dataset.places import CHUNK, Found, copy_file, copy_ranges, new_file
 from vetset.dataset.places import readable as reading
 from vetset.dataset.samples import Part, Sample, samples_of
 from vetset.dataset.tables import check_length
-from vetset.dataset.tar import BLOCK, RECORD, Member, TarWalk
+from vetset.dataset.tar import RECORD, Member, TarWalk
+from vetset.dataset.tar_headers import BLOCK
 from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.vectors import Fill
 from vetset.storage.remote import Place
