@@ -21,6 +21,7 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind, Reason
 from vetset.stage import scan as stage
 from vetset.stage.progress import Silent
+from vetset.stage.suspect import MOST_TRIALS
 from vetset.store.part import Part
 from vetset.store.passed import MOST_PASSED, PassedOver
 from vetset.store.store import Store
@@ -215,7 +216,7 @@ def run(folder):
 
 def test_a_record_that_takes_the_whole_run_with_it_is_passed_over_at_last(tmp_path):
     deadly.build(tmp_path / "data", {(0, 2): "all"}, argument=str(tmp_path / "pid"))
-    suspect(tmp_path, 0, 2, alone=True)  # two runs ended: one had it in hand among others, one tried it alone
+    suspect(tmp_path, 0, 2, alone=1)  # two runs ended: one had it in hand among others, one tried it alone
     assert run(tmp_path).returncode == -signal.SIGKILL
     told = run(tmp_path)
     assert told.stdout == "{} ['crashed']\n"
@@ -228,11 +229,11 @@ def place_of(folder, number=0):
     return stage.scan_key(POLICY, ColumnMapping()), str(root), discover(root)[number]
 
 
-def suspect(folder, number, row, *, alone=False):
-    """What a run leaves that is killed while it has a record in hand, or while it tries it alone."""
+def suspect(folder, number, row, *, alone=0):
+    """What a run leaves that is killed while it has a record in hand, or while it tries it alone, how often it did."""
     trail = Trail(Store(folder / "store").trail_path(*place_of(folder, number)))
     trail.begin(row)
-    if alone:
+    for _ in range(alone):
         trail.try_again()
         trail.begin_alone(row)
     trail.close()
@@ -240,16 +241,16 @@ def suspect(folder, number, row, *, alone=False):
 
 def test_what_a_killed_run_had_in_hand_is_tried_before_anything_is_held_against_it(tmp_path):
     deadly.build(tmp_path / "data", {(0, 2): "crash"}, shards=2)
-    suspect(tmp_path, 0, 2, alone=True)
+    suspect(tmp_path, 0, 2, alone=1)
     suspect(tmp_path, 1, 3)  # it did nothing
     first = scan(tmp_path).scanned
     assert [reasons(tmp_path, shard) for shard in first] == [{2: Reason.CRASHED}, {}]
     assert len(left(tmp_path)) == 1
-    # killed after it was remembered, before the suspect was forgotten
-    suspect(tmp_path, 0, 2, alone=True)
-    for part in (tmp_path / "store" / "parts").iterdir():
-        part.unlink()
-    assert scan(tmp_path).scanned == first
+    for trials in (1, MOST_TRIALS):  # killed after it was remembered, before the suspect was forgotten
+        suspect(tmp_path, 0, 2, alone=trials)
+        for part in (tmp_path / "store" / "parts").iterdir():
+            part.unlink()
+        assert scan(tmp_path).scanned == first
 
 
 def add_list(folder, name, digest):

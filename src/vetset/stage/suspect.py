@@ -62,7 +62,7 @@ def judge(trail: Trail, trial: Trial) -> PassedOver | None:
     """
     while True:
         before, row = trail.try_again(), trail.alone
-        if row is not None and row in trial.rows and before >= MOST_TRIALS:
+        if row is not None and row in trial.rows and row not in trial.known and before >= MOST_TRIALS:
             return PassedOver(row, Reason.CRASHED, trial.suspect.embedding)
         trail.end_alone()
         try:
