@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,7 @@ class Counting(LocalEngine):
         return super().map(task, items)
 
 
-def scan(folder, *, engine=None, seconds=LONG, embedder=""):
+def scan(folder, *, engine=None, seconds=LONG, embedder="", reporter=None):
     """Scan `folder`/data into `folder`/store."""
     root = folder / "data"
     with Store(folder / "store") as store:
@@ -67,7 +68,7 @@ def scan(folder, *, engine=None, seconds=LONG, embedder=""):
             embedder=embedder,
             embedder_id=embedder,
             engine=engine or LocalEngine(1),
-            reporter=Silent(),
+            reporter=reporter or Silent(),
             record_seconds=seconds,
         )
 
@@ -251,6 +252,46 @@ def test_what_a_killed_run_had_in_hand_is_tried_before_anything_is_held_against_
         for part in (tmp_path / "store" / "parts").iterdir():
             part.unlink()
         assert scan(tmp_path).scanned == first
+
+
+def test_what_another_run_has_in_hand_is_held_against_no_record(tmp_path):
+    deadly.build(tmp_path / "data", {})
+    trail, results = Trail(Store(tmp_path / "store").trail_path(*place_of(tmp_path))), []
+    trail.begin(2)
+    trail.try_again()
+    trail.try_again()
+    trail.begin_alone(2)  # for the second time, and the other run is alive
+    second = threading.Thread(target=lambda: results.append(scan(tmp_path)))
+    second.start()
+    second.join(SHORT)
+    with trail:
+        pass
+    second.join()
+    assert reasons(tmp_path, results[0].scanned[0]) == {}
+    assert left(tmp_path) == []
+
+
+class Meanwhile(Silent):
+    """What else is done when a scan begins."""
+
+    def __init__(self, do):
+        self.do = do
+
+    def started(self, *_):
+        self.do()
+
+
+def test_what_another_run_has_scanned_meanwhile_is_not_read_again(tmp_path):
+    deadly.build(tmp_path / "data", {}, shards=2)
+    others = []
+
+    def meanwhile():
+        others.append(scan(tmp_path))
+        for shard in (tmp_path / "data").iterdir():
+            os.truncate(shard, 0)
+
+    assert scan(tmp_path, reporter=Meanwhile(meanwhile)).scanned == others[0].scanned
+    assert left(tmp_path) == []
 
 
 def add_list(folder, name, digest):

@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import threading
 from dataclasses import replace
 
 import pytest
@@ -127,6 +128,26 @@ def test_a_trail_that_is_damaged_is_one_that_can_be_used(tmp_path, data):
         trail.clear()
         trail.begin(5)
         assert trail.suspect == Suspect(5, 5, embedding=False)
+
+
+def test_a_trail_is_one_workers_and_another_waits_until_it_was_left_or_removed(tmp_path):
+    path, had = tmp_path / "x", []
+    for leave in (Trail.close, lambda trail: trail.__exit__(None, None, None)):
+        first = Trail(path)
+        first.begin(3)
+        waiting = threading.Thread(target=lambda: had.append(Trail(path)))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        Trail(path, alone=False).close()  # a trial's, which closes nothing but itself
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        leave(first)
+        waiting.join()
+        assert path.exists()
+        had[-1].close()
+        path.unlink()
+    assert suspect_at(path) is None
 
 
 def test_a_trail_that_cannot_be_written_is_an_error_of_the_store(tmp_path):

@@ -102,14 +102,15 @@ def scan_shard(task: ScanTask) -> Scanned:
     """
     _require_decoders(task.key)
     store, place = Store(task.store), (task.key, str(task.root), task.shard)
-    passed = still(store.passed(*place), task.seconds)
-    require_few(passed)
     # before the trail: what ends the worker here is no record's fault
     test = scan_test(task.asked, pictures=task.shard.format is not Format.PARQUET)
     if not is_worker() or task.shard.format is Format.PARQUET:
-        return _scanned(task, store, passed, None, test)
+        return _scanned(task, store, _passed(task, store), None, test)
     with Trail(store.trail_path(*place)) as trail:
-        suspect = trail.suspect
+        known = store.find(*place, task.seconds)
+        if known is not None and known.tested:
+            return known  # another run had the shard in hand until now
+        passed, suspect = _passed(task, store), trail.suspect
         if suspect is not None:
             rows = frozenset(one.row for one in passed if not one.embedding or suspect.embedding)
             path = store.trail_path(*place)
@@ -121,6 +122,17 @@ def scan_shard(task: ScanTask) -> Scanned:
             trail.clear()
             require_few(passed)
         return _scanned(task, store, passed, trail, test)
+
+
+def _passed(task: ScanTask, store: Store) -> tuple[PassedOver, ...]:
+    """Records that are passed over, as far as is known yet.
+
+    Raises:
+        EngineError: they are too many.
+    """
+    passed = still(store.passed(task.key, str(task.root), task.shard), task.seconds)
+    require_few(passed)
+    return passed
 
 
 def _scanned(

@@ -83,7 +83,7 @@ def judge(trail: Trail, trial: Trial) -> PassedOver | None:
 
 def try_alone(trial: Trial) -> None:
     """Do with the suspect what the scan would do, in a process that may die of it."""
-    trail = Trail(trial.trail)
+    trail = Trail(trial.trail, alone=False)
     warm_up()
     for record in _records(trial):
         do = _embedded(record, trial.asked) if trial.suspect.embedding else partial(_screened, record, trial.asked)

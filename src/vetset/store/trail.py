@@ -2,9 +2,11 @@
 
 A few numbers in a memory-mapped file of the store: writing one costs a tenth of a microsecond, and once written the
 system keeps it, whatever ends the process. The file says nothing but a row number, is there while its shard is being
-scanned, and stays only where that was cut off.
+scanned, and stays only where that was cut off. One worker has it at a time: of two runs over one shard the second waits
+until the first is done with it, or has died, and a death is told of the record that was in hand.
 """
 
+import fcntl
 import mmap
 import os
 import struct
@@ -17,6 +19,7 @@ from typing import Self
 
 from vetset.model.errors import OutputError
 from vetset.storage.commit import private_folder
+from vetset.storage.locks import lock
 
 _CELLS = 5
 _ROW, _FIRST, _LAST, _ALONE, _TRIES = range(_CELLS)
@@ -68,22 +71,43 @@ class _Written:
         os.pwrite(self._handle, value.to_bytes(8, sys.byteorder, signed=True), cell * 8)
 
 
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _opened_alone(path: Path) -> int:
+    """A handle on what lies there, once nobody else has it: what another removed meanwhile is made anew."""
+    while True:
+        handle = _opened(path)
+        try:
+            lock(handle, fcntl.LOCK_EX)
+            if os.path.samestat(path.stat(), os.fstat(handle)):
+                return handle
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
 class Trail:
     """One file. Whoever leaves it as a context by an ordinary way, errors included, removes it.
 
     Args:
         path: where it lies; made if it is not there.
+        alone: whether to wait until nobody else has it. A trial does not: who started it has it.
 
     Raises:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, alone: bool = True) -> None:
         self._path = path
         private_folder(path.parent)
         size = _CELLS * 8
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._handle = _opened_alone(path) if alone else _opened(path)
             if os.fstat(self._handle).st_size != size:
                 os.ftruncate(self._handle, 0)
                 os.pwrite(self._handle, bytes(size), 0)  # written, not only made so long: a full disk says so now
@@ -103,8 +127,8 @@ class Trail:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._path.unlink(missing_ok=True)  # first: once it is let go of, it may be another's
         self.close()
-        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file, which stays."""
