@@ -1,6 +1,9 @@
 """The store as a folder: notes, versions, several runs at once."""
 
 import json
+import os
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from vetset.model.dataset import Format, RecordId, Shard
 from vetset.model.errors import CountError, OutputError
 from vetset.model.policy import ScanPolicy
 from vetset.model.signal import Kind
-from vetset.storage.commit import PARTIAL
+from vetset.storage.commit import PARTIAL, write_atomic
+from vetset.store import store as store_module
 from vetset.store.part import PartWriter
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import ScanKey, Scanned, ScanNote, Store
@@ -158,6 +162,24 @@ def test_two_runs_at_once_do_not_remove_each_others_partial_files(store):
             assert list((store.folder / "parts").iterdir()) == begun
         writer.commit("p", 0)
     assert store.part_path("p").exists()
+
+
+def test_runs_that_make_a_store_at_the_same_time_are_told_of_each_other(tmp_path, monkeypatch):
+    """… by the lock of one file, which none of them makes anew."""
+    monkeypatch.setattr(store_module, "write_atomic", lambda *given: (time.sleep(0.1), write_atomic(*given)))
+    folder, all_in, locked = tmp_path / "store", threading.Barrier(4, timeout=10), []
+
+    def run():
+        with Store(folder) as store:
+            all_in.wait()
+            locked.append(os.path.samestat(os.fstat(store._lock), (folder / "store.json").stat()))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert locked == [True] * 4
 
 
 def test_when_the_last_user_is_gone_the_next_clears_again(store):

@@ -219,10 +219,24 @@ class Store:
             )
         private_folder(folder)
         # the marker first: a folder without it that holds anything is taken for somebody else's
-        if not marker.exists():
-            write_atomic(marker, canonical_json(wanted) + b"\n")
+        self._mark(marker, canonical_json(wanted) + b"\n")
         private_folder(folder / "parts")
         private_folder(folder / "seen")
+
+    def _mark(self, marker: Path, wanted: bytes) -> None:
+        """Write the marker, once: runs that begin at the same time must lock the same file."""
+        if marker.exists():
+            return
+        try:
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                lock(handle, fcntl.LOCK_EX)
+                if not marker.exists():
+                    write_atomic(marker, wanted)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise self._unlocked(error) from error
 
     def part_path(self, part: str) -> Path:
         """Where a part lies once it is committed."""
