@@ -152,3 +152,26 @@ def test_columns_of_a_dataset_give_no_orders_to_the_terminal(vetset, tmp_path):
     pq.write_table(table, tmp_path / "data.parquet")
     ended = vetset("plan", tmp_path / "data.parquet")
     assert (ended.code, is_plain(ended.out), r"\x1b]0;title\x07" in ended.out) == (0, True, True)
+
+
+CLOSED = """
+import os
+from pathlib import Path
+from vetset.cli import main
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        Path("told").write_text(" ".join(os.readlink(f"/proc/self/fd/{number}") for number in range(3)))
+"""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_stream_that_was_closed_ends_no_run_and_goes_nowhere(tmp_path, closed):
+    small.write_webdataset(tmp_path / "data")
+    (tmp_path / "run.py").write_text(CLOSED)
+    run = [sys.executable, "run.py", "scan", "data", "--store", "store", "--workers", "1", "--json"]
+    given = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "cwd": tmp_path}
+    ended = subprocess.run(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *run], check=False, **given)
+    assert (ended.returncode, "progress" in ended.stdout, "Error" in ended.stderr) == (0, False, False)
+    assert (tmp_path / "told").read_text().count("/dev/null") == len(closed.split()) + (closed[0] != "0")

@@ -78,15 +78,29 @@ def _let_go(stream: TextIO) -> None:
         os.close(nowhere)
 
 
+def _keep_numbers() -> None:
+    """Open nowhere in the place of streams that were closed, here and in workers.
+
+    A file of the store would get their numbers otherwise, and what a library has to say would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+
+
 @contextmanager
 def both() -> Iterator[None]:
     """Print through these streams. A name that is no text of the stream's encoding is printed escaped.
 
-    A stream that was closed before the command began, which Python calls None, stays so: nobody wants to hear of it.
+    A stream that was closed before the command began, which Python calls None, goes nowhere.
     """
-    out: Any = sys.stdout and _Results(sys.stdout)
-    err: Any = sys.stderr and _Remarks(sys.stderr)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    with redirect_stdout(out), redirect_stderr(err):
-        yield
+    _keep_numbers()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123  what every system calls so
+        out: Any = _Results(sys.stdout or nowhere)
+        err: Any = _Remarks(sys.stderr or nowhere)
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
