@@ -133,6 +133,20 @@ def test_a_keep_list_names_what_stays_and_copies_nothing(cleaned, form):
     assert len(kept) == len(set(kept))
 
 
+def test_a_keep_list_names_a_shard_whose_name_is_no_text_as_its_keys_do(audit, tmp_path):
+    small.write_folder(tmp_path / "data")
+    (tmp_path / "data" / "a").rename(tmp_path / "data" / os.fsdecode(b"a\xff"))
+    audited = audit(tmp_path / "data", embeddings=False, dataset_format=Format.FOLDER)
+    order = vetset.order(audited.out, audited.key, out=tmp_path / "order.json")
+    options = {"signer": audited.pub, "out": tmp_path / "kept", "keep_list": True, "engine": small.HERE}
+    kept = pq.read_table(vetset.clean(audited.root, order, **options) / "keep.parquet")
+    named = {
+        (shard.partition("#")[0], key.partition("/")[0])
+        for shard, key in zip(kept["shard"].to_pylist(), kept["key"].to_pylist(), strict=True)
+    }
+    assert ("a\\xff", "a\\xff") in named
+
+
 @pytest.mark.parametrize("name", [".keys", "keys", ".vetset", "0.keys.parquet"])
 def test_a_folder_of_any_name_survives_beside_embeddings(audit, tmp_path, monkeypatch, name):
     root, key_of = tmp_path / "data", small.dataset_key

@@ -199,7 +199,8 @@ _KEPT = pa.schema([("shard", pa.string()), ("row", pa.int64()), ("key", pa.strin
 
 def _write_kept(task: CleanTask, keep: NDArray[np.bool_], keys: Sequence[str]) -> None:
     rows = np.flatnonzero(keep)
-    kept = [[task.shard.uri] * len(rows), rows, [keys[row] for row in rows.tolist()]]
+    uri = os.fsencode(task.shard.uri).decode("utf-8", "backslashreplace")  # a table has no bytes that are no text
+    kept = [[uri] * len(rows), rows, [keys[row] for row in rows.tolist()]]
     if task.keep_list is not None:
         _write_table(pa.table(kept, schema=_KEPT), task.keep_list)
 
