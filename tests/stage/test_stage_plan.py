@@ -1,6 +1,7 @@
 """A plan against the scan that it is about: equal where everything was read, near it where a sample was."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -65,6 +66,15 @@ def scanned(root, store, **options):
 
 def shares(plan):
     return {kind: {r: s.value for r, s in found.reasons.items()} for kind, found in plan.undecided.items()}
+
+
+def test_a_shard_whose_name_is_no_text_is_sampled_like_any_other(tmp_path):
+    small.write_webdataset(tmp_path / "data")
+    before = plan(tmp_path / "data")
+    for path in (tmp_path / "data").iterdir():
+        path.rename(tmp_path / "data" / os.fsdecode(b"\xff" + os.fsencode(path.name)))
+    found = plan(tmp_path / "data")
+    assert (found.records.value, shares(found)) == (before.records.value, shares(before))
 
 
 @pytest.mark.parametrize("form", list(Format))

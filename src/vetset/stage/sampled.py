@@ -291,7 +291,8 @@ class _Look:
         if self._task.whole:
             append_records(self._scan.asked, self._each(self._timed(self._told(records))), writer, self._watch())
             return
-        held = Held(random.Random(f"{self._task.seed} {self._scan.shard.uri}"))  # noqa: S311  a sample, no secret
+        seed = f"{self._task.seed} {self._scan.shard.uri}".encode("utf-8", "surrogatepass")  # a name may be no text
+        held = Held(random.Random(seed))  # noqa: S311  a sample, no secret
         for record in self._timed(self._told(records)):
             held.offer(record)
         before = Clock.now()
