@@ -9,7 +9,7 @@ import pytest
 from engine_tasks import ADDRESS, Unpicklable, dumps, environment, perform, square
 
 from vetset.engine.local import LocalEngine
-from vetset.engine.outcome import Done, Failed
+from vetset.engine.outcome import Done, Failed, one_each
 from vetset.model.errors import AlignmentError, EngineError, UsageError, VetsetError
 
 ENGINES = {"in this process": 0, "one worker": 1, "two workers": 2}
@@ -44,6 +44,25 @@ def told(outcome):
 def test_every_item_has_one_outcome_that_is_what_the_task_returns(engine):
     found = outcomes(engine, square, list(range(40)))
     assert [found[index].value for index in range(40)] == [number * number for number in range(40)]
+
+
+class Careless(LocalEngine):
+    """Yields the outcomes of some items, as often as it is told, whichever engine it is."""
+
+    def __init__(self, times):
+        super().__init__(0)
+        self.times = times
+
+    def map(self, task, items):
+        for outcome in super().map(task, items):
+            yield from [outcome] * self.times[outcome.index]
+
+
+def test_an_engine_that_does_not_keep_its_promise_is_found_out():
+    assert [outcome.index for outcome in one_each(Careless([1, 1, 1]), square, [1, 2, 3])] == [0, 1, 2]
+    for times in ([1, 0, 1], [1, 2, 1], [0, 0, 0]):
+        with pytest.raises(EngineError, match="every item"):
+            list(one_each(Careless(times), square, [1, 2, 3]))
 
 
 def test_no_items_have_no_outcomes(engine):

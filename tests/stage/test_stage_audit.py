@@ -14,13 +14,16 @@ import pytest
 import older
 import small
 import vetset
+from vetset.case.manifest import read_manifest
 from vetset.cli.custody import summary_text
 from vetset.cli.trust import union_lines
 from vetset.dataset.formats import detect
+from vetset.engine.local import LocalEngine
 from vetset.model.dataset import Format
 from vetset.model.errors import (
     AlignmentError,
     DatasetError,
+    EngineError,
     ListError,
     OutputError,
     PolicyError,
@@ -222,6 +225,23 @@ def test_a_second_run_of_an_incomplete_audit_still_says_so(roots, tmp_path, cust
     (why,) = told
     assert why.startswith("00001.tar: byte ")
     assert "the archive is truncated. Fetch or build this shard again" in why
+
+
+class Losing(LocalEngine):
+    """Says nothing of the first item."""
+
+    def map(self, task, items):
+        yield from list(super().map(task, items))[1:]
+
+
+def test_an_audit_whose_engine_loses_a_shard_is_not_finished(audit, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(small, "HERE", Losing(0))
+        with pytest.raises(EngineError, match="every item"):
+            audit()
+    assert read_manifest(tmp_path / "audit").state == "running"
+    audit()
+    assert len(read_manifest(tmp_path / "audit").shards) == 2
 
 
 def test_an_empty_tar_is_a_shard_of_no_records(audit, tmp_path):

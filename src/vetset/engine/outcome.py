@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from vetset.model.errors import VetsetError
+from vetset.model.errors import EngineError, VetsetError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,3 +53,28 @@ class Engine(Protocol):
             EngineError: workers cannot be started at all.
         """
         ...
+
+
+def one_each(engine: Engine, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Done[Result] | Failed]:
+    """What an engine yields, held to its promise: nobody would miss what is neither done nor failed.
+
+    Raises:
+        EngineError: an item has no outcome, or several.
+    """
+    left = set(range(len(items)))
+    for outcome in engine.map(task, items):
+        if outcome.index not in left:
+            raise _not_one_each("more than one for an item, or one for none")
+        left.remove(outcome.index)
+        yield outcome
+    if left:
+        raise _not_one_each(f"none for {len(left)} of {len(items)}")
+
+
+def _not_one_each(seen: str) -> EngineError:
+    return EngineError(
+        "the engine does not say what became of every item",
+        expected="exactly one outcome for each",
+        seen=seen,
+        todo="Run it again; if it says so again, mend the engine or take another.",
+    )

@@ -22,7 +22,7 @@ from vetset.dataset.embeddings.parts import Choice
 from vetset.dataset.formats import REVISION, complete, format_of, unclaimed
 from vetset.dataset.places import place
 from vetset.dataset.reading import ColumnBatch
-from vetset.engine.outcome import Done, Engine
+from vetset.engine.outcome import Done, Engine, one_each
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import RecordId, Shard, ShardDigest, shard_names
 from vetset.model.errors import DatasetError, OutputError, UsageError
@@ -86,7 +86,7 @@ def read_shards(
         VetsetError: of the first shard that cannot be read.
     """
     found = []
-    for outcome in engine.map(read_shard, [ReadTask(root, shard, mapping, kinds) for shard in shards]):
+    for outcome in one_each(engine, read_shard, [ReadTask(root, shard, mapping, kinds) for shard in shards]):
         if not isinstance(outcome, Done):
             raise outcome.error.at(shards[outcome.index].uri)
         found.append(outcome.value)
@@ -281,7 +281,7 @@ def _tasks(
 
 def _cleaned(tasks: Sequence[CleanTask], engine: Engine, reporter: Reporter) -> list[CleanedShard]:
     cleaned = []
-    for outcome in engine.map(clean_shard, tasks):
+    for outcome in one_each(engine, clean_shard, tasks):
         if not isinstance(outcome, Done):
             raise outcome.error.at(tasks[outcome.index].shard.uri)
         cleaned.append(outcome.value)

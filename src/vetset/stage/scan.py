@@ -17,7 +17,7 @@ from typing import cast
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.reading import READING_VERSION, ColumnBatch
-from vetset.engine.outcome import Done, Engine, Failed
+from vetset.engine.outcome import Done, Engine, Failed, one_each
 from vetset.engine.worker import is_worker
 from vetset.model.canonical import document_digest
 from vetset.model.dataset import Format, Shard
@@ -254,6 +254,7 @@ def scan(
 
     Raises:
         OutputError: the store cannot be written; what was committed stays.
+        EngineError: the engine does not say what became of every shard.
     """
     key = scan_key(policy, mapping, embedder_id)
     known = {
@@ -269,7 +270,7 @@ def scan(
     scanned, failed, deaths = list(known.values()), {}, _Deaths(store)
     while waiting:
         again = []
-        for outcome in engine.map(scan_shard, waiting):
+        for outcome in one_each(engine, scan_shard, waiting):
             task = waiting[outcome.index]
             if isinstance(outcome, Done):
                 scanned.append(outcome.value)
