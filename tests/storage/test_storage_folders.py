@@ -85,7 +85,7 @@ def test_somebody_who_comes_first_is_not_overwritten(tmp_path):
         out.mkdir()
         (out / "theirs").write_bytes(b"content")
 
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="the output place is taken"):
         build(out, come_first)
     assert [entry.name for entry in out.iterdir()] == ["theirs"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]

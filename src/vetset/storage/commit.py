@@ -158,6 +158,16 @@ def is_vacant(path: Path) -> bool:
     return _entries(path) == []
 
 
+def _require_vacant(path: Path) -> None:
+    if not is_vacant(path):
+        raise OutputError(
+            "the output place is taken",
+            expected="a path that does not exist, or an empty folder",
+            where=str(path),
+            todo="Name another one; vetset does not overwrite.",
+        )
+
+
 def is_unbegun(path: Path) -> bool:
     """Whether nothing but what a killed run left half-written lies there: absent, empty, or only partial files.
 
@@ -178,13 +188,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: `path` holds something already, or writing failed.
     """
-    if not is_vacant(path):
-        raise OutputError(
-            "the output place is taken",
-            expected="a path that does not exist, or an empty folder",
-            where=str(path),
-            todo="Name another one; vetset does not overwrite.",
-        )
+    _require_vacant(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_abandoned(path)
@@ -196,6 +200,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         _settle(building)
         if not _is_of(building, handle):
             raise _taken_away(path)
+        _require_vacant(path)  # still: another run for the same place may have ended first
         building.replace(path)
         sync_folder(path.parent)
     except OSError as error:
