@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from importer_contract import ImporterContract, rows_of
 
+from vetset.hashlist.bank import Bank
+from vetset.hashlist.deliveries import Change
 from vetset.hashlist.opinions import Note
 from vetset.hashlist.owners.ncmec.entries import NAMESPACE, EntriesReader, entries
 from vetset.hashlist.owners.ncmec.environments import ENVIRONMENTS, environment
@@ -209,7 +211,7 @@ def test_malformed_fingerprints_name_their_entries_and_some_may_be_forgiven():
     assert all(f"entry 42-i{number};" in told for number in range(10))
     assert "42-i10" not in told
     rows, read_ = read(document(images(*bad[:2])), malformed=2)
-    assert rows == [row("md5", MD5, "42-i0"), row("md5", MD5, "42-i1")]
+    assert [each for each in rows if not each["withdrawn"]] == [row("md5", MD5, "42-i0"), row("md5", MD5, "42-i1")]
     assert read_.malformed == 2
     assert "malformed" in refusal(document(images(*bad[:3])), malformed=2)
 
@@ -218,6 +220,35 @@ def test_an_entry_none_of_whose_values_can_be_read_is_not_taken_back():
     (found,), told = read(document(images(image(f"<md5>{MD5[:-2]}</md5>"))), malformed=1)
     assert (found["withdrawn"], found["notes"]) == (True, int(Note.UNREAD))
     assert (told.malformed, told.empty, told.standing) == (1, 0, 0)
+
+
+def test_a_kind_that_cannot_be_read_of_an_entry_that_stands_is_named():
+    found, _ = read(document(images(image(f"<md5>{MD5}</md5><sha1>{SHA1[:-2]}</sha1><sha1>zz</sha1>"))), malformed=2)
+    unread = {"kind": "sha1", "value": None, "withdrawn": True, "notes": int(Note.UNREAD)}
+    (told,) = (each for each in found if each["withdrawn"])
+    assert {name: told[name] for name in unread} == unread
+    assert [each["kind"] for each in found if not each["withdrawn"]] == ["md5"]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_value_stays_where_its_entry_comes_again_with_that_kind_malformed(full):
+    def answer(fingerprints, minute):
+        reader = EntriesReader("a test", SECRET, malformed=10)
+        whole = images(image(fingerprints, when=f"2026-01-01T12:{minute:02}:00Z"))
+        return [*reader.feed(document(whole)), *reader.close()]
+
+    def values(bank):
+        return {kind.value: column.values.tobytes().hex() for kind, column in bank.entries().entries.items()}
+
+    bank, _ = Bank.empty().apply(answer(f"<md5>{MD5}</md5><sha1>{SHA1}</sha1><pdq>{PDQ}</pdq>", 0), full=True)
+    other = MD5[::-1]
+    bank, change = bank.apply(answer(f"<md5>{other}</md5><sha1>{SHA1[:-2]}</sha1>", 1), full=full)
+    assert values(bank) == {"md5": other, "sha1": SHA1}  # its owner speaks of no PDQ any more
+    assert change == Change(changed=1)
+    again, change = bank.apply(answer(f"<md5>{other}</md5><sha1>{SHA1[:-2]}</sha1>", 1), full=full)
+    assert (values(again), change) == (values(bank), Change(unchanged=1))
+    bank, _ = bank.apply(answer(f"<md5>{other}</md5>", 2), full=full)
+    assert values(bank) == {"md5": other}
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "2026-01-01T00:00:00"])

@@ -3,7 +3,8 @@
 A delivery is *full* (the owner's whole list: what is absent was taken back) or a delta. Either states whole entries.
 The last statement about an entry holds, by the owner's own time, so that a page that comes late takes nothing back; one
 that tells no time is the last. A full delivery is what stands now: of it nothing is late, whatever times its entries
-tell, else an entry that one export left out would never come back with the next.
+tell, else an entry that one export left out would never come back with the next. What could not be read of a statement
+is what was known: damage takes nothing back.
 """
 
 from dataclasses import dataclass
@@ -202,10 +203,31 @@ def taken(rows: pa.Table, which: NDArray[np.int64]) -> pa.Table:
     return pa.concat_tables([schema.empty_table(), *(whole.take(pa.array(piece)).cast(schema) for piece in pieces)])
 
 
+def _completed(old: pa.Table, news: pa.Table) -> pa.Table:
+    """The delivery, with what was known of kinds that could not be read of entries that stand by others.
+
+    It comes first, at the time of the statement that it belongs to, so that what was said anew of a value holds.
+    """
+    unread = news.filter(pc.and_(news["withdrawn"], pc.is_valid(news["kind"]))).select(["entry", "kind", "updated"])
+    if not unread.num_rows:
+        return news
+    plain = pa.schema([("entry", pa.string()), ("kind", pa.string()), ("updated", SCHEMA.field("updated").type)])
+    times = unread.cast(plain).group_by(["entry", "kind"]).aggregate([("updated", "max")]).to_pylist()
+    said = {(each["entry"], each["kind"]): each["updated_max"] for each in times}
+    known = old.filter(pc.is_in(old["entry"], pc.unique(unread["entry"])))
+    names = zip(known["entry"].to_pylist(), known["kind"].cast(pa.string()).to_pylist(), strict=True)
+    where = [(row, said[name]) for row, name in enumerate(names) if name in said]
+    stays = taken(known, np.array([row for row, _ in where], np.int64))
+    place = SCHEMA.get_field_index("updated")
+    told = pa.array([moment for _, moment in where], SCHEMA.field(place).type)
+    return pa.concat_tables([stays.set_column(place, SCHEMA.field(place), told), news])
+
+
 class _Merge:
     """Old rows and a delivery, brought together entry by entry."""
 
-    def __init__(self, old: pa.Table, news: pa.Table, when: datetime | None) -> None:
+    def __init__(self, old: pa.Table, delivered: pa.Table, when: datetime | None) -> None:
+        news = _completed(old, delivered)
         ids = pa.chunked_array([*old["entry"].chunks, *news["entry"].chunks], pa.string())
         whole = ids.dictionary_encode().combine_chunks() if len(ids) else pa.array([], pa.string()).dictionary_encode()
         codes = whole.indices.to_numpy().astype(np.int64)

@@ -5,7 +5,8 @@ follow each other. An entry that its owner took back has one row, without kind a
 
     entry         string       the owner's id; printable ASCII, at most 64, no digest or address in it; distinct items
                                have distinct ids
-    kind          dictionary   word of a `LIST_KINDS`; null where withdrawn
+    kind          dictionary   word of a `LIST_KINDS`; null where withdrawn, but for the kind that could not be read
+                               (`Note.UNREAD`) of an entry that stands by others
     value         binary       raw bytes, as many as the kind is wide; null where withdrawn
     member        dictionary   which of the owner's members says so; empty where the owner does
     category      dictionary   the owner's own word for what it is, verbatim
@@ -82,7 +83,8 @@ class Note(IntFlag):
     NO_VALUE = 32
     """Of a row that takes back: the entry stands, and none of its values is of a kind that is matched."""
     UNREAD = 64
-    """Of a row that takes back: the entry was named, and its values cannot be read; what was known of it stays."""
+    """Of a row that takes back: the entry was named, and its values cannot be read, or those of a kind that the row
+    names; what was known of them stays."""
 
 
 class OpinionRows:
@@ -228,6 +230,7 @@ def _check_values(batch: pa.RecordBatch, where: str) -> None:
     widths = [known[word].width if word in known else -1 for word in kinds.dictionary.to_pylist()]
     codes = kinds.indices.fill_null(len(widths)).to_numpy(zero_copy_only=False)
     wanted = np.array([*widths, -1], np.int64)[codes]
+    wanted[gone & ((batch.column("notes").to_numpy() & np.uint16(Note.UNREAD)) != 0)] = -1
     lengths = pc.binary_length(batch.column("value")).fill_null(-1).to_numpy(zero_copy_only=False)
     wrong = np.flatnonzero((lengths != wanted) | (gone != (wanted < 0)))
     if len(wrong):

@@ -68,11 +68,17 @@ class EntryColumns:
             self._kinds.append(kind)
             self._values.append(value)
 
-    def withdraw(self, entry: str, member: str, updated: int, notes: Note = Note.NONE) -> None:
-        """An entry that was taken back, or whose values cannot be read (`Note.UNREAD`)."""
-        self._entry(entry, member, "", updated=updated, notes=int(notes), count=1)
+    def withdraw(self, entry: str, member: str, updated: int) -> None:
+        """An entry that was taken back."""
+        self._entry(entry, member, "", updated=updated, notes=int(Note.NONE), count=1)
         self._kinds.append(-1)
         self._values.append(None)
+
+    def unread(self, entry: str, member: str, updated: int, kinds: Sequence[int] = (-1,)) -> None:
+        """An entry whose values cannot be read, or those of some kinds while it stands by others."""
+        self._entry(entry, member, "", updated=updated, notes=int(Note.UNREAD), count=len(kinds))
+        self._kinds += kinds
+        self._values += [None] * len(kinds)
 
     def _entry(self, entry: str, member: str, category: str, *, updated: int, notes: int, count: int) -> None:
         self._entries.append(entry)
@@ -90,12 +96,12 @@ class EntryColumns:
         """
         rows = np.repeat(np.arange(len(self._entries), dtype=np.int32), self._counts)
         kinds = np.array(self._kinds, np.int32)
-        withdrawn = kinds < 0
+        values = pa.array(self._values, pa.binary())
         agree, dispute = self._counted(len(rows))
         columns = [
             pa.array(self._entries, pa.string()).take(pa.array(rows)),
-            pa.DictionaryArray.from_arrays(pa.array(kinds, mask=withdrawn), _WORDS),
-            pa.array(self._values, pa.binary()),
+            pa.DictionaryArray.from_arrays(pa.array(kinds, mask=kinds < 0), _WORDS),
+            values,
             _words(self._members, rows),
             _words(self._categories, rows),
             pa.array(np.array(self._updated, "M8[s]")[rows], pa.timestamp("s", "UTC")),
@@ -104,7 +110,7 @@ class EntryColumns:
             pa.array(np.zeros(len(rows), np.uint8), mask=np.ones(len(rows), np.bool_)),
             pa.array(agree),
             pa.array(dispute),
-            pa.array(withdrawn),
+            values.is_null(),
         ]
         self._clear()
         return checked(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), self._where)

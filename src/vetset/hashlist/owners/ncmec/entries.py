@@ -12,7 +12,8 @@ which facebook/threatexchange tests its client. What is not told there is read s
   entry and its withdrawal, and no confirmation for who guesses at a digest.
 * Times carry their zone. `updated` is the later one of the entry's and of the feedback to it.
 * An entry that has no value which vetset matches is yielded as withdrawn: it may have had one before. One whose values
-  are all malformed is yielded as unread: what was known of it stays.
+  are all malformed is yielded as unread, and so are the kinds that have a malformed one of an entry that stands by
+  others: what was known of them stays.
 """
 
 import re
@@ -280,11 +281,13 @@ class EntriesReader:
     def _picture_closed(self, _: str) -> None:
         entry, updated = self._identity()
         updated = updated if self._since is None else max(updated, self._since)
-        values = self._values(entry)
+        values, unread = self._values(entry)
         if not values:
             self.told.empty += not self._found
-            self._columns.withdraw(entry, self._giver, updated, Note.UNREAD if self._found else Note.NONE)
+            (self._columns.unread if unread else self._columns.withdraw)(entry, self._giver, updated)
             return
+        if unread:
+            self._columns.unread(entry, self._giver, updated, unread)
         self.told.standing += 1
         votes = {code: (len(up - {self._giver}), len(down)) for code, (up, down) in self._votes.items()}
         self._columns.stand(
@@ -297,18 +300,19 @@ class EntriesReader:
             votes=votes,
         )
 
-    def _values(self, entry: str) -> list[tuple[int, bytes]]:
-        """The values of the entry; those that are none are counted."""
-        values = []
+    def _values(self, entry: str) -> tuple[list[tuple[int, bytes]], list[int]]:
+        """The values of the entry, and the kinds of those that are none, which are counted."""
+        values, unread = [], set()
         for code, text in self._found:
             value = raw(text, _WIDTHS[code])
             if value is None:
                 self.told.malformed += 1
+                unread.add(code)
                 if len(self._wrong) <= max(MAX_COMPLAINTS, self._allowed):
                     self._wrong.append(f"entry {entry}")
             else:
                 values.append((code, value))
-        return values
+        return values, sorted(unread)
 
     def _identity(self) -> tuple[str, int]:
         if not self._giver or not self._own or self._updated is None:
