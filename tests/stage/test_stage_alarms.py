@@ -6,6 +6,7 @@ RIPEMD"): two blocks of 128 bytes that show nothing.
 
 import hashlib
 import io
+import itertools
 import json
 from dataclasses import replace
 from functools import cache
@@ -316,9 +317,9 @@ def distance(one, other):
 
 
 def groups(codes, radius):
-    """How many groups, each begun by the first code that is far from every beginning before."""
+    """How many groups, each begun by the first code, in order, that is far from every beginning before."""
     begun = []
-    for code in codes:
+    for code in sorted(codes, key=bytes):
         if all(distance(code, first) > radius for first in begun):
             begun.append(code)
     return len(begun)
@@ -381,6 +382,21 @@ def test_as_many_groups_as_the_policy_allows_are_no_alarm(tmp_path):
     ]
     allowed = [Policy(alarm=AlarmPolicy(unlike=number)) for number in (10, 11)]
     assert [len(raised(found, table, [listed], policy).alarms) for policy in allowed] == [1, 0]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_order_of_records_decides_nothing_about_an_alarm(tmp_path, order):
+    chain = [bytes(32), bytes(28) + b"\0\0\xff\xff", bytes(28) + b"\xff" * 4]  # 16 bits, and 16 more
+    world = World.unlike(np.zeros((3, 2)))
+    world.codes = np.array([list(chain[place]) for place in order], np.uint8)
+    listed = small.hash_list("known", small.entries(Kind.PDQ, [chain[1]]))
+    table = world.table(tmp_path)
+    found = [
+        (Match(record, "known", "entry", Kind.PDQ, Variant.STORED, 16, 100), 0)
+        for record in table.records(np.arange(3))
+    ]
+    raised_ = raised(found, table, [listed], Policy(alarm=AlarmPolicy(unlike=1)))
+    assert [alarm.seen for alarm in raised_.alarms] == [2]
 
 
 def use(version):

@@ -136,7 +136,8 @@ def _unlike(
             nearest = {match.record: match for match in sorted(matches, key=lambda match: -match.distance)}
             suspected.append([nearest[record] for record in sorted(nearest)])
     forms = [[(match.record, match.variant) for match in matches] for matches in suspected]
-    for matches, codes in zip(suspected, _signals(Kind.PDQ, forms, table), strict=True):
+    for matches, signals in zip(suspected, _signals(Kind.PDQ, forms, table), strict=True):
+        codes = signals[np.lexsort(signals.T[::-1])]  # in an order of their own: that of the records decides nothing
         groups = _groups(codes, radius, limits.unlike + 1)
         if groups > limits.unlike and _apart(codes, radius) > limits.unlike_pairs:
             yield _of_entry(matches, Sign.UNLIKE, groups, limits.unlike)
