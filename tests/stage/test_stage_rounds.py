@@ -635,6 +635,14 @@ def test_what_is_left_unasked_for_its_harm_is_not_told_as_dry(tmp_path):
     assert (world.asked, findings.stops[-1].rule, findings.stops[-1].never_asked) == ([], "harm", 1)
 
 
+def test_a_candidate_that_is_confirmed_by_now_and_whose_seed_is_no_more_is_not_of_another_harm(tmp_path):
+    world = World(steps([0, 30]), {0}, set())
+    ledger, rules = world.begin(tmp_path), of_harm(world, "benchmark")
+    ledger.append(RecheckPart(lists_of_one(), (match(1),), (), (), (), (), "complete"))
+    findings = world.run(ledger, rules)
+    assert (world.asked, findings.stops[-1].rule, findings.stops[-1].never_asked) == ([[0]], "dry", 0)
+
+
 def lists_of_one(version="2"):
     from vetset.case.manifest import ListUse
 

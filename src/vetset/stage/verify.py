@@ -8,7 +8,7 @@ from dataclasses import replace
 from vetset.case.findings import Findings, Provenance, VerdictsPart
 from vetset.model.dataset import RecordId, ShardDigest
 from vetset.model.errors import CountError
-from vetset.model.finding import Candidate, Match
+from vetset.model.finding import Candidate, Match, Seeds
 from vetset.model.hashlist import HashList
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind
@@ -22,9 +22,9 @@ from vetset.verifier.protocol import Question, asked
 
 
 def standing(findings: Findings, trust: Trust) -> list[Candidate]:
-    """Candidates that there is a reason to ask about, sorted: not those whose seed was withdrawn."""
-    lapsed = findings.lapsed(trust)
-    return sorted(candidate for candidate in findings.candidates if candidate.record not in lapsed)
+    """Candidates that there is a reason to ask about, sorted: not those whose seed was withdrawn, confirmed or not."""
+    confirmed = set(Seeds.confirmed(findings.matches, findings.verdicts, trust).records)
+    return sorted(candidate for candidate in findings.candidates if candidate.seed in confirmed)
 
 
 def answers(findings: Findings, verifier: str, version: str) -> dict[RecordId, Decision]:
