@@ -81,7 +81,7 @@ def test_a_silent_server_is_left_and_asked_again(roots, on_the_web, tmp_path, lo
     site = on_the_web(roots / "webdataset")
     site.faults = loopback.Faults(loopback.first_times("slow", ending="00000.tar"))
     assert stored(f"{site.address}/data/files.txt", tmp_path / "web") == local
-    assert site.log.count("GET", "00000.tar") == 2
+    assert site.log.count("GET", "00000.tar") >= 2  # a busy machine is silent, too
 
 
 def test_a_slow_answer_is_waited_for(roots, bucket, tmp_path, local):

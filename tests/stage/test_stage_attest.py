@@ -100,7 +100,7 @@ def test_a_dataset_that_is_not_the_one_is_refused(attested, tmp_path, change):
     path = tmp_path / "data" / "00001.tar"
     if change == "altered":
         data = bytearray(path.read_bytes())
-        data[700] ^= 4
+        data[1700] ^= 4  # in the first member's content: before it lie three headers
         path.write_bytes(data)
     elif change == "missing":
         path.unlink()
