@@ -134,9 +134,11 @@ def rate(seconds: list[float], items: int, scale: float = 1.0) -> list[float]:
 
 def main(measure: Callable[..., Topic]) -> None:
     """Entry of a topic's process: `[--quick] OUT` measures and writes JSON."""
-    quick = "--quick" in sys.argv[1:]
-    document: dict[str, Any] = asdict(measure(quick=quick)) | {"blas": blas()}
-    Path(sys.argv[-1]).write_text(json.dumps(document), encoding="utf-8")
+    given = [argument for argument in sys.argv[1:] if argument != "--quick"]
+    if len(given) != 1:
+        sys.exit("expected [--quick] OUT, the file that the topic is written to as JSON")
+    document: dict[str, Any] = asdict(measure(quick="--quick" in sys.argv[1:])) | {"blas": blas()}
+    Path(given[0]).write_text(json.dumps(document), encoding="utf-8")
 
 
 def blas() -> list[str]:
