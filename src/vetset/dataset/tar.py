@@ -9,6 +9,7 @@ so that PAX is the common case here, not the exception.
 
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import BinaryIO, NamedTuple
 
 from vetset.dataset.tar_headers import BLOCK, common_members
@@ -20,8 +21,6 @@ _OTHER_RECORDS = tuple(BLOCK << power for power in range(6, 12))
 ZEROS = bytes(BLOCK)
 MAX_EXTENDED = 1 << 20
 """Bytes of a PAX or long-name header; a path is at most a few thousand."""
-_WINDOW = 1 << 20
-"""Bytes that are read at a time of an archive that is read whole."""
 _REGULAR = frozenset(b"0\x007")
 """A file, a file as writers before POSIX marked it (NUL), a contiguous file."""
 _WITHOUT_CONTENT = frozenset(b"123456")
@@ -115,8 +114,6 @@ class TarWalk:
         self._where = where
         self._position = 0
         self._seekable = stream.seekable()
-        self._window, self._at = b"", 0
-        """What was read ahead of an archive that is read whole, and the position's place in it."""
         self.content_end = 0
         """Where the last member ended: the end-of-archive blocks begin here."""
 
@@ -162,35 +159,20 @@ class TarWalk:
 
     def _common(self) -> list[Member]:
         """The next members, as far as what was read ahead holds their headers and there is nothing to judge."""
-        if self._seekable:  # a window would be read for the headers alone
-            return []
-        if self._at == len(self._window):
-            self._window, self._at = self._stream.read(_WINDOW), 0
-        window, base = self._window, self._position - self._at
+        if self._seekable or not isinstance(self._stream, BufferedReader):
+            return []  # of one that seeks, headers alone are read; others hold nothing ahead
+        window, base = self._stream.peek(), self._position
         return [
             Member(window[at : at + length], base + start, base + data, size, base + end, regular=True)
-            for start, at, length, data, size, end in common_members(window, self._at, self._size - base)
+            for start, at, length, data, size, end in common_members(window, self._size - base)
         ]
 
     def _single(self) -> list[Member]:
         member = self._next()
         return [] if member is None else [member]
 
-    def _ahead(self, count: int) -> bytes:
-        """The next bytes of an archive that is read whole."""
-        begun = self._window[self._at : self._at + count]
-        self._at += len(begun)
-        lacking = count - len(begun)
-        if lacking >= _WINDOW:
-            self._window, self._at = b"", 0
-            return begun + self._stream.read(lacking)
-        if lacking:
-            self._window, self._at = self._stream.read(_WINDOW), lacking
-            begun += self._window[:lacking]
-        return begun
-
     def _read(self, count: int) -> bytes:
-        data = self._stream.read(count) if self._seekable else self._ahead(count)
+        data = self._stream.read(count)
         self._position += len(data)
         if len(data) != count:
             raise self._refused("the archive is truncated")
@@ -202,11 +184,8 @@ class TarWalk:
                 self._stream.seek(offset)
             self._position = offset
             return
-        passed = min(offset - self._position, len(self._window) - self._at)
-        self._at += passed
-        self._position += passed
         while self._position < offset:
-            self._read(min(offset - self._position, _WINDOW))
+            self._read(min(offset - self._position, 1 << 20))
 
     def _header(self) -> bytes | None:
         """The next header block, its checksum proven; None at the end of the archive."""

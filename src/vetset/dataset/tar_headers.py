@@ -25,12 +25,11 @@ _WORDS = (
 Bytes = NDArray[np.uint8]
 
 
-def common_members(window: bytes, start: int, left: int) -> list[tuple[int, int, int, int, int, int]]:
-    """The common members that begin one after the other from `start`, as far as their headers lie in the window.
+def common_members(window: bytes, left: int) -> list[tuple[int, int, int, int, int, int]]:
+    """The common members with which the window begins, one behind the other, as far as it holds their headers.
 
     Args:
         window: consecutive bytes of an archive.
-        start: where in them a member begins.
         left: bytes of the archive from the window's first on; no member ends behind them.
 
     Returns:
@@ -38,13 +37,13 @@ def common_members(window: bytes, start: int, left: int) -> list[tuple[int, int,
         and where the next member begins; places are counted from the window's first byte, and may lie behind its end.
     """
     found = np.empty((_MOST, 6), np.int64)
-    count = _common(np.frombuffer(window, np.uint8), start, left, _WORDS, found)
+    count = _common(np.frombuffer(window, np.uint8), left, _WORDS, found)
     return [tuple(row) for row in found[:count].tolist()]
 
 
 @njit(cache=True, nogil=True)
-def _common(window: Bytes, start: int, left: int, words: tuple[Bytes, Bytes, Bytes], found: NDArray[np.int64]) -> int:
-    count = 0
+def _common(window: Bytes, left: int, words: tuple[Bytes, Bytes, Bytes], found: NDArray[np.int64]) -> int:
+    count, start = 0, 0
     while count < len(found):
         header = _behind_pax(window, start, words)
         if header < 0 or header + BLOCK > window.size or not _is_plain_file(window, header):

@@ -5,6 +5,7 @@ tarfile stops without a word where an owner or a time is no number, so that its 
 
 import io
 import tarfile
+from typing import BinaryIO
 
 from fuzz_targets.headers import mended
 from vetset.dataset.tar import TarWalk
@@ -18,7 +19,7 @@ class _Forward(io.BytesIO):
         return False
 
 
-def _walked(stream: io.BytesIO, size: int) -> list[tuple[str, bytes]] | None:
+def _walked(stream: BinaryIO, size: int) -> list[tuple[str, bytes]] | None:
     walk = TarWalk(stream, size, "x.tar")
     try:
         return [(m.name.decode("utf-8", "surrogateescape"), walk.content(m)) for m in walk if m.regular]
@@ -41,7 +42,9 @@ def target(data: bytes) -> None:
     """Both as it came and with checksums that hold."""
     for archive in (data, mended(data)):
         ours = _walked(io.BytesIO(archive), len(archive))
-        assert ours == _walked(_Forward(archive), len(archive)), "seeking and reading through disagree"
+        for ahead in (512, 2048, 1 << 20):
+            through = io.BufferedReader(_Forward(archive), ahead)
+            assert ours == _walked(through, len(archive)), "seeking and reading through disagree"
         if ours is not None:
             theirs = _by_tarfile(archive)
             assert theirs == ours[: len(theirs)], "tarfile reads other files out of this archive"
