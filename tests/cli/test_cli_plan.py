@@ -14,7 +14,7 @@ import pytest
 
 import small
 from vetset.cli.output import SamplingLines
-from vetset.cli.plan import text_of
+from vetset.cli.plan import lines_of
 from vetset.model.dataset import Format
 from vetset.model.plan import Cost, Estimate, Plan, Role, Sample, Undecided
 from vetset.model.signal import Kind, Reason
@@ -92,7 +92,7 @@ def large(**changed):
 
 def test_what_is_said_of_a_large_dataset():
     assert (
-        text_of(large())
+        "\n".join(lines_of(large()))
         == """\
 webdataset: 230,000 shards, about 2,300,000,000 (2,070,000,000 to 2,530,000,000) records, 240.0 TB to read
   in brackets: where it lies with 95 %
@@ -120,7 +120,8 @@ sample: 30 of 230,000 shards (2 of them not to the end: what comes first there m
 
 
 def test_a_sample_that_is_too_small_for_intervals_says_so():
-    said = text_of(large(records=Estimate(5.0, None, None), failures={}, failed_shards=Estimate(0.0, 0.0, 9.0)))
+    plan = large(records=Estimate(5.0, None, None), failures={}, failed_shards=Estimate(0.0, 0.0, 9.0))
+    said = "\n".join(lines_of(plan))
     assert "about 5 (no interval: one shard is too few) records" in said
     assert "none of the sample did; with 95 % at most 9" in said
 

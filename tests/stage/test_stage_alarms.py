@@ -298,10 +298,10 @@ def test_public_output_and_sizes_are_the_same_with_and_without_alarms(match):
 
 
 def test_alarms_are_told_with_what_to_do_and_never_a_value(match):
-    from vetset.cli.custody import summary_text
+    from vetset.cli.custody import summary_lines
 
     audited = match(small.hash_list("known", sha256s(range(700, 1000)), template()), policy=LOW)
-    text = summary_text(audited.summary)
+    text = "\n".join(summary_lines(audited.summary))
     assert "ALARM unlike: the pdq entry template of list known (as of 2026-01-01, version known) matches" in text
     assert "ALARM hit-rate: list known" in text
     assert "quarantine or release" in text

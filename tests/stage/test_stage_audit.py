@@ -15,7 +15,7 @@ import older
 import small
 import vetset
 from vetset.case.manifest import read_manifest
-from vetset.cli.custody import summary_text
+from vetset.cli.custody import summary_lines
 from vetset.cli.trust import union_lines
 from vetset.dataset.formats import detect
 from vetset.engine.local import LocalEngine
@@ -86,7 +86,7 @@ def test_a_picture_that_changed_since_it_was_scanned_is_sealed_as_unchecked(audi
     changed = [small.number_of(entry.record.key) for entry in audited.findings.provenance if not entry.checked]
     assert changed == [0]
     assert (audited.summary["changed_since_scan"], audited.summary["not_read_again"]) == (1, 0)
-    assert "1 findings could not be read again" in summary_text(audited.summary)
+    assert "1 findings could not be read again" in "\n".join(summary_lines(audited.summary))
 
 
 def test_without_the_dataset_findings_are_not_said_to_have_changed(roots, tmp_path, custodian):
@@ -94,8 +94,8 @@ def test_without_the_dataset_findings_are_not_said_to_have_changed(roots, tmp_pa
     vetset.match(tmp_path / "store", lists=[small.known()], seal_to=[custodian.public], out=tmp_path / "out")
     told = vetset.open_audit(tmp_path / "out", custodian).summary()
     assert (told["changed_since_scan"], told["not_read_again"]) == (0, len(small.MATCHED))
-    assert "5 findings carry no address and no columns: the dataset was not at hand" in summary_text(told)
-    assert "could not be read again" not in summary_text(told)
+    assert "5 findings carry no address and no columns: the dataset was not at hand" in "\n".join(summary_lines(told))
+    assert "could not be read again" not in "\n".join(summary_lines(told))
 
 
 def test_items_and_records_are_told_apart(audit):

@@ -217,8 +217,8 @@ def test_what_another_entry_says_without_doubt_goes(audit):
 
 
 def test_lists_are_named_with_version_and_state_and_told_to_be_too_old(audit, tmp_path):
-    from vetset.cli.audit import text_of, told
-    from vetset.cli.custody import summary_text
+    from vetset.cli.audit import lines_of, told
+    from vetset.cli.custody import summary_lines
 
     day = today()
     lists = [
@@ -235,10 +235,10 @@ def test_lists_are_named_with_version_and_state_and_told_to_be_too_old(audit, tm
         "young": False,
         "undated": None,
     }
-    text = text_of(document, tmp_path)
+    text = "\n".join(lines_of(document, tmp_path))
     assert f"old as of {lists[0].info.as_of}, version aaaaaaaaaaaa; OLDER than the policy allows" in text
     assert [used["too_old"] for used in audited.summary["lists"]] == [True, None, False]
-    assert "version cccccccccccc; its age cannot be told" in summary_text(audited.summary)
+    assert "version cccccccccccc; its age cannot be told" in "\n".join(summary_lines(audited.summary))
     statement = vetset.attest(audited.out, audited.key, out=tmp_path / "statement")
     predicate = vetset.check(statement, signer=audited.pub).predicate
     assert predicate["age_of_lists"] == list(document["lists"])

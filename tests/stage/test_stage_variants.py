@@ -18,8 +18,8 @@ from photographs import tiles
 from vetset.api.auditing import audit, match, scan
 from vetset.api.custody import open_audit
 from vetset.api.setup import keygen
-from vetset.cli.audit import text_of, told
-from vetset.cli.custody import summary_text
+from vetset.cli.audit import lines_of, told
+from vetset.cli.custody import summary_lines
 from vetset.dataset.webdataset import pack
 from vetset.engine.local import LocalEngine
 from vetset.model.coverage import Drift
@@ -161,8 +161,8 @@ def test_what_is_told_of_a_truncated_file_that_matches_is_what_the_coverage_says
     undecided = sum(told["undecided"].values())
     assert told["matched"] + told["not_matched"] + undecided == told["records"]
     assert undecided + told["matched_partial"] == sum(coverage["undecided"].values()) == 4
-    assert "  pdq        6 matched (1 of them undecided: truncated), 0 not, 3 others undecided of 9" in summary_text(
-        document
+    assert "  pdq        6 matched (1 of them undecided: truncated), 0 not, 3 others undecided of 9" in "\n".join(
+        summary_lines(document)
     )
     (line,) = (text for text in claims(findings, result.manifest) if " by pdq" in text)
     assert line.endswith(
@@ -335,7 +335,7 @@ def test_drift_is_told_on_the_console_the_same_whatever_is_on_the_list(tmp_path,
     texts = []
     for number, name in enumerate(("plain", "sideways")):
         result, _ = audited(dataset, key, tmp_path / str(number), [the_list(name)])
-        texts.append(text_of(told(result), tmp_path / "audit"))
+        texts.append("\n".join(lines_of(told(result), tmp_path / "audit")))
     assert texts[0] == texts[1]
     assert "md5        stored bytes: 2 as declared, 2 differ, 2 without a declared digest" in texts[0]
     assert "sha256     stored" not in texts[0]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vetset.cli import STOPPED, attest, audit, clean, custody, demo, keys, lists, plan, recheck, scan
-from vetset.cli.output import complain, joined
+from vetset.cli.output import complain, plain
 from vetset.cli.streams import both
 from vetset.model.errors import UsageError, VetsetError
 
@@ -122,5 +122,5 @@ def _defect(error: BaseException, *, as_json: bool) -> int:
     complain(told, as_json=as_json, name="Defect", code=DEFECT)
     if debug:
         text = "".join(traceback.format_exception(error))
-        print(json.dumps({"traceback": text}) if as_json else joined(text.split("\n")), file=sys.stderr)
+        print(json.dumps({"traceback": text}) if as_json else "\n".join(map(plain, text.split("\n"))), file=sys.stderr)
     return DEFECT

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vetset.cli.options import Json, KeyFile, Signer
-from vetset.cli.output import emit, joined, list_lines
+from vetset.cli.output import emit, list_lines
 
 
 def attest_command(
@@ -23,7 +23,8 @@ def attest_command(
     from vetset.api.custody import attest
 
     path = attest(audit, key, out=out)
-    emit({"statement": str(path)}, f"{path} is signed\nNext: vetset check {path} --signer NAME.pub", as_json=as_json)
+    lines = [f"{path} is signed", f"Next: vetset check {path} --signer NAME.pub"]
+    emit({"statement": str(path)}, lines, as_json=as_json)
 
 
 def _unclaimed_line(stated: int | None, now: int | None, *, compared: bool) -> str:
@@ -81,4 +82,4 @@ def check_command(
     # statements of before say nothing of the age of lists
     lines += list_lines(document["age_of_lists"] or ())
     lines += document["claims"] or ["the claims are sealed; a recipient opens them with --key"]
-    emit(document, joined(lines), as_json=as_json)
+    emit(document, lines, as_json=as_json)

@@ -28,7 +28,6 @@ from vetset.cli.output import (
     coverage_line,
     drift_lines,
     emit,
-    joined,
     list_lines,
     passed_over_lines,
     progress,
@@ -62,7 +61,7 @@ def told(result: "AuditResult") -> dict[str, Any]:
     }
 
 
-def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
+def lines_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> list[str]:
     """The same for people; `heic` is false where HEIC pictures could not be decoded.
 
     That some encoding was unknown is public in any case, and says nothing of findings.
@@ -88,7 +87,7 @@ def text_of(document: dict[str, Any], out: Path, *, heic: bool = True) -> str:
         f"The result is sealed to {names} in {out}, whatever it is.",
     ]
     lines.append(f"Next: vetset open {out} --key NAME.key")
-    return joined(lines)
+    return lines
 
 
 def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = True) -> None:
@@ -98,7 +97,7 @@ def conclude(result: "AuditResult", out: Path, *, as_json: bool, heic: bool = Tr
         CountError: the audit is incomplete or its counts do not add up.
     """
     document = told(result)
-    emit(document, text_of(document, out, heic=heic), as_json=as_json)
+    emit(document, lines_of(document, out, heic=heic), as_json=as_json)
     if result.errors:
         raise CountError(
             "the audit is incomplete: what was found is sealed, but nothing can be claimed",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vetset.cli.options import Format, Json, Signer, Workers
-from vetset.cli.output import emit, joined, progress
+from vetset.cli.output import emit, progress
 
 
 def command(
@@ -53,4 +53,4 @@ def command(
         lines.append(f"{told['files_not_carried']} files belong to no shard: they were not audited, and stayed behind.")
     lines.append("Keep it private: beside the old revision it is a map.")
     document = {key: told[key] for key in ("private", "files_not_carried")}
-    emit({"out": str(path), "keep_list": keep_list, **document}, joined(lines), as_json=as_json)
+    emit({"out": str(path), "keep_list": keep_list, **document}, lines, as_json=as_json)

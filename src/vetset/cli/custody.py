@@ -7,7 +7,7 @@ import typer
 
 from vetset.cli.nearness import nearness_lines
 from vetset.cli.options import Json, KeyFile, StorePlace
-from vetset.cli.output import coverage_line, drift_lines, emit, joined, progress
+from vetset.cli.output import coverage_line, drift_lines, emit, progress
 from vetset.cli.trust import alarm_lines, list_line, union_lines
 
 Audit = Annotated[Path, typer.Argument(help="The folder that `vetset audit` wrote.")]
@@ -71,7 +71,7 @@ def _copies_of(harm: str, told: dict[str, Any]) -> list[str]:
     return [found, how]
 
 
-def summary_text(document: dict[str, Any]) -> str:
+def summary_lines(document: dict[str, Any]) -> list[str]:
     """Counts, coverage and rounds for people."""
     lines = [f"status: {document['status']}; {document['records']} records in {document['shards']['read']} shards"]
     lines += _lists_text(document)
@@ -114,7 +114,7 @@ def summary_text(document: dict[str, Any]) -> str:
             "an earlier version sealed this without stating what run.json said: it cannot be checked, and nothing can "
             "be attested; audit into another folder with the same --store"
         )
-    return joined(lines)
+    return lines
 
 
 def open_command(audit: Audit, key: KeyFile, as_json: Json = False) -> None:
@@ -126,7 +126,7 @@ def open_command(audit: Audit, key: KeyFile, as_json: Json = False) -> None:
     from vetset.api.custody import open_audit
 
     document = open_audit(audit, key).summary()
-    emit(document, summary_text(document), as_json=as_json)
+    emit(document, summary_lines(document), as_json=as_json)
 
 
 def _list_name(source: str) -> str:
@@ -157,7 +157,7 @@ def verify_command(
     from vetset.api.custody import verify
 
     document = verify(audit, key, with_list=_list_name(with_source), store=store)
-    emit(document, summary_text(document), as_json=as_json)
+    emit(document, summary_lines(document), as_json=as_json)
 
 
 def expand_command(
@@ -234,7 +234,7 @@ def expand_command(
             store=store,
             reporter=progress(as_json=as_json),
         )
-    emit(document, summary_text(document), as_json=as_json)
+    emit(document, summary_lines(document), as_json=as_json)
 
 
 def copies_command(audit: Audit, key: KeyFile, store: StorePlace = None, as_json: Json = False) -> None:
@@ -246,7 +246,7 @@ def copies_command(audit: Audit, key: KeyFile, store: StorePlace = None, as_json
     from vetset.api.custody import copies
 
     document = copies(audit, key, store=store)
-    emit(document, summary_text(document), as_json=as_json)
+    emit(document, summary_lines(document), as_json=as_json)
 
 
 def order_command(
@@ -265,6 +265,6 @@ def order_command(
     path = order(audit, key, out=out, store=store)
     emit(
         {"order": str(path)},
-        f"{path} is signed\nNext: vetset clean DATASET {path} --signer NAME.pub --out DIR",
+        [f"{path} is signed", f"Next: vetset clean DATASET {path} --signer NAME.pub --out DIR"],
         as_json=as_json,
     )

@@ -7,7 +7,7 @@ import typer
 
 from vetset.cli.list_text import Entries, Name, Reason, line, told
 from vetset.cli.options import Json, KeyFile
-from vetset.cli.output import emit, joined
+from vetset.cli.output import emit
 from vetset.model.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def quarantine(name: Name, entries: Entries, reason: Reason, as_json: Json = Fal
     from vetset.api.listing import quarantine_entries
 
     info = quarantine_entries(name, entries, reason=reason)
-    emit(told(info), line(info), as_json=as_json)
+    emit(told(info), [line(info)], as_json=as_json)
 
 
 def release(name: Name, entries: Entries, reason: Reason, as_json: Json = False) -> None:
@@ -27,7 +27,7 @@ def release(name: Name, entries: Entries, reason: Reason, as_json: Json = False)
     from vetset.api.listing import release_entries
 
     info = release_entries(name, entries, reason=reason)
-    emit(told(info), line(info), as_json=as_json)
+    emit(told(info), [line(info)], as_json=as_json)
 
 
 def feedback(
@@ -73,18 +73,18 @@ def feedback(
         )
     if reasons:
         found = feedback_reasons(name, kind or "", address=address)
-        emit(found, joined(f"{guid}  {text}" for guid, text in found.items()), as_json=as_json)
+        emit(found, [f"{guid}  {text}" for guid, text in found.items()], as_json=as_json)
     elif reason or seal_to or out is not None:
         if out is None:
             raise UsageError("it is not said where the feedback goes", expected="--out FILE")
         written = write_list_feedback(name, entries or (), reason=reason, seal_to=seal_to or (), out=out)
-        emit({"feedback": str(written)}, f"sealed feedback: {written}", as_json=as_json)
+        emit({"feedback": str(written)}, [f"sealed feedback: {written}"], as_json=as_json)
     else:
         if bool(wrong) == right:
             raise UsageError("it is not said what is thought of the entries", expected="--right, or --wrong GUID")
         counts = send_list_feedback(name, entries or (), wrong=wrong or (), kind=kind, send=send, address=address)
         text = ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nothing"
-        emit({"sent": send, "votes": dict(counts)}, f"{'sent' if send else 'would send'}: {text}", as_json=as_json)
+        emit({"sent": send, "votes": dict(counts)}, [f"{'sent' if send else 'would send'}: {text}"], as_json=as_json)
 
 
 def read_feedback(
@@ -98,4 +98,4 @@ def read_feedback(
     found = read_list_feedback(file, key)
     lines = [f"list {found['list']} (owner {found['owner']}, as of {found['as_of']}): {found['reason']}"]
     lines += [f"  {entry['id']} ({', '.join(entry['kinds'])})" for entry in found["entries"]]
-    emit(found, joined(lines), as_json=as_json)
+    emit(found, lines, as_json=as_json)

@@ -24,4 +24,4 @@ def command(
     from vetset.demo.story import story
 
     result = run_demo(out, say=None if as_json else lambda line: print(line, flush=True))
-    emit(result.to_json(), story(result), as_json=as_json)
+    emit(result.to_json(), story(result).split("\n"), as_json=as_json)

@@ -23,6 +23,9 @@ def command(
     public, private = keygen(name, out)
     emit(
         {"public": str(public), "private": str(private)},
-        f"{public}  give it to whoever runs audits\n{private}  keep it; who holds it can open what is sealed to it",
+        [
+            f"{public}  give it to whoever runs audits",
+            f"{private}  keep it; who holds it can open what is sealed to it",
+        ],
         as_json=as_json,
     )

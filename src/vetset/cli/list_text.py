@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vetset.cli.output import joined
-
 if TYPE_CHECKING:
     from vetset.model.hashlist import ListInfo
     from vetset.stage.intake import Intake
@@ -86,7 +84,7 @@ def line(info: "ListInfo") -> str:
     return f"{info.name}: {entries}{f'; held back: {aside}' if aside else ''}; {', '.join(terms)}"
 
 
-def changed(intake: "Intake") -> str:
+def changed(intake: "Intake") -> list[str]:
     """What a delivery did, in lines."""
     change = intake.change
     parts = [f"{change.added} new", f"{change.changed} changed", f"{change.withdrawn} taken back"]
@@ -103,7 +101,7 @@ def changed(intake: "Intake") -> str:
         if intake.kept:
             lines.append(f"Which entries: vetset lists decisions {intake.info.name}")
     lines.append(line(intake.info) if intake.kept else "nothing was changed (--dry-run)")
-    return joined(lines)
+    return lines
 
 
 def intake_told(intake: "Intake") -> dict[str, Any]:

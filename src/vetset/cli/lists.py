@@ -28,7 +28,7 @@ from vetset.cli.list_text import (
     told,
 )
 from vetset.cli.options import Json
-from vetset.cli.output import Pages, emit, joined
+from vetset.cli.output import Pages, emit
 
 app = typer.Typer(
     help="Bring hash lists in, keep them up to date, see what is there; values are never shown.", no_args_is_help=True
@@ -208,8 +208,8 @@ def show(as_json: Json = False) -> None:
     from vetset.api.listing import lists
 
     infos = lists()
-    text = joined(map(line, infos)) or "no list yet; import one with `vetset lists add`"
-    emit([told(info) for info in infos], text, as_json=as_json)
+    lines = [line(info) for info in infos] or ["no list yet; import one with `vetset lists add`"]
+    emit([told(info) for info in infos], lines, as_json=as_json)
 
 
 @app.command("decisions")
@@ -223,7 +223,7 @@ def decisions(name: Name, as_json: Json = False) -> None:
         f"({each['kind']}): {each['reason']}"
         for each in made
     ]
-    emit(made, joined(lines) or "nothing was decided about its entries", as_json=as_json)
+    emit(made, lines or ["nothing was decided about its entries"], as_json=as_json)
 
 
 @app.command("overlap")
@@ -242,7 +242,7 @@ def overlap(
         agreed = ", ".join(f"{count} by {number}" for number, count in owners.items() if count)
         only = ", ".join(f"{name} {count}" for name, count in alone.items())
         lines.append(f"{kind}: {numbers['distinct']} values, owners: {agreed}; with no other owner: {only}")
-    emit(found, joined(lines) or "no kind of value in them", as_json=as_json)
+    emit(found, lines or ["no kind of value in them"], as_json=as_json)
 
 
 @app.command("remove")
@@ -251,7 +251,7 @@ def remove(name: Name, as_json: Json = False) -> None:
     from vetset.api.listing import remove_list
 
     remove_list(name)
-    emit({"removed": name}, f"removed {name}", as_json=as_json)
+    emit({"removed": name}, [f"removed {name}"], as_json=as_json)
 
 
 @app.command("sign")
@@ -287,7 +287,7 @@ def sign(
         purpose=purpose,
         expires=expires,
     )
-    emit({"signature": str(written)}, f"signature: {written}", as_json=as_json)
+    emit({"signature": str(written)}, [f"signature: {written}"], as_json=as_json)
 
 
 for _name, _command in (

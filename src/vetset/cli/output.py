@@ -21,13 +21,13 @@ PLAIN_SECONDS = 5.0
 """How often a run without a terminal says how far it is."""
 
 
-def emit(document: Any, text: str, *, as_json: bool) -> None:
-    """Print the result of a command, now: an error that follows must not come before it, or in its place.
+def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print the result of a command, as JSON or in lines, now: an error that follows must not come before it.
 
     Raises:
         OutputError: it cannot be written.
     """
-    print(json.dumps(document, indent=2, sort_keys=True) if as_json else joined(text.split("\n")), flush=True)
+    print(json.dumps(document, indent=2, sort_keys=True) if as_json else "\n".join(map(plain, lines)), flush=True)
 
 
 def plain(text: str) -> str:
@@ -35,11 +35,6 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
-
-
-def joined(lines: Iterable[str]) -> str:
-    """Lines of a result, each of which stays one, whatever the names in it hold."""
-    return "\n".join(map(plain, lines))
 
 
 def complain(error: VetsetError, *, as_json: bool, name: str | None = None, code: int | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vetset.cli.options import Columns, Dataset, Embedder, Format, Json, PolicyFile, Workers, mapping_of
-from vetset.cli.output import SamplingLines, emit, joined, size_text, time_text
+from vetset.cli.output import SamplingLines, emit, size_text, time_text
 
 if TYPE_CHECKING:
     from vetset.model.plan import Estimate, Plan
@@ -44,7 +44,7 @@ def share_text(estimate: "Estimate") -> str:
     return told[0] + ("" if estimate.exact else _interval(estimate, *told[1:]))
 
 
-def text_of(plan: "Plan") -> str:
+def lines_of(plan: "Plan") -> list[str]:
     """All of it for people."""
     records = count_text(plan.records)
     lines = [f"{plan.format.value}: {plan.shards:,} shards, {records} records, {size_text(plan.bytes)} to read"]
@@ -56,7 +56,7 @@ def text_of(plan: "Plan") -> str:
     if plan.unclaimed_files:
         lines.append(f"  {plan.unclaimed_files:,} files there belong to no shard: they will not be audited")
     lines += [*_cost(plan), *_undecided(plan), *_failures(plan), *_columns(plan), *_sample(plan)]
-    return joined(lines)
+    return lines
 
 
 def _cost(plan: "Plan") -> Iterator[str]:
@@ -155,4 +155,4 @@ def plan_command(
         seed=seed,
         reporter=SamplingLines(seconds, as_json=as_json),
     )
-    emit(found.to_json(), text_of(found), as_json=as_json)
+    emit(found.to_json(), lines_of(found), as_json=as_json)

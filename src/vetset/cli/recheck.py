@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vetset.cli.options import Json, StorePlace
-from vetset.cli.output import emit, joined, list_lines, some_of
+from vetset.cli.output import emit, list_lines, some_of
 from vetset.model.errors import CountError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def told(result: "RecheckResult") -> dict[str, Any]:
     }
 
 
-def text_of(document: dict[str, Any], audit: Path) -> str:
+def lines_of(document: dict[str, Any], audit: Path) -> list[str]:
     """The same for people."""
     if document["held"]:
         names = ", ".join(document["sealed_to"])
@@ -37,7 +37,7 @@ def text_of(document: dict[str, Any], audit: Path) -> str:
         ]
     else:
         lines = ["Every list is in the version that was held against these records already: nothing is added."]
-    return joined([*lines, "Lists in force:", *list_lines(document["lists"])])
+    return [*lines, "Lists in force:", *list_lines(document["lists"])]
 
 
 def recheck_command(
@@ -58,7 +58,7 @@ def recheck_command(
 
     result = recheck(audit, lists=lists or None, store=store)
     document = told(result)
-    emit(document, text_of(document, audit), as_json=as_json)
+    emit(document, lines_of(document, audit), as_json=as_json)
     if result.errors:
         raise CountError(
             "nothing can be claimed about this audit: what was found is sealed",

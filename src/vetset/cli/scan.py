@@ -25,7 +25,7 @@ from vetset.cli.options import (
     record_limit,
     shard_limit,
 )
-from vetset.cli.output import emit, joined, passed_over_lines, progress, some_of
+from vetset.cli.output import emit, passed_over_lines, progress, some_of
 from vetset.model.errors import CountError
 
 
@@ -88,7 +88,7 @@ def scan_command(
     after = f"vetset match {store} --list NAME --seal-to NAME.pub --out AUDIT"
     if part is not None:
         after = f"the other parts, then vetset scan {dataset} --store {store} --merge"
-    emit(document, joined([*lines, f"Next: {after}"]), as_json=as_json)
+    emit(document, [*lines, f"Next: {after}"], as_json=as_json)
     if note.failed:
         raise CountError(
             "shards could not be read",
