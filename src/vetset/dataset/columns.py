@@ -6,10 +6,10 @@ neither is COYO's `image_phash`, which is no PDQ.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from vetset.dataset.reading import DigestColumn
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
 from vetset.model.signal import DECLARED_KINDS, URL_KINDS, Kind, Reason
+
+T = TypeVar("T")
+N = TypeVar("N")
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "url": ("url",),
@@ -428,6 +431,23 @@ def fields_of_json(data: bytes | None, mapping: ColumnMapping, where: str, *, wi
         return fields_of(document, _without_key(mapping), where, with_columns=with_columns)
     except DatasetError:
         return unclear
+
+
+def of_first_name(documents: Sequence[T], names: Sequence[N], wanted: Iterable[N]) -> list[T]:
+    """Of the JSONs beside a picture those of the first of the wanted names that any has; all, where none has one.
+
+    One of them is meant for the picture. Where several are left, nobody can tell which.
+
+    Args:
+        documents: what lies there.
+        names: what each is called, without its suffix.
+        wanted: names that the picture's own would have, the best first.
+    """
+    named = list(zip(documents, names, strict=True))
+    for name in wanted:
+        if fitting := [document for document, called in named if called == name]:
+            return fitting
+    return list(documents)
 
 
 def _encodable(text: str) -> bool:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of_json
+from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of_json, of_first_name
 from vetset.dataset.identity import digest_of, framed
 from vetset.dataset.places import (
     IMAGE_SUFFIXES,
@@ -353,8 +353,7 @@ def _json_of(group: _Group, picture: int) -> list[Found]:
     """The JSON meant for a picture: that of its whole name, of its stem, or all there is, if nobody can tell."""
     there = [file for file in (*group.own[picture], *group.shared) if suffix_of(file.uri) == "json"]
     named = PurePosixPath(_name(group.pictures[picture]))
-    by_name = ([file for file in there if PurePosixPath(file.uri).stem == name] for name in (named.name, named.stem))
-    return next(filter(None, by_name), there)
+    return of_first_name(there, [PurePosixPath(file.uri).stem for file in there], (named.name, named.stem))
 
 
 def _fields(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import ADDRESS, ColumnMapping, fields_of_json
+from vetset.dataset.columns import ADDRESS, ColumnMapping, fields_of_json, of_first_name
 from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, is_there, place
 from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import Member, TarWalk
@@ -175,7 +175,7 @@ def documents(sample: Sample) -> list[tuple[bytes | None] | None]:
     stems = [part.stem for part in sample.pictures] or [plain]
     for stem, beside in zip(stems, sample.beside(), strict=True):
         there = [part for part in beside if is_document(part)]
-        fitting = next((fit for name in (stem, plain) if (fit := [one for one in there if one.stem == name])), there)
+        fitting = of_first_name(there, [part.stem for part in there], (stem, plain))
         found.append(None if not fitting else (fitting[0].content if len(fitting) == 1 else None,))
     return found
 
