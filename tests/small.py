@@ -36,6 +36,7 @@ from vetset.model.hashlist import Category, Entries, EntryFlag, HashList, ListIn
 from vetset.model.policy import Policy
 from vetset.model.signal import Kind, Signal
 from vetset.model.trust import Trust
+from vetset.store.whole import file_digest, write_sums
 
 COUNT = 24
 DIMENSION = 16
@@ -279,3 +280,14 @@ def candidates(findings) -> dict[int, str]:
 def tree(root: Path) -> Mapping[str, bytes]:
     """Every file below a folder."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def rewritten(path, change):
+    """Write a part of a store again, each batch changed, with digests that fit: as who makes stores might have it."""
+    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+        held = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
+    batches = [change(each.batch) for each in held]
+    with pa.ipc.new_file(str(path), batches[0].schema) as writer:
+        for batch, each in zip(batches, held, strict=True):
+            writer.write_batch(batch, custom_metadata=each.custom_metadata)
+    write_sums(path, {path.name: file_digest(path)})

@@ -21,7 +21,6 @@ from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, PartWriter
 from vetset.store.records import RecordTable, StoredShard
 from vetset.store.store import Store
-from vetset.store.whole import file_digest, write_sums
 
 KINDS = (Kind.MD5, Kind.URL_SHA256, Kind.PDQ)
 REASONS = (Reason.NULL_VALUE, Reason.UNDECODABLE, Reason.LOW_QUALITY)
@@ -206,17 +205,6 @@ def damaged(tmp_path, change):
     return tally, part.coverage(Kind.MD5)
 
 
-def rewritten(path, change):
-    """Another part in its place, with digests that fit it, as whoever makes a store can write it."""
-    with pa.ipc.open_file(str(path)) as reader:
-        found = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
-    batches = [change(each.batch) for each in found]
-    with pa.ipc.new_file(str(path), batches[0].schema) as writer:
-        for batch, each in zip(batches, found, strict=True):
-            writer.write_batch(batch, custom_metadata=each.custom_metadata)
-    write_sums(path, {path.name: file_digest(path)})
-
-
 def with_a_key_that_is_no_text(batch):
     keys = pa.array([b"\xff"] * len(batch), pa.binary())
     return batch.set_column(0, "key", pa.StringArray.from_buffers(len(batch), *keys.buffers()[1:]))
@@ -230,7 +218,7 @@ def test_damage_says_nothing_of_what_is_found(tmp_path, change, value):
     store = Store(tmp_path)
     cells = {(kind, variant): [bytes(kind.width)] for kind in KINDS for variant in VARIANTS[kind]}
     written(store, cells, [100], {kind: [0] for kind in KINDS})
-    rewritten(store.part_path("part"), change)
+    small.rewritten(store.part_path("part"), change)
     matcher = ListMatcher([small.hash_list("one", small.entries(Kind.PDQ, [value]))], Policy())
     with pytest.raises(CountError):
         matcher.shard(Part(store.part_path("part"), "part"), SHARD, 1)

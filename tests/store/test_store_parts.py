@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_parts import KINDS, random_rows, write_part
 
+import small
 from vetset.model.coverage import Coverage, Drift
 from vetset.model.errors import CountError, OutputError
 from vetset.model.signal import REASON_OF_CODE, Kind, Variant
@@ -19,7 +20,7 @@ from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import Part, PartWriter
 from vetset.store.store import Store
 from vetset.store.vectors import VectorFile
-from vetset.store.whole import file_digest, is_whole, write_sums
+from vetset.store.whole import file_digest, is_whole
 
 
 @pytest.fixture
@@ -183,17 +184,6 @@ def test_an_arrow_file_that_is_no_part_is_an_error(store, rows):
         Part(path, "shard")
 
 
-def rewritten(path, change):
-    """Write a part again, each batch changed, with digests that fit: as another version might have made it."""
-    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
-        held = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
-    batches = [change(each.batch) for each in held]
-    with pa.ipc.new_file(str(path), batches[0].schema) as writer:
-        for batch, each in zip(batches, held, strict=True):
-            writer.write_batch(batch, custom_metadata=each.custom_metadata)
-    write_sums(path, {path.name: file_digest(path)})
-
-
 def with_column(name, values):
     """A change that puts what `values` makes of a number of rows in the place of a column, or behind all."""
 
@@ -217,7 +207,7 @@ def with_column(name, values):
 )
 def test_a_part_whose_columns_are_not_those_of_a_part_is_an_error_that_names_the_shard(store, rows, change):
     path = write_part(store, "p", rows)
-    rewritten(path, change)
+    small.rewritten(path, change)
     with pytest.raises(CountError, match="shard") as caught:
         Part(path, "shard")
     assert "does not know" in caught.value.seen
@@ -226,7 +216,7 @@ def test_a_part_whose_columns_are_not_those_of_a_part_is_an_error_that_names_the
 @pytest.mark.parametrize("reason", [len(REASON_OF_CODE) + 1, 255, None])
 def test_a_reason_that_nobody_knows_is_an_error_that_names_the_shard(store, rows, reason):
     path = write_part(store, "p", rows)
-    rewritten(path, with_column("md5.why", lambda count: pa.array([reason] * count, pa.uint8())))
+    small.rewritten(path, with_column("md5.why", lambda count: pa.array([reason] * count, pa.uint8())))
     part = Part(path, "shard")
     for look in (part.coverage, part.why, lambda kind: list(part.windows(kind))):
         with pytest.raises(CountError, match="shard"):
