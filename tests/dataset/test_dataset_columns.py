@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.dataset.columns import ColumnMapping, declared_column, fields_of, fields_of_json, key_strings, url_strings
+from vetset.dataset.columns import ColumnMapping, declared_column, key_strings, url_strings
+from vetset.dataset.fields import fields_of, fields_of_json
 from vetset.model.errors import DatasetError
 from vetset.model.signal import Kind, Reason
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from dataset_cases import IMAGE, cell, picture, stream_of, url
 
-from vetset.dataset.columns import MAX_COLUMN, ColumnMapping, fields_of_json, scalar
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.fields import MAX_COLUMN, fields_of_json, scalar
 from vetset.dataset.formats import format_of
 from vetset.dataset.legible import UNTOLD, python_values
 from vetset.dataset.picked import picked_batches

@@ -13,7 +13,7 @@ from dataset_cases import picture, tar_of, url
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vetset.dataset import columns, samples, shard_index
+from vetset.dataset import fields, samples, shard_index
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.sidecar import Sidecar
@@ -273,11 +273,11 @@ def test_a_document_with_two_names_for_one_thing_costs_its_record_only(tmp_path,
 
 
 def test_names_of_a_document_of_very_many_are_not_remembered(tmp_path):
-    before = columns._known_roles.cache_info().currsize
-    many = {f"name {number}": number for number in range(columns._MOST_NAMES)} | {"url": url(1)}
+    before = fields._known_roles.cache_info().currsize
+    many = {f"name {number}": number for number in range(fields._MOST_NAMES)} | {"url": url(1)}
     items = read(tmp_path, shard_of(tmp_path, [("a.jpg", picture(1)), ("a.json", json.dumps(many).encode())]))
     assert urls(items) == [url(1)]
-    assert columns._known_roles.cache_info().currsize == before
+    assert fields._known_roles.cache_info().currsize == before
 
 
 def test_the_table_is_gone_through_once_for_all_rows_that_are_read_again(tmp_path, monkeypatch):
@@ -291,7 +291,7 @@ def test_the_table_is_gone_through_once_for_all_rows_that_are_read_again(tmp_pat
 
 
 def test_of_json_and_table_nothing_is_told_that_may_be_a_picture(tmp_path):
-    document = json.dumps({"url": url(1), "long": "x" * (columns.MAX_COLUMN + 1), "none": None, "short": "y"}).encode()
+    document = json.dumps({"url": url(1), "long": "x" * (fields.MAX_COLUMN + 1), "none": None, "short": "y"}).encode()
     tar_of(tmp_path / "00000.tar", [("a.jpg", picture(1)), ("a.json", document)])
     cells = {"key": ["a"], "url": [url(1)], "stored": [b"\xff\xd8\xff" * 99], "small": [b"z"], "score": [0.5]}
     pq.write_table(pa.table(cells), tmp_path / "00000.parquet")

@@ -11,7 +11,8 @@ from leak_search import Search, Secret
 from test_leak_errors import tar_of
 
 import vetset
-from vetset.dataset.columns import ColumnMapping, declared_column, fields_of
+from vetset.dataset.columns import ColumnMapping, declared_column
+from vetset.dataset.fields import fields_of
 from vetset.engine.local import LocalEngine
 from vetset.model.errors import VetsetError
 from vetset.model.record import Record

@@ -75,7 +75,7 @@ def test_a_finding_is_sealed_unchecked_whatever_reading_it_again_ends_with(audit
 
 
 def test_columns_that_cannot_be_written_down_cost_no_address(audit, table, monkeypatch):
-    monkeypatch.setattr("vetset.dataset.columns.scalar", lambda _value: object())
+    monkeypatch.setattr("vetset.dataset.fields.scalar", lambda _value: object())
     audited = audit(table(pa.array(["a", "b"])), embeddings=None)
     (entry,) = audited.findings.provenance
     assert (entry.url, entry.columns, entry.checked) == (small.url(1), "{}", True)

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of_json, of_first_name
+from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping
+from vetset.dataset.fields import MAX_COLUMN, fields_of_json, of_first_name
 from vetset.dataset.identity import digest_of, framed
 from vetset.dataset.places import (
     IMAGE_SUFFIXES,

@@ -20,7 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import cast_to, compacted, without_counts
-from vetset.dataset.columns import DEFAULT_MAPPING, MAX_COLUMN, ColumnMapping, fields_of, own_keys
+from vetset.dataset.columns import DEFAULT_MAPPING, ColumnMapping, own_keys
+from vetset.dataset.fields import MAX_COLUMN, fields_of
 from vetset.dataset.hf_cells import Cells
 from vetset.dataset.hf_info import companions, schema_of_survivors, write_companions
 from vetset.dataset.hf_schema import Leaf

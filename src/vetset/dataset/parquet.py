@@ -17,13 +17,13 @@ from vetset.dataset.columns import (
     DEFAULT_MAPPING,
     ColumnMapping,
     declared_column,
-    fields_of,
     key_strings,
     listed,
     own_keys,
     url_strings,
 )
 from vetset.dataset.extents import Extents
+from vetset.dataset.fields import fields_of
 from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import row_values
 from vetset.dataset.picked import picked_batches

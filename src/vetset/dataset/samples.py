@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
-from vetset.dataset.columns import ADDRESS, ColumnMapping, fields_of_json, of_first_name
+from vetset.dataset.columns import ADDRESS, ColumnMapping
+from vetset.dataset.fields import fields_of_json, of_first_name
 from vetset.dataset.places import IMAGE_SUFFIXES, MAX_PICTURE, MAX_TEXT, is_there, place
 from vetset.dataset.sidecar import Sidecar
 from vetset.dataset.tar import Member, TarWalk

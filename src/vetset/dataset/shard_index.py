@@ -7,7 +7,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vetset.dataset.columns import MAX_COLUMN, ColumnMapping, fields_of_json
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.fields import MAX_COLUMN, fields_of_json
 from vetset.dataset.places import MAX_PICTURE, copy_ranges, open_plain, place
 from vetset.dataset.samples import Joined, Part, Sample, documents, is_document, is_held, samples_of, sidecar_of, united
 from vetset.dataset.tar import Member, TarWalk

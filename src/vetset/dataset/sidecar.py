@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vetset.dataset.columns import ColumnMapping, fields_of, key_strings, listed
+from vetset.dataset.columns import ColumnMapping, key_strings, listed
+from vetset.dataset.fields import fields_of
 from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import python_values
 from vetset.dataset.picked import picked_rows

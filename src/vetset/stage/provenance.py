@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vetset.case.findings import Provenance
-from vetset.dataset.columns import MAX_COLUMN, ColumnMapping
+from vetset.dataset.columns import ColumnMapping
+from vetset.dataset.fields import MAX_COLUMN
 from vetset.dataset.formats import format_of
 from vetset.model.canonical import canonical_json
 from vetset.model.dataset import UNIDENTIFIED, ContentId, RecordId, Shard, ShardDigest

@@ -2,7 +2,8 @@
 
 import json
 
-from vetset.dataset.columns import DEFAULT_MAPPING, fields_of_json
+from vetset.dataset.columns import DEFAULT_MAPPING
+from vetset.dataset.fields import fields_of_json
 from vetset.dataset.sidecar import stats_of_survivors
 from vetset.model.errors import DatasetError
 from vetset.model.signal import BYTE_KINDS

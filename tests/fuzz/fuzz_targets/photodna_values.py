@@ -4,7 +4,8 @@ import base64
 
 import pyarrow as pa
 
-from vetset.dataset.columns import DEFAULT_MAPPING, declared_column, fields_of
+from vetset.dataset.columns import DEFAULT_MAPPING, declared_column
+from vetset.dataset.fields import fields_of
 from vetset.model.signal import Kind
 
 WIDTH = Kind.PHOTODNA.width
