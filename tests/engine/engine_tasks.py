@@ -1,6 +1,7 @@
 """Tasks for the engines, at module level so that they travel to a worker; each takes (what to do, a number)."""
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import re
@@ -36,6 +37,11 @@ def _refuse():
 def dumps(_):
     """Greatest size of a core dump of this process, and whether there may be one at all."""
     return resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+
+
+def collector(_):
+    """When this process looks for garbage."""
+    return gc.get_threshold()
 
 
 def square(number):

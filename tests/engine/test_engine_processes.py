@@ -1,5 +1,6 @@
 """Processes: they end with their parent, and where none can be started that is said."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from engine_tasks import collector
 
 from vetset.engine import local
 from vetset.engine.local import LocalEngine
@@ -111,6 +113,13 @@ def test_a_limit_on_open_files_is_raised_or_told(tmp_path, most, code):
     process = script(FEW_FILES, tmp_path, str(most))
     process.communicate(timeout=60)
     assert process.returncode == code
+
+
+def test_workers_look_for_garbage_less_often_and_whose_library_it_is_as_before():
+    before = gc.get_threshold()
+    ((worker,), (here,)) = (list(LocalEngine(number).map(collector, [0])) for number in (1, 0))
+    assert worker.value[0] > before[0]
+    assert here.value == gc.get_threshold() == before
 
 
 def test_an_engine_that_is_left_early_leaves_nothing_running():

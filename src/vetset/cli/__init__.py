@@ -11,6 +11,9 @@ STOPPED = 130
 def main() -> None:
     """Run the command line; an interrupt while it is still loaded is no traceback."""
     try:
+        from vetset.engine.collector import collect_rarely
+
+        collect_rarely()
         from vetset.cli.app import main as run
     except KeyboardInterrupt:
         sys.exit(STOPPED)

@@ -19,6 +19,7 @@ from multiprocessing.connection import wait as wait_for_end
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
+from vetset.engine.collector import collect_rarely
 from vetset.seal.dumps import forbid_core_dumps
 
 Item = TypeVar("Item")
@@ -77,6 +78,7 @@ def become_worker() -> None:
     An interrupt ends it too, unless the parent was told to ignore them, as a job in the background is.
     """
     forbid_core_dumps()
+    collect_rarely()
     # the engine owns the cores
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
