@@ -12,6 +12,8 @@ FUZZ_STAMP := $(FUZZ_VENV)/.installed
 SOAK_SECONDS ?= 3600
 # one more than there are cores: many tests wait for a process of theirs
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 3)
+# some hundred processes would each compile the same modules anew, and pytest rewrite all tests
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types check bench soak lock clean
 .DEFAULT_GOAL := help
