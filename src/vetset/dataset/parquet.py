@@ -43,6 +43,7 @@ from vetset.dataset.tables import (
     check_rows,
     column_names,
     filter_table,
+    grouped_batches,
     open_table,
     told_columns,
 )
@@ -112,7 +113,7 @@ class ParquetFormat:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
         with open_table(place(root, shard.uri), shard.uri) as table:
-            for batch in table.iter_batches(batch_size=1 << 14):
+            for batch in grouped_batches(table, 1 << 14):
                 yield from row_identities(batch)
 
     def siblings(

@@ -180,11 +180,25 @@ def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[
         yield writer
 
 
-def _grouped_batches(table: Any, where: str) -> Iterator[Any]:
+def grouped_batches(table: Any, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Batches of at most so many rows, in order, none of which is of two row groups.
+
+    Asked for several groups at once, Arrow's reader may take what is wrong with the pages of one for the next: values
+    of that one come out as nulls, in no other way of reading it.
+
+    Args:
+        table: as `open_table` gives it.
+        rows: of a batch, at most.
+        columns: their names; all of them if None.
+    """
+    for group in range(table.metadata.num_row_groups):
+        yield from table.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
+
+
+def _plain_batches(table: Any, where: str) -> Iterator[Any]:
     """The rows of a table, one batch for each row group of a sensible size."""
     with decoded(where):
-        for group in range(table.metadata.num_row_groups):
-            yield from map(without_views, table.iter_batches(batch_size=WRITE_ROWS, row_groups=[group]))
+        yield from map(without_views, grouped_batches(table, WRITE_ROWS))
 
 
 def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:
@@ -208,7 +222,7 @@ def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, w
         next(table.iter_batches(batch_size=1), None)
         with table_writer(table, target, schema, where) as writer:
             first = 0
-            for batch in _grouped_batches(table, where):
+            for batch in _plain_batches(table, where):
                 part = keep[first : first + len(batch)]
                 first += len(batch)
                 if part.any():

@@ -20,7 +20,15 @@ from vetset.dataset.embeddings.parts import KEY_ROWS, Choice, dataset_keys, key_
 from vetset.dataset.embeddings.rows import StoredRows
 from vetset.dataset.embeddings.safetensors import read_tensors
 from vetset.dataset.places import CHUNK, Found, copy_file, new_file, place_found, suffix_of, writable
-from vetset.dataset.tables import check_length, check_rows, column_names, filter_table, open_table, table_rows
+from vetset.dataset.tables import (
+    check_length,
+    check_rows,
+    column_names,
+    filter_table,
+    grouped_batches,
+    open_table,
+    table_rows,
+)
 from vetset.model.errors import AlignmentError
 from vetset.storage.commit import PARTIAL
 from vetset.storage.remote import Place
@@ -131,7 +139,7 @@ class ArrayPart:
         read = 0
         with open_table(self.metadata, self.where, buffer=CHUNK) as table:
             name = key_column(column_names(table), self.choice, self.where)
-            for batch in table.iter_batches(batch_size=KEY_ROWS, columns=[name]):
+            for batch in grouped_batches(table, KEY_ROWS, [name]):
                 read += len(batch)
                 yield dataset_keys(batch[name], name, self.choice, self.where)
         check_rows(read, self.rows, self.where)
