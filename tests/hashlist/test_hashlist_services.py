@@ -106,7 +106,7 @@ def test_a_first_sync_and_a_delta(service, source, spool):
     assert source.category in {Category.INTIMATE_IMAGES, Category.TERRORISM}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", [StopNciiService, TechAgainstService], ids=["StopNCII", "TechAgainst"])
 def test_many_deltas_end_where_one_whole_download_does(kind, seed, tmp_path):
     service, dice = kind(seed, size=3), random.Random(seed)

@@ -174,8 +174,9 @@ class Year:
         return True
 
 
-def test_a_year_of_days_ends_where_one_whole_download_does(source, service, tmp_path):
-    year = Year(service, source, tmp_path / "year", seed=0)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_year_of_days_ends_where_one_whole_download_does(source, service, tmp_path, seed):
+    year = Year(service, source, tmp_path / "year", seed)
     for _ in range(365):
         year.day()
     service.faults.clear()

@@ -68,7 +68,7 @@ HEADERS = st.sampled_from(
 LINES = st.lists(CELLS, min_size=1, max_size=4).map(",".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     header=HEADERS,
     lines=st.lists(LINES | st.just(""), max_size=6),
@@ -84,7 +84,7 @@ def test_tables_of_odd_cells(header, lines, ends, block, asked):
     assert quick == slow
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data(), quoted=st.booleans(), block=st.sampled_from([1, 200, 1 << 20]))
 def test_tables_that_are_mostly_sound(data, quoted, block):
     count = data.draw(st.integers(1, 8))
@@ -103,7 +103,7 @@ WORDS = st.sampled_from(
 SPACES = st.sampled_from([" ", " ", "  ", "\t", "\x0b", " \t", "\n"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     pieces=st.lists(st.tuples(WORDS, SPACES, WORDS), max_size=6),
     kind=st.sampled_from([None, Kind.MD5, Kind.SHA256]),
@@ -154,7 +154,7 @@ def test_of_a_hundred_thousand_rows_one_that_is_wrong_is_found_alike():
     assert "line 77778: md5 with 31 characters" in quick
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     width=st.sampled_from([16, 20, 32, 144]),
     seed=st.integers(0, 1 << 30),

@@ -232,7 +232,7 @@ class Heard(Silent):
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 3]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_many_passes_find_what_one_does(tmp_path_factory, seed, at_once):
     random = np.random.default_rng(seed)
     world = crowded(random, seed)
