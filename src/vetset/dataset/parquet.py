@@ -24,7 +24,6 @@ from vetset.dataset.columns import (
 )
 from vetset.dataset.extents import Extents
 from vetset.dataset.fields import fields_of
-from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import row_values
 from vetset.dataset.picked import picked_batches
 from vetset.dataset.places import (
@@ -43,8 +42,8 @@ from vetset.dataset.tables import (
     check_rows,
     column_names,
     filter_table,
-    grouped_batches,
     open_table,
+    table_identities,
     told_columns,
 )
 from vetset.model.dataset import Format, Shard
@@ -113,8 +112,7 @@ class ParquetFormat:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
         with open_table(place(root, shard.uri), shard.uri) as table:
-            for batch in grouped_batches(table, 1 << 14):
-                yield from row_identities(batch)
+            yield from table_identities(table)
 
     def siblings(
         self,

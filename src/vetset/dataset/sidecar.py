@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from vetset.dataset.columns import ColumnMapping, key_strings, listed
 from vetset.dataset.fields import fields_of
-from vetset.dataset.identity import row_identities
 from vetset.dataset.legible import python_values
 from vetset.dataset.picked import picked_rows
 from vetset.dataset.places import MAX_TEXT, read_whole
-from vetset.dataset.tables import check_rows, column_names, decoded, grouped_batches, open_table, told_columns
+from vetset.dataset.tables import check_rows, column_names, decoded, open_table, table_identities, told_columns
 from vetset.model.errors import DatasetError
 from vetset.model.record import Fields
 from vetset.storage.remote import Place
@@ -28,8 +27,6 @@ from vetset.storage.remote import Place
 MAX_SIDECAR = 1 << 31
 _AT_ONCE = 1024
 """Rows whose cells are made values of Python's together."""
-_COMPARED = 1 << 14
-"""Rows whose identities are taken together."""
 _FAILURES = ("failed_to_download", "failed_to_resize")
 
 
@@ -121,7 +118,7 @@ class Sidecar:
     def identities(self) -> list[bytes]:
         """SHA-256 (32 bytes) of every row."""
         with open_table(self.data, self._where) as table:
-            return [identity for batch in grouped_batches(table, _COMPARED) for identity in row_identities(batch)]
+            return list(table_identities(table))
 
     def outcomes(self) -> list[tuple[str | None, str | None]] | None:
         """Status and error message of every row; None where the table does not say."""

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_counts, without_views
 from vetset.dataset.extents import Known
+from vetset.dataset.identity import row_identities
 from vetset.dataset.places import readable, writable
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
 
 WRITE_ROWS = 1 << 20
 """Greatest row group that is held at once when a table is filtered."""
+_COMPARED = 1 << 14
+"""Rows whose identities are taken together."""
 
 
 @contextmanager
@@ -183,8 +186,8 @@ def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[
 def grouped_batches(table: Any, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
     """Batches of at most so many rows, in order, none of which is of two row groups.
 
-    Asked for several groups at once, Arrow's reader may take what is wrong with the pages of one for the next: values
-    of that one come out as nulls, in no other way of reading it.
+    Asked for several groups at once, Arrow's reader goes on with a page that claims more values than its group has:
+    values of the next group come out as nulls, in no other way of reading it.
 
     Args:
         table: as `open_table` gives it.
@@ -193,6 +196,16 @@ def grouped_batches(table: Any, rows: int, columns: Sequence[str] | None = None)
     """
     for group in range(table.metadata.num_row_groups):
         yield from table.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
+
+
+def table_identities(table: Any) -> Iterator[bytes]:
+    """SHA-256 (32 bytes) of every row: all columns, typed.
+
+    Raises:
+        DatasetError: a column's type cannot be compared.
+    """
+    for batch in grouped_batches(table, _COMPARED):
+        yield from row_identities(batch)
 
 
 def _plain_batches(table: Any, where: str) -> Iterator[Any]:
