@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from dataset_cases import laion_table, md5_of, url
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vetset.dataset import tables
 from vetset.dataset.arrays import without_counts
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.extents import Extents
@@ -239,6 +241,23 @@ def test_extents_that_the_decoder_has_read_have_the_digest_of_the_file(tmp_path,
     data = path.read_bytes()
     assert known
     assert all(blake3(data[start:end]).digest() == digest for (start, end), digest in known.items())
+
+
+def test_two_columns_side_by_side_are_read_once_and_by_whoever_asked(tmp_path, monkeypatch):
+    # Arrow reads ahead in threads of its own otherwise: columns as one, and a process that ends meanwhile is aborted.
+    asked, plain = [], tables._Noted.read_buffer
+
+    def read_buffer(noted, count):
+        asked.append((noted.tell(), noted.tell() + count, threading.get_ident()))
+        return plain(noted, count)
+
+    monkeypatch.setattr(tables._Noted, "read_buffer", read_buffer)
+    table = pa.table({"url": [url(row) for row in range(40)], "md5": [md5_of(row) for row in range(40)]})
+    shard = written(tmp_path, table, row_group_size=8)
+    assert sum(len(batch) for batch in PARQUET.read(tmp_path, shard, MAPPING, (Kind.URL_SHA256, Kind.MD5))) == 40
+    chunks = [(start, end) for start, end, _ in asked if start]  # the footer of so small a file is asked for with all
+    assert len(set(chunks)) == len(chunks) == 10
+    assert {thread for _, _, thread in asked} == {threading.get_ident()}
 
 
 def test_a_footer_that_claims_the_same_bytes_again_and_again_is_refused(tmp_path):

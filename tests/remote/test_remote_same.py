@@ -110,6 +110,20 @@ def test_a_table_is_not_fetched_whole_for_one_column(bucket, on_the_web, tmp_pat
     assert site.log.sent < size // 7
 
 
+def test_columns_side_by_side_come_over_the_wire_once(on_the_web, tmp_path):
+    random = np.random.default_rng(2)
+    table = pa.table({name: [random.bytes(16).hex() for _ in range(40_000)] for name in ("url", "md5")})
+    (tmp_path / "two").mkdir()
+    path = tmp_path / "two" / "part.parquet"
+    pq.write_table(table, path, row_group_size=6_000)
+    footers = 3 * (64 << 10)
+    site = on_the_web(tmp_path / "two")
+    assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == scanned(
+        tmp_path / "two", tmp_path / "local"
+    )
+    assert site.log.sent < path.stat().st_size + footers
+
+
 def test_of_a_column_of_bytes_that_may_be_pictures_the_beginning_is_fetched(bucket, tmp_path):
     wide_table(tmp_path / "wide" / "part.parquet", text=False)
     size = (tmp_path / "wide" / "part.parquet").stat().st_size

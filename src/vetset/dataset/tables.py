@@ -112,11 +112,18 @@ def open_table(
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
+    # Arrow would read ahead otherwise: adjoining columns as one extent, which is nobody's digest and is fetched again;
+    # all of a row group, whatever `buffer` says; and in a thread of its own, which gives back what it read when it gets
+    # the interpreter's lock, or aborts the process where that is ending just then.
     with (
         decoded(where),
         _opened(source, known) as place,
         pq.ParquetFile(
-            place, page_checksum_verification=True, buffer_size=buffer, read_dictionary=list(as_dictionaries)
+            place,
+            page_checksum_verification=True,
+            buffer_size=buffer,
+            read_dictionary=list(as_dictionaries),
+            pre_buffer=False,
         ) as table,
     ):
         yield table
