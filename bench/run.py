@@ -32,17 +32,23 @@ def environment() -> dict[str, str]:
     return kept | _ONE_THREAD
 
 
-_CHOSEN = "import faiss, threadpoolctl; print([each.get('architecture') for each in threadpoolctl.threadpool_info()])"
+_CHOSEN = (
+    "import faiss, json, threadpoolctl;"
+    "chosen = [each.get('architecture') for each in threadpoolctl.threadpool_info()];"
+    "print(json.dumps([kernels for kernels in chosen if kernels]))"
+)
+_WIDE = {"haswell", "zen", "skylakex", "cooperlake", "sapphirerapids"}
+"""Kernels of OpenBLAS for vectors of 256 bits and more."""
 
 
 def processor() -> dict[str, str]:
-    """What OpenBLAS is told where it is older than the processor, and takes it for one of 2004 without wide vectors.
+    """What OpenBLAS is told where it is older than the processor, and takes it for one without wide vectors.
 
     A peer that brings such a library along would be measured on a machine that this is not.
     """
     asked = [sys.executable, "-c", _CHOSEN]
     chosen = subprocess.run(asked, env=environment(), check=True, capture_output=True, text=True).stdout
-    if "Prescott" not in chosen or "avx2" not in flags():
+    if {kernels.casefold() for kernels in json.loads(chosen)} <= _WIDE or "avx2" not in flags():
         return {}
     return {"OPENBLAS_CORETYPE": "SkylakeX" if "avx512f" in flags() else "Haswell"}
 
