@@ -14,7 +14,9 @@ import pytest
 
 import small
 import vetset
+from vetset.dataset.tables import open_table
 from vetset.model.dataset import Format
+from vetset.storage.address import place_of
 from vetset.store.store import Store
 
 FORMS = pytest.mark.parametrize("form", list(Format))
@@ -122,6 +124,19 @@ def test_columns_side_by_side_come_over_the_wire_once(on_the_web, tmp_path):
         tmp_path / "two", tmp_path / "local"
     )
     assert site.log.sent < path.stat().st_size + footers
+
+
+def test_a_long_chunk_is_fetched_in_few_requests_where_it_is_read_in_pieces(on_the_web, tmp_path):
+    random = np.random.default_rng(3)
+    (tmp_path / "long").mkdir()
+    table = pa.table({"image": [random.bytes(100_000) for _ in range(120)]})
+    pq.write_table(table, tmp_path / "long" / "part.parquet", use_dictionary=False, write_batch_size=4)
+    site = on_the_web(tmp_path / "long")
+    place = place_of(f"{site.address}/data/part.parquet")
+    before = site.log.count("GET")
+    with open_table(place, "part.parquet", buffer=1 << 20) as rows:
+        assert sum(len(batch) for batch in rows.iter_batches(4)) == 120
+    assert site.log.count("GET") - before <= 4
 
 
 def test_of_a_column_of_bytes_that_may_be_pictures_the_beginning_is_fetched(bucket, tmp_path):

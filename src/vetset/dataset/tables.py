@@ -23,6 +23,8 @@ WRITE_ROWS = 1 << 20
 """Greatest row group that is held at once when a table is filtered."""
 _COMPARED = 1 << 14
 """Rows whose identities are taken together."""
+_FROM_AFAR = 32 << 20
+"""Bytes of a column that are read at a time, at least, where each read is a request."""
 
 
 @contextmanager
@@ -105,16 +107,18 @@ def open_table(
     Args:
         source: where it lies, or what it holds.
         where: shard, for errors.
-        buffer: bytes of a column that are read at a time; 0 reads a row group's column whole.
+        buffer: bytes of a column that are read at a time, more of a remote one; 0 reads a row group's column whole.
         known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
         as_dictionaries: names of columns of text or bytes of which distinct values are held once.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
-    # Arrow would read ahead otherwise: adjoining columns as one extent, which is nobody's digest and is fetched again;
-    # all of a row group, whatever `buffer` says; and in a thread of its own, which gives back what it read when it gets
-    # the interpreter's lock, or aborts the process where that is ending just then.
+    if buffer and isinstance(source, Remote):
+        buffer = max(buffer, _FROM_AFAR)
+    # `pre_buffer`: Arrow would read ahead, adjoining columns as one extent, which is nobody's digest and is fetched
+    # again; all of a row group, whatever `buffer` says; and in a thread of its own, which gives back what it read when
+    # it gets the interpreter's lock, or aborts the process where that is ending just then.
     with (
         decoded(where),
         _opened(source, known) as place,
