@@ -149,6 +149,19 @@ def test_of_a_column_of_bytes_that_may_be_pictures_the_beginning_is_fetched(buck
     assert bucket.log.sent < size // 7 + (3 << 20)
 
 
+def test_a_table_of_pictures_comes_over_the_wire_once(on_the_web, tmp_path):
+    random = np.random.default_rng(4)
+    images = [{"bytes": b"\xff\xd8\xff" + random.bytes(50_000), "path": f"{number}.jpg"} for number in range(60)]
+    (tmp_path / "rows").mkdir()
+    path = tmp_path / "rows" / "part.parquet"
+    pq.write_table(pa.table({"image": images, "label": list(range(60))}), path, row_group_size=20)
+    footers = 4 * (64 << 10)
+    site = on_the_web(tmp_path / "rows")
+    expected = scanned(tmp_path / "rows", tmp_path / "local")
+    assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == expected
+    assert site.log.sent < path.stat().st_size + footers
+
+
 def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):
     size = sum(path.stat().st_size for path in (roots / "webdataset").iterdir())
     address = bucket.upload(roots / "webdataset")

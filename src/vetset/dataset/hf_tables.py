@@ -1,15 +1,16 @@
 """The two files in which `datasets` keeps rows, parquet and Arrow IPC streams, read and written in small batches.
 
 Pictures are large and rows are many, so a batch is bounded by bytes. A parquet column is read a page at a time, not a
-row group at a time. A stream is mapped where the place can be mapped: Arrow then takes values from where they lie, and
-only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass.
+row group at a time, out of what is going by. A stream is mapped where the place can be mapped: Arrow then takes values
+from where they lie, and only what is looked at is in memory. Either way all bytes of the file can be digested in the
+same pass, and what is decoded is what was digested.
 """
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,9 @@ import pyarrow as pa
 from vetset.dataset.arrays import compacted, without_views
 from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
 from vetset.dataset.bounds import batch_rows
-from vetset.dataset.places import CHUNK, open_plain, read_range, suffix_of, writable
+from vetset.dataset.places import CHUNK, open_plain, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
+from vetset.dataset.window import Window, passing_by
 from vetset.storage.remote import Place
 
 GROUP_BYTES = 128 << 20
@@ -61,19 +63,12 @@ def _sorted(picked: Collection[int] | None) -> Any | None:
 
 
 class _Parquet:
-    def __init__(self, table: Any, stream: BinaryIO, size: int, update: Update | None, where: str) -> None:
+    def __init__(self, table: Any, window: Window | None, where: str) -> None:
         self.schema = table.schema_arrow
         self.stretch = 0
         self._table = table
-        self._stream = stream
-        self._size = size
-        self._update = update
+        self._window = window
         self._where = where
-
-    def _digest_to(self, end: int) -> None:
-        if self._update is not None:
-            for chunk in read_range(self._stream, self._stream.tell(), end, self._where):
-                self._update(chunk)
 
     def count(self) -> int:
         return int(self._table.metadata.num_rows)
@@ -86,8 +81,8 @@ class _Parquet:
         names = None if columns is None else list(columns) or self.schema.names[:1]
         first = 0
         for group in range(metadata.num_row_groups):
-            # Groups are about equally long: what the decoder asks for next is in memory, or nearly so.
-            self._digest_to(self._size * (group + 1) // metadata.num_row_groups)
+            if self._window is not None:
+                self._window.go_on()
             self.stretch, start, about = group, first, metadata.row_group(group)
             if not _holds(wanted, first, about.num_rows):
                 first += about.num_rows
@@ -97,7 +92,8 @@ class _Parquet:
                 yield first, without_views(batch if names is None else batch.select(names))
                 first += len(batch)
             check_rows(first - start, about.num_rows, self._where)
-        self._digest_to(self._size)
+        if self._window is not None:
+            self._window.finish()
         check_rows(first, metadata.num_rows, self._where)
 
     @contextmanager
@@ -192,11 +188,14 @@ def open_rows(path: Place, where: str, update: Update | None = None) -> Iterator
     Raises:
         DatasetError: it is damaged, truncated, or not what its suffix says.
     """
+    if not is_stream(where):
+        with (
+            nullcontext() if update is None else passing_by(path, where, update) as window,
+            open_table(path if window is None else window, where, buffer=CHUNK) as table,
+        ):
+            yield _with_columns(_Parquet(table, window, where), where)
+        return
     with open_plain(path, where) as (stream, size):
-        if not is_stream(where):
-            with open_table(path, where, buffer=CHUNK) as table:
-                yield _with_columns(_Parquet(table, stream, size, update, where), where)
-            return
         if not size:
             raise damaged("the file is empty", where, "an Arrow stream")
         with decoded(where, "Arrow"):

@@ -16,6 +16,7 @@ from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_count
 from vetset.dataset.extents import Known
 from vetset.dataset.identity import row_identities
 from vetset.dataset.places import readable, writable
+from vetset.dataset.window import Window
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
 
@@ -81,8 +82,11 @@ class _Noted:
 
 
 @contextmanager
-def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
-    if isinstance(source, Remote):
+def _opened(source: Place | Window | bytes, known: Known | None) -> Iterator[Any]:
+    if isinstance(source, Window):
+        with pa.PythonFile(source, "r") as place:
+            yield place
+    elif isinstance(source, Remote):
         with source.open_ranged(exact=True) as (stream, _), pa.PythonFile(stream, "r") as place:
             yield place
     elif isinstance(source, Path) and known is not None:
@@ -95,7 +99,7 @@ def _opened(source: Place | bytes, known: Known | None) -> Iterator[Any]:
 
 @contextmanager
 def open_table(
-    source: Place | bytes,
+    source: Place | Window | bytes,
     where: str,
     *,
     buffer: int = 0,
@@ -105,7 +109,7 @@ def open_table(
     """Open a parquet file, or the bytes of one. Of a remote one only the footer and the chunks of columns are fetched.
 
     Args:
-        source: where it lies, or what it holds.
+        source: where it lies, the window in which it goes by, or what it holds.
         where: shard, for errors.
         buffer: bytes of a column that are read at a time, more of a remote one; 0 reads a row group's column whole.
         known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
