@@ -134,7 +134,7 @@ def test_a_long_chunk_is_fetched_in_few_requests_where_it_is_read_in_pieces(on_t
     site = on_the_web(tmp_path / "long")
     place = place_of(f"{site.address}/data/part.parquet")
     before = site.log.count("GET")
-    with open_table(place, "part.parquet", buffer=1 << 20) as rows:
+    with open_table(place, "part.parquet") as rows:
         assert sum(len(batch) for batch in rows.iter_batches(4)) == 120
     assert site.log.count("GET") - before <= 4
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from vetset.dataset.arrays import compacted, without_views
 from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
 from vetset.dataset.bounds import batch_rows
-from vetset.dataset.places import CHUNK, open_plain, suffix_of, writable
+from vetset.dataset.places import open_plain, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
 from vetset.dataset.window import Window, passing_by
 from vetset.storage.remote import Place
@@ -191,7 +191,7 @@ def open_rows(path: Place, where: str, update: Update | None = None) -> Iterator
     if not is_stream(where):
         with (
             nullcontext() if update is None else passing_by(path, where, update) as window,
-            open_table(path if window is None else window, where, buffer=CHUNK) as table,
+            open_table(path if window is None else window, where) as table,
         ):
             yield _with_columns(_Parquet(table, window, where), where)
         return

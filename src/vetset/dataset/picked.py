@@ -15,7 +15,6 @@ from vetset.dataset.arrays import without_views
 from vetset.dataset.arrow_messages import WORST_BYTES
 from vetset.dataset.bounds import TABLE_ROWS, table_batch_rows
 from vetset.dataset.legible import row_values
-from vetset.dataset.places import CHUNK
 from vetset.dataset.tables import check_rows, open_table
 from vetset.storage.remote import Place
 
@@ -46,7 +45,7 @@ def picked_batches(
     """
     wanted = np.array(sorted(rows), dtype=np.int64)
     first = 0
-    with open_table(source, where, buffer=CHUNK) as table:
+    with open_table(source, where) as table:
         for number in range(table.metadata.num_row_groups):
             about = table.metadata.row_group(number)
             count, start = about.num_rows, first
@@ -76,7 +75,7 @@ def _longest_row(source: Place | bytes, number: int, names: Sequence[str], texts
     A value cannot be longer than its column; where a dictionary has it, than the longest that is in there, which is
     looked up: real tables call nearly every column encoded so. A dictionary comes first.
     """
-    with open_table(source, where, buffer=CHUNK, as_dictionaries=texts) as table:
+    with open_table(source, where, as_dictionaries=texts) as table:
         # Reading comes first: Arrow's reader refuses damaged column metadata; asking for it directly ends the process.
         batch = next(table.iter_batches(1, row_groups=[number], columns=names, use_threads=False), None)
         if batch is None:

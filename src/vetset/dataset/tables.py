@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_counts, without_views
 from vetset.dataset.extents import Known
 from vetset.dataset.identity import row_identities
-from vetset.dataset.places import readable, writable
+from vetset.dataset.places import CHUNK, readable, writable
 from vetset.dataset.window import Window
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
@@ -25,7 +25,7 @@ WRITE_ROWS = 1 << 20
 _COMPARED = 1 << 14
 """Rows whose identities are taken together."""
 _FROM_AFAR = 32 << 20
-"""Bytes of a column that are read at a time, at least, where each read is a request."""
+"""Bytes of a column that are read at a time where each read is a request."""
 
 
 @contextmanager
@@ -102,7 +102,6 @@ def open_table(
     source: Place | Window | bytes,
     where: str,
     *,
-    buffer: int = 0,
     known: Known | None = None,
     as_dictionaries: Sequence[str] = (),
 ) -> Iterator[Any]:
@@ -111,25 +110,24 @@ def open_table(
     Args:
         source: where it lies, the window in which it goes by, or what it holds.
         where: shard, for errors.
-        buffer: bytes of a column that are read at a time, more of a remote one; 0 reads a row group's column whole.
-        known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
+        known: a row group's column is read whole, and BLAKE3 of its extent is noted here (of a remote place, in its
+            own). Otherwise columns are read in pieces.
         as_dictionaries: names of columns of text or bytes of which distinct values are held once.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
-    if buffer and isinstance(source, Remote):
-        buffer = max(buffer, _FROM_AFAR)
+    pieces = _FROM_AFAR if isinstance(source, Remote) else CHUNK
     # `pre_buffer`: Arrow would read ahead, adjoining columns as one extent, which is nobody's digest and is fetched
-    # again; all of a row group, whatever `buffer` says; and in a thread of its own, which gives back what it read when
-    # it gets the interpreter's lock, or aborts the process where that is ending just then.
+    # again; all of a row group, never in pieces; and in a thread of its own, which gives back what it read when it gets
+    # the interpreter's lock, or aborts the process where that is ending just then.
     with (
         decoded(where),
         _opened(source, known) as place,
         pq.ParquetFile(
             place,
             page_checksum_verification=True,
-            buffer_size=buffer,
+            buffer_size=0 if known is not None else pieces,
             read_dictionary=list(as_dictionaries),
             pre_buffer=False,
         ) as table,
@@ -145,6 +143,17 @@ def table_rows(source: Place, where: str) -> int:
     """
     with open_table(source, where) as table:
         return int(table.metadata.num_rows)
+
+
+def largest_group(source: Place, where: str) -> int:
+    """Bytes of a parquet file's largest row group, all columns, uncompressed, by its footer.
+
+    Raises:
+        DatasetError: it is no parquet file.
+    """
+    with open_table(source, where) as table:
+        groups = range(table.metadata.num_row_groups)
+        return max((int(table.metadata.row_group(group).total_byte_size) for group in groups), default=0)
 
 
 def column_names(table: Any) -> list[str]:

@@ -19,7 +19,7 @@ from vetset.dataset.embeddings.npz import read_arrays
 from vetset.dataset.embeddings.parts import KEY_ROWS, Choice, dataset_keys, key_column, refused
 from vetset.dataset.embeddings.rows import StoredRows
 from vetset.dataset.embeddings.safetensors import read_tensors
-from vetset.dataset.places import CHUNK, Found, copy_file, new_file, place_found, suffix_of, writable
+from vetset.dataset.places import Found, copy_file, new_file, place_found, suffix_of, writable
 from vetset.dataset.tables import (
     check_length,
     check_rows,
@@ -137,7 +137,7 @@ class ArrayPart:
             DatasetError: the table is damaged.
         """
         read = 0
-        with open_table(self.metadata, self.where, buffer=CHUNK) as table:
+        with open_table(self.metadata, self.where) as table:
             name = key_column(column_names(table), self.choice, self.where)
             for batch in grouped_batches(table, KEY_ROWS, [name]):
                 read += len(batch)

@@ -28,7 +28,7 @@ from vetset.dataset.embeddings.parts import (
     key_column,
     refused,
 )
-from vetset.dataset.places import CHUNK, Found, copy_file, new_file, open_plain, place_found, suffix_of, writable
+from vetset.dataset.places import Found, copy_file, new_file, open_plain, place_found, suffix_of, writable
 from vetset.dataset.tables import check_length, check_rows, decoded, filter_table, open_table
 from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.vectors import Fill
@@ -114,7 +114,7 @@ def _batches(
                 yield first, batch
                 first += len(batch)
         return
-    with open_table(place, where, buffer=CHUNK) as table:
+    with open_table(place, where) as table:
         for group in range(table.metadata.num_row_groups):
             count = table.metadata.row_group(group).num_rows
             if wanted is None or np.searchsorted(wanted, first) < np.searchsorted(wanted, first + count):
