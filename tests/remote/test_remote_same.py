@@ -14,6 +14,7 @@ import pytest
 
 import small
 import vetset
+from vetset.dataset import window
 from vetset.dataset.tables import open_table
 from vetset.model.dataset import Format
 from vetset.storage.address import place_of
@@ -160,6 +161,21 @@ def test_a_table_of_pictures_comes_over_the_wire_once(on_the_web, tmp_path):
     expected = scanned(tmp_path / "rows", tmp_path / "local")
     assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == expected
     assert site.log.sent < path.stat().st_size + footers
+
+
+def test_columns_too_far_apart_to_go_by_together_are_fetched_in_few_requests(on_the_web, tmp_path, monkeypatch):
+    monkeypatch.setattr(window, "MOST_HELD", 1 << 20)
+    random = np.random.default_rng(5)
+    columns = {
+        name: [{"bytes": b"\xff\xd8\xff" + random.bytes(100_000), "path": None} for _ in range(60)]
+        for name in ("image", "depth")
+    }
+    (tmp_path / "rows").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "rows" / "part.parquet", write_batch_size=4)
+    site = on_the_web(tmp_path / "rows")
+    expected = scanned(tmp_path / "rows", tmp_path / "local")
+    assert scanned(f"{site.address}/data/part.parquet", tmp_path / "web") == expected
+    assert site.log.count("GET") <= 8
 
 
 def test_a_tar_comes_over_the_wire_once(roots, bucket, on_the_web, tmp_path):

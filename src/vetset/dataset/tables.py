@@ -117,7 +117,8 @@ def open_table(
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
-    pieces = _FROM_AFAR if isinstance(source, Remote) else CHUNK
+    afar = source.from_afar if isinstance(source, Window) else isinstance(source, Remote)
+    pieces = _FROM_AFAR if afar else CHUNK
     # `pre_buffer`: Arrow would read ahead, adjoining columns as one extent, which is nobody's digest and is fetched
     # again; all of a row group, never in pieces; and in a thread of its own, which gives back what it read when it gets
     # the interpreter's lock, or aborts the process where that is ending just then.

@@ -28,13 +28,22 @@ class Window:
         apart: gives bytes [start, end) of it, whatever has gone by.
         update: is given all bytes that go by, in order.
         where: the file, for errors.
+        from_afar: whether a read apart is a request.
     """
 
     closed = False
 
     def __init__(
-        self, raw: io.RawIOBase, size: int, apart: Callable[[int, int], bytes], update: Update, where: str
+        self,
+        raw: io.RawIOBase,
+        size: int,
+        apart: Callable[[int, int], bytes],
+        update: Update,
+        where: str,
+        *,
+        from_afar: bool = False,
     ) -> None:
+        self.from_afar = from_afar
         self._raw = raw
         self._size = size
         self._apart = apart
@@ -124,7 +133,7 @@ def passing_by(path: Place, where: str, update: Update) -> Iterator[Window]:
         DatasetError: it cannot be opened or read, or changed meanwhile.
     """
     with readable(where), open_pass(path) as (raw, size), _apart(path, raw) as apart:
-        yield Window(raw, size, apart, update, where)
+        yield Window(raw, size, apart, update, where, from_afar=isinstance(path, Remote))
 
 
 @contextmanager
