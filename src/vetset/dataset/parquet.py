@@ -115,7 +115,7 @@ class ParquetFormat:
             DatasetError: the file is damaged, or a column's type cannot be compared.
         """
         with open_table(place(root, shard.uri), shard.uri) as table:
-            yield from table_identities(table)
+            yield from table_identities(table, shard.uri)
 
     def siblings(
         self,

@@ -118,7 +118,7 @@ class Sidecar:
     def identities(self) -> list[bytes]:
         """SHA-256 (32 bytes) of every row."""
         with open_table(self.data, self._where) as table:
-            return list(table_identities(table))
+            return list(table_identities(table, self._where))
 
     def outcomes(self) -> list[tuple[str | None, str | None]] | None:
         """Status and error message of every row; None where the table does not say."""

@@ -208,7 +208,7 @@ def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[
         yield writer
 
 
-def grouped_batches(table: Any, rows: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+def grouped_batches(table: Any, rows: int, where: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
     """Batches of at most so many rows, in order, none of which is of two row groups.
 
     Asked for several groups at once, Arrow's reader goes on with a page that claims more values than its group has:
@@ -217,26 +217,34 @@ def grouped_batches(table: Any, rows: int, columns: Sequence[str] | None = None)
     Args:
         table: as `open_table` gives it.
         rows: of a batch, at most.
+        where: shard, for errors.
         columns: their names; all of them if None.
+
+    Raises:
+        DatasetError: a group holds another number of rows than the footer says, or its columns do not agree on it.
     """
     for group in range(table.metadata.num_row_groups):
-        yield from table.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
+        stated, seen = table.metadata.row_group(group).num_rows, 0
+        for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+            seen += len(batch)
+            yield batch
+        check_rows(seen, stated, where)
 
 
-def table_identities(table: Any) -> Iterator[bytes]:
+def table_identities(table: Any, where: str) -> Iterator[bytes]:
     """SHA-256 (32 bytes) of every row: all columns, typed.
 
     Raises:
-        DatasetError: a column's type cannot be compared.
+        DatasetError: a column's type cannot be compared, or a row group is damaged.
     """
-    for batch in grouped_batches(table, _COMPARED):
+    for batch in grouped_batches(table, _COMPARED, where):
         yield from row_identities(batch)
 
 
 def _plain_batches(table: Any, where: str) -> Iterator[Any]:
     """The rows of a table, one batch for each row group of a sensible size."""
     with decoded(where):
-        yield from map(without_views, grouped_batches(table, WRITE_ROWS))
+        yield from map(without_views, grouped_batches(table, WRITE_ROWS, where))
 
 
 def filter_table(source: Place | bytes, keep: NDArray[np.bool_], target: Path, where: str) -> None:

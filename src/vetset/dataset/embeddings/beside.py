@@ -139,7 +139,7 @@ class ArrayPart:
         read = 0
         with open_table(self.metadata, self.where) as table:
             name = key_column(column_names(table), self.choice, self.where)
-            for batch in grouped_batches(table, KEY_ROWS, [name]):
+            for batch in grouped_batches(table, KEY_ROWS, self.where, [name]):
                 read += len(batch)
                 yield dataset_keys(batch[name], name, self.choice, self.where)
         check_rows(read, self.rows, self.where)
