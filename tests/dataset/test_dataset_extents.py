@@ -4,10 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vetset.dataset import parquet
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
-from vetset.dataset.tables import largest_group
 from vetset.model.dataset import Format, Shard
 
 ROWS = 2_000
@@ -78,20 +76,3 @@ def test_columns_within_columns_are_read_whole(tmp_path):
 def test_an_empty_table_has_a_digest(tmp_path):
     pq.write_table(pa.table({"md5": pa.array([], pa.string())}), tmp_path / "a.parquet")
     assert len(digest_of(tmp_path / "a.parquet")) == 64
-
-
-def test_a_row_group_that_is_read_in_pieces_has_the_digest_of_one_whose_columns_are_read_whole(tmp_path, monkeypatch):
-    path = table_of(tmp_path / "a.parquet")
-    whole = digest_of(path)
-    monkeypatch.setattr(parquet, "_WHOLE", largest_group(path, path.name) - 1)
-    assert digest_of(path) == whole
-
-
-def test_of_several_row_groups_the_largest_counts_and_of_none_nothing(tmp_path):
-    path = table_of(tmp_path / "a.parquet")
-    with pq.ParquetFile(path) as table:
-        sizes = [table.metadata.row_group(group).total_byte_size for group in range(3)]
-    assert largest_group(path, path.name) == max(sizes) > min(sizes)
-    with pq.ParquetWriter(path, pa.schema({"url": pa.string()})):
-        pass
-    assert largest_group(path, path.name) == 0

@@ -8,11 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vetset.dataset import parquet
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.sidecar import Sidecar
-from vetset.dataset.tables import largest_group
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 from vetset.model.signal import URL_KINDS, Kind, Reason
@@ -94,22 +92,6 @@ def test_a_row_group_of_millions_is_read_in_bounded_memory(tmp_path):
     told, peak = within_limits(path)
     assert told == f"rows {rows}"
     assert peak <= ROOM // 2
-
-
-def test_a_row_group_longer_than_the_memory_is_read_in_pieces(tmp_path):
-    rows, width = (ROOM + 16) << 13, 128
-    noise = np.random.default_rng(1).integers(33, 127, rows * width, np.uint8).tobytes()
-    offsets = pa.py_buffer((np.arange(rows + 1) * width).astype(np.int32))
-    urls, texts = (
-        pa.Array.from_buffers(pa.string(), rows, [None, offsets, pa.py_buffer(each)])
-        for each in (noise, b" " * len(noise))
-    )
-    settings = {"compression": {"url": "none", "text": "zstd"}, "use_dictionary": False, "row_group_size": rows}
-    path = written(tmp_path / "x.parquet", pa.table({"url": urls, "text": texts}), **settings)
-    assert largest_group(path, path.name) > parquet._WHOLE
-    told, peak = within_limits(path)
-    assert told == f"rows {rows}"
-    assert peak <= ROOM
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """The two files in which `datasets` keeps rows, parquet and Arrow IPC streams, read and written in small batches.
 
-Pictures are large and rows are many, so a batch is bounded by bytes. A parquet column is read a page at a time, not a
-row group at a time, out of what is going by. A stream is mapped where the place can be mapped: Arrow then takes values
-from where they lie, and only what is looked at is in memory. Either way all bytes of the file can be digested in the
-same pass, and what is decoded is what was digested.
+Pictures are large and rows are many, so a batch is bounded by bytes. A parquet file is read a row group at a time, out
+of what is going by. A stream is mapped where the place can be mapped: Arrow then takes values from where they lie, and
+only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass, and what is
+decoded is what was digested.
 """
 
 import os

@@ -42,7 +42,6 @@ from vetset.dataset.tables import (
     check_rows,
     column_names,
     filter_table,
-    largest_group,
     open_table,
     table_identities,
     told_columns,
@@ -54,8 +53,6 @@ from vetset.model.signal import DECLARED_KINDS, LIST_KINDS, USUAL_KINDS, Kind, R
 from vetset.storage.remote import Place, Remote
 
 BATCH_ROWS = 1 << 16
-_WHOLE = 512 << 20
-"""Bytes of a row group, uncompressed, up to which its columns are read whole."""
 
 
 class ParquetFormat:
@@ -207,10 +204,8 @@ def _batches(
 ) -> Generator[ColumnBatch, None, Outcome]:
     digest = hashlib.sha256(b"parquet columns\0")
     digests = path.digests if isinstance(path, Remote) else {}
-    # A column is held whole, and digested as it is read; one too long for that is read again for its digest.
-    known = digests if isinstance(path, Remote) or largest_group(path, shard.uri) <= _WHOLE else None
     first = 0
-    with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri, known=known) as table:
+    with open_plain(path, shard.uri) as (stream, size), open_table(path, shard.uri, known=digests) as table:
         roles = _needed(_roles(table, mapping, shard.uri, kinds), kinds)
         chosen = sorted(set(roles.values()))
         extents = Extents(stream, size, table, digests, columns=chosen, where=shard.uri)

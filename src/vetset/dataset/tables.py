@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vetset.dataset.arrays import cast_to, compacted, holds_bytes, without_counts, without_views
 from vetset.dataset.extents import Known
 from vetset.dataset.identity import row_identities
-from vetset.dataset.places import CHUNK, readable, writable
+from vetset.dataset.places import readable, writable
 from vetset.dataset.window import Window
 from vetset.model.errors import AlignmentError, DatasetError
 from vetset.storage.remote import Place, Remote
@@ -24,8 +24,6 @@ WRITE_ROWS = 1 << 20
 """Greatest row group that is held at once when a table is filtered."""
 _COMPARED = 1 << 14
 """Rows whose identities are taken together."""
-_FROM_AFAR = 32 << 20
-"""Bytes of a column that are read at a time where each read is a request."""
 
 
 @contextmanager
@@ -110,25 +108,23 @@ def open_table(
     Args:
         source: where it lies, the window in which it goes by, or what it holds.
         where: shard, for errors.
-        known: a row group's column is read whole, and BLAKE3 of its extent is noted here (of a remote place, in its
-            own). Otherwise columns are read in pieces.
+        known: BLAKE3 of every extent that is read of a local file is noted here; a remote place notes it by itself.
         as_dictionaries: names of columns of text or bytes of which distinct values are held once.
 
     Raises:
         DatasetError: it cannot be opened or is no parquet file, or what was read in the block is damaged.
     """
-    afar = source.from_afar if isinstance(source, Window) else isinstance(source, Remote)
-    pieces = _FROM_AFAR if afar else CHUNK
     # `pre_buffer`: Arrow would read ahead, adjoining columns as one extent, which is nobody's digest and is fetched
-    # again; all of a row group, never in pieces; and in a thread of its own, which gives back what it read when it gets
-    # the interpreter's lock, or aborts the process where that is ending just then.
+    # again, and in a thread of its own, which gives back what it read when it gets the interpreter's lock, or aborts
+    # the process where that is ending just then. `buffer_size`: read in pieces, a damaged page header of a small file
+    # took gigabytes (a find of the soak); so a row group's column is read whole.
     with (
         decoded(where),
         _opened(source, known) as place,
         pq.ParquetFile(
             place,
             page_checksum_verification=True,
-            buffer_size=0 if known is not None else pieces,
+            buffer_size=0,
             read_dictionary=list(as_dictionaries),
             pre_buffer=False,
         ) as table,
@@ -144,17 +140,6 @@ def table_rows(source: Place, where: str) -> int:
     """
     with open_table(source, where) as table:
         return int(table.metadata.num_rows)
-
-
-def largest_group(source: Place, where: str) -> int:
-    """Bytes of a parquet file's largest row group, all columns, uncompressed, by its footer.
-
-    Raises:
-        DatasetError: it is no parquet file.
-    """
-    with open_table(source, where) as table:
-        groups = range(table.metadata.num_row_groups)
-        return max((int(table.metadata.row_group(group).total_byte_size) for group in groups), default=0)
 
 
 def column_names(table: Any) -> list[str]:

@@ -28,7 +28,6 @@ class Window:
         apart: gives bytes [start, end) of it, whatever has gone by.
         update: is given all bytes that go by, in order.
         where: the file, for errors.
-        from_afar: whether a read apart is a request.
     """
 
     closed = False
@@ -133,7 +132,7 @@ def passing_by(path: Place, where: str, update: Update) -> Iterator[Window]:
         DatasetError: it cannot be opened or read, or changed meanwhile.
     """
     with readable(where), open_pass(path) as (raw, size), _apart(path, raw) as apart:
-        yield Window(raw, size, apart, update, where, from_afar=isinstance(path, Remote))
+        yield Window(raw, size, apart, update, where)
 
 
 @contextmanager
