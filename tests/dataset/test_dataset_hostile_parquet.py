@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vetset.dataset import sidecar
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.sidecar import Sidecar
@@ -84,6 +85,15 @@ def test_a_page_that_unpacks_to_a_thousand_times_its_size_costs_its_file_and_not
     told, peak = within_limits(path)
     assert told.startswith("refused x.parquet: reading the parquet file takes more memory than there is")
     assert peak <= ROOM
+
+
+def test_a_table_beside_a_tar_of_more_rows_than_is_sensible_is_refused(tmp_path, monkeypatch):
+    path = written(tmp_path / "x.parquet", pa.table({"key": ["a", "b", "c"]}), row_group_size=2)
+    monkeypatch.setattr(sidecar, "MAX_SIDECAR_ROWS", 3)
+    assert Sidecar(path, "x.parquet", MAPPING).keys == ["a", "b", "c"]
+    monkeypatch.setattr(sidecar, "MAX_SIDECAR_ROWS", 2)
+    with pytest.raises(DatasetError, match="more rows than is sensible"):
+        Sidecar(path, "x.parquet", MAPPING)
 
 
 def test_a_row_group_of_millions_is_read_in_bounded_memory(tmp_path):
