@@ -128,7 +128,7 @@ class Sidecar:
             if not {"status", "error_message"} <= set(column_names(table)):
                 return None
             columns = table.read(columns=["status", "error_message"])
-            return list(zip(columns["status"].to_pylist(), columns["error_message"].to_pylist(), strict=True))
+            return list(zip(python_values(columns["status"]), python_values(columns["error_message"]), strict=True))
 
 
 def _require_sensible(metadata: Any, where: str) -> None:
