@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -102,3 +103,13 @@ def test_of_a_local_file_as_well(tmp_path):
         assert read_at(found, 10, 20) == DATA[10:30]
         found.finish()
     assert b"".join(digested) == DATA
+
+
+def test_a_read_that_the_system_answers_in_parts_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "x.parquet"
+    path.write_bytes(DATA)
+    plain = os.pread
+    monkeypatch.setattr(os, "pread", lambda handle, count, start: plain(handle, min(count, 100), start))
+    with passing_by(path, "x.parquet", lambda _: None) as found:
+        assert read_at(found, 5, 1000) == DATA[5:1005]
+        assert read_at(found, len(DATA) - 5, 1000) == DATA[-5:]

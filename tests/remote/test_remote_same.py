@@ -127,7 +127,7 @@ def test_columns_side_by_side_come_over_the_wire_once(on_the_web, tmp_path):
     assert site.log.sent < path.stat().st_size + footers
 
 
-def test_a_long_chunk_is_fetched_in_few_requests_where_it_is_read_in_pieces(on_the_web, tmp_path):
+def test_a_long_chunk_is_fetched_in_few_requests(on_the_web, tmp_path):
     random = np.random.default_rng(3)
     (tmp_path / "long").mkdir()
     table = pa.table({"image": [random.bytes(100_000) for _ in range(120)]})

@@ -2,8 +2,7 @@
 
 Pictures are large and rows are many, so a batch is bounded by bytes. A parquet file is read a row group at a time, out
 of what is going by. A stream is mapped where the place can be mapped: Arrow then takes values from where they lie, and
-only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass, and what is
-decoded is what was digested.
+only what is looked at is in memory. Either way all bytes of the file can be digested in the same pass.
 """
 
 import os

@@ -1,7 +1,8 @@
 """A file that goes by once, and is read here and there where it is just going by.
 
 A parquet file of pictures is known by all its bytes, and its decoder asks for them by columns: what was fetched for the
-one is kept for the other, within a bound. So each byte is read once, and what is decoded is what was digested.
+one is kept for the other, within a bound. Within it each byte is read once, and what is decoded is what was digested;
+beyond it a read is made apart, of the same open file or the same version of a remote one.
 """
 
 import io
@@ -33,16 +34,8 @@ class Window:
     closed = False
 
     def __init__(
-        self,
-        raw: io.RawIOBase,
-        size: int,
-        apart: Callable[[int, int], bytes],
-        update: Update,
-        where: str,
-        *,
-        from_afar: bool = False,
+        self, raw: io.RawIOBase, size: int, apart: Callable[[int, int], bytes], update: Update, where: str
     ) -> None:
-        self.from_afar = from_afar
         self._raw = raw
         self._size = size
         self._apart = apart
@@ -146,4 +139,14 @@ def _apart(path: Place, raw: io.RawIOBase) -> Iterator[Callable[[int, int], byte
 
             yield fetched
     else:
-        yield lambda start, end: os.pread(raw.fileno(), end - start, start)
+        yield lambda start, end: b"".join(_there(raw.fileno(), start, end))
+
+
+def _there(handle: int, start: int, end: int) -> Iterator[bytes]:
+    """The bytes [start, end) of an open file, fewer only at its end; one call gives 2 GiB at most."""
+    while start < end:
+        data = os.pread(handle, end - start, start)
+        if not data:
+            return
+        yield data
+        start += len(data)
