@@ -18,7 +18,7 @@ from vetset.dataset.arrays import compacted, without_views
 from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
 from vetset.dataset.bounds import batch_rows
 from vetset.dataset.places import open_plain, suffix_of, writable
-from vetset.dataset.tables import check_rows, decoded, open_table, table_writer
+from vetset.dataset.tables import check_rows, decoded, group_batches, open_table, table_writer
 from vetset.dataset.window import Window, passing_by
 from vetset.storage.remote import Place
 
@@ -82,15 +82,14 @@ class _Parquet:
         for group in range(metadata.num_row_groups):
             if self._window is not None:
                 self._window.go_on()
-            self.stretch, start, about = group, first, metadata.row_group(group)
+            self.stretch, about = group, metadata.row_group(group)
             if not _holds(wanted, first, about.num_rows):
                 first += about.num_rows
                 continue
             rows = batch_rows(about.total_byte_size, about.num_rows)
-            for batch in self._table.iter_batches(batch_size=rows, row_groups=[group], columns=names):
+            for batch in group_batches(self._table, group, rows, self._where, names):
                 yield first, without_views(batch if names is None else batch.select(names))
                 first += len(batch)
-            check_rows(first - start, about.num_rows, self._where)
         if self._window is not None:
             self._window.finish()
         check_rows(first, metadata.num_rows, self._where)

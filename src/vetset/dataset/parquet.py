@@ -42,6 +42,7 @@ from vetset.dataset.tables import (
     check_rows,
     column_names,
     filter_table,
+    group_batches,
     open_table,
     table_identities,
     told_columns,
@@ -213,7 +214,7 @@ def _batches(
         if not table.metadata.num_rows:  # it still says which columns it has
             yield _column_batch(table.schema_arrow.empty_table(), roles, 0, shard.uri)
         for group in range(table.metadata.num_row_groups):
-            for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=chosen, use_threads=False):
+            for batch in group_batches(table, group, BATCH_ROWS, shard.uri, chosen, threads=False):
                 yield _column_batch(batch, roles, first, shard.uri)
                 first += len(batch)
             digest.update(extents.group(group))

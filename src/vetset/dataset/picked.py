@@ -15,7 +15,7 @@ from vetset.dataset.arrays import without_views
 from vetset.dataset.arrow_messages import WORST_BYTES
 from vetset.dataset.bounds import TABLE_ROWS, table_batch_rows
 from vetset.dataset.legible import row_values
-from vetset.dataset.tables import check_rows, open_table
+from vetset.dataset.tables import group_batches, open_table
 from vetset.storage.remote import Place
 
 _AS_LONG_AS_THEIR_BYTES = {"PLAIN", "RLE", "BIT_PACKED", "DELTA_LENGTH_BYTE_ARRAY"}
@@ -48,20 +48,18 @@ def picked_batches(
     with open_table(source, where) as table:
         for number in range(table.metadata.num_row_groups):
             about = table.metadata.row_group(number)
-            count, start = about.num_rows, first
-            first += count
+            start, first = first, first + about.num_rows
             inside = wanted[(wanted >= start) & (wanted < first)]
             if not len(inside):
                 continue
             at = start
             longest = _longest_row(source, number, columns, _texts(table, columns), where)
-            size = table_batch_rows(about.total_byte_size, count, longest)
-            for batch in table.iter_batches(size, row_groups=[number], columns=columns, use_threads=False):
+            size = table_batch_rows(about.total_byte_size, about.num_rows, longest)
+            for batch in group_batches(table, number, size, where, columns, threads=False):
                 here = inside[(inside >= at) & (inside < at + len(batch))]
                 if len(here):
                     yield here.tolist(), without_views(_only(batch, columns)).take(pa.array(here - at))
                 at += len(batch)
-            check_rows(at - start, count, where)
 
 
 def _only(batch: Any, names: Sequence[str]) -> Any:

@@ -26,6 +26,7 @@ from vetset.storage.remote import Place
 
 MAX_SIDECAR = 1 << 31
 MAX_SIDECAR_ROWS = 1 << 24
+"""Bytes and rows of a table beside a tar, at most; it is held whole."""
 _AT_ONCE = 1024
 """Rows whose cells are made values of Python's together."""
 _FAILURES = ("failed_to_download", "failed_to_resize")

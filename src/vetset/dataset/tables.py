@@ -193,27 +193,37 @@ def table_writer(table: Any, target: Path, schema: Any, where: str) -> Iterator[
         yield writer
 
 
-def grouped_batches(table: Any, rows: int, where: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """Batches of at most so many rows, in order, none of which is of two row groups.
-
-    Asked for several groups at once, Arrow's reader goes on with a page that claims more values than its group has:
-    values of the next group come out as nulls, in no other way of reading it.
+def group_batches(
+    table: Any, group: int, rows: int, where: str, columns: Sequence[str] | None = None, *, threads: bool = True
+) -> Iterator[Any]:
+    """Batches of at most so many rows of one row group, in order.
 
     Args:
         table: as `open_table` gives it.
+        group: its number.
         rows: of a batch, at most.
         where: shard, for errors.
         columns: their names; all of them if None.
+        threads: whether Arrow decodes columns side by side.
 
     Raises:
-        DatasetError: a group holds another number of rows than the footer says, or its columns do not agree on it.
+        DatasetError: the group holds another number of rows than the footer says, or its columns do not agree on it.
+    """
+    stated, seen = table.metadata.row_group(group).num_rows, 0
+    for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=threads):
+        seen += len(batch)
+        yield batch
+    check_rows(seen, stated, where)
+
+
+def grouped_batches(table: Any, rows: int, where: str, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Batches of all row groups, in order, none of which is of two; see `group_batches`.
+
+    Asked for several groups at once, Arrow's reader goes on with a page that claims more values than its group has:
+    values of the next group come out as nulls, in no other way of reading it.
     """
     for group in range(table.metadata.num_row_groups):
-        stated, seen = table.metadata.row_group(group).num_rows, 0
-        for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
-            seen += len(batch)
-            yield batch
-        check_rows(seen, stated, where)
+        yield from group_batches(table, group, rows, where, columns)
 
 
 def table_identities(table: Any, where: str) -> Iterator[bytes]:

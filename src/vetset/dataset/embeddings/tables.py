@@ -29,7 +29,7 @@ from vetset.dataset.embeddings.parts import (
     refused,
 )
 from vetset.dataset.places import Found, copy_file, new_file, open_plain, place_found, suffix_of, writable
-from vetset.dataset.tables import check_length, check_rows, decoded, filter_table, open_table
+from vetset.dataset.tables import check_length, check_rows, decoded, filter_table, group_batches, open_table
 from vetset.model.errors import AlignmentError, UsageError
 from vetset.model.vectors import Fill
 from vetset.storage.remote import Place
@@ -118,11 +118,9 @@ def _batches(
         for group in range(table.metadata.num_row_groups):
             count = table.metadata.row_group(group).num_rows
             if wanted is None or np.searchsorted(wanted, first) < np.searchsorted(wanted, first + count):
-                start = first
-                for batch in table.iter_batches(batch_size=rows, row_groups=[group], columns=[column.name]):
+                for batch in group_batches(table, group, rows, where, [column.name]):
                     yield first, batch.select([column.name])
                     first += len(batch)
-                check_rows(first - start, count, where)
             else:
                 first += count
         check_rows(first, table.metadata.num_rows, where)
