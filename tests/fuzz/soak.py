@@ -79,6 +79,7 @@ class Soak:
         self._names, self._seconds = names, seconds
         self._lock = threading.Lock()
         self._running: dict[str, _Slice] = {}
+        self._broken: set[str] = set()
         self._stopped = False
         self.clean = True
 
@@ -98,7 +99,9 @@ class Soak:
         """A target that is taken, its process started; None if there is none."""
         with self._lock:
             waiting = [
-                name for name in self._names if name not in self._running and self.had[name].seconds < self._seconds
+                name
+                for name in self._names
+                if name not in self._running and name not in self._broken and self.had[name].seconds < self._seconds
             ]
             if self._stopped or not waiting:
                 return None
@@ -150,6 +153,8 @@ class Soak:
             had.coverage = int(covered[-1]) if covered else had.coverage
             had.found += found
             self.clean &= not found
+            if found:
+                self._broken.add(name)  # until it is mended it would begin with what broke it
             self._keep()
             told = f"FOUND {', '.join(found)}: see {GROWN / name}.log" if found else "nothing found"
             print(_line(name, had, told), flush=True)  # noqa: T201  what it is run for

@@ -143,8 +143,13 @@ def table_rows(source: Place, where: str) -> int:
 
 
 def column_names(table: Any) -> list[str]:
-    """Names of the top-level columns."""
-    return list(table.schema_arrow.names)
+    """Names of the top-level columns; not of those that are structures of nothing, which Arrow does not read."""
+    return [field.name for field in table.schema_arrow if _has_values(field.type)]
+
+
+def _has_values(kind: Any) -> bool:
+    children = [kind.field(index).type for index in range(kind.num_fields)]
+    return any(map(_has_values, children)) if children or pa.types.is_struct(kind) else True
 
 
 def told_columns(schema: Any, asked: Collection[str]) -> list[str]:
