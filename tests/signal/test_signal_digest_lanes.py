@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vetset.model.errors import UsageError
-from vetset.model.signal import Kind
-from vetset.signal.digest import url_digest, url_digests
+from vetset.model.signal import BYTE_KINDS, Kind
+from vetset.signal.digest import LONGEST, digest, digests, url_digest, url_digests
 from vetset.signal.digest_lanes import md5_of_each, sha256_of_each
 from vetset.signal.digest_rounds import SHA256_START
 
@@ -47,6 +47,38 @@ def test_every_length_around_a_block_at_the_end_of_the_data_and_inside(size, cou
 
 def test_one_long_text_among_short_ones():
     assert_equal_to_hashlib([b"a", b"b" * 100_000, b"", b"c" * 63] * 5)
+
+
+@given(st.lists(st.integers(0, 300) | st.integers(1000, 9000), max_size=60), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_lanes_that_take_the_next_text_while_others_are_in_theirs(sizes, seed):
+    random = np.random.default_rng(seed)
+    assert_equal_to_hashlib([random.bytes(size) for size in [*sizes, 60_000]])  # on average not short
+
+
+@pytest.mark.parametrize("size", EDGES)
+def test_every_length_around_a_block_behind_a_long_text(size):
+    random = np.random.default_rng(size)
+    assert_equal_to_hashlib([random.bytes(5000 + size), *(random.bytes(size) for _ in range(40)), random.bytes(70_000)])
+
+
+@pytest.mark.parametrize("kind", BYTE_KINDS)
+@given(st.lists(st.integers(0, 3000), max_size=40), st.sampled_from([0, 100, 10_000, 1 << 20]))
+@settings(max_examples=50, deadline=None)
+def test_digests_of_many_are_those_of_each(kind, sizes, longest):
+    random = np.random.default_rng(len(sizes))
+    texts = [random.bytes(size) for size in sizes]
+    assert digests(texts, kind, longest=longest) == [digest(text, kind) for text in texts]
+
+
+def test_texts_that_are_too_long_to_be_copied_are_digested_alone():
+    texts = [b"a" * (LONGEST + more) for more in (-1, 0, 1)] + [b"b", b"c", b""]
+    assert digests(texts, Kind.MD5) == [hashlib.md5(text).digest() for text in texts]
+
+
+def test_a_kind_that_is_no_digest_of_bytes_is_refused():
+    with pytest.raises(UsageError):
+        digests([b"a"], Kind.URL_MD5)
 
 
 def test_the_constants_are_those_of_the_standard():

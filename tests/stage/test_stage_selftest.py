@@ -24,7 +24,7 @@ from vetset.search.exact import DigestIndex
 from vetset.search.hamming import HammingIndex
 from vetset.search.nearest import Neighbours
 from vetset.signal import canaries as pictures
-from vetset.signal import fingerprint
+from vetset.signal import digest, fingerprint
 from vetset.stage import canary, hits, pictured, selftest
 from vetset.stage.canary import model_faults, scan_test, selftest_of
 from vetset.stage.match import Matcher
@@ -101,10 +101,19 @@ def _a_bit_of_the_hash(monkeypatch):
 
 
 def _a_digest(monkeypatch):
-    inner = fingerprint.digest
-    monkeypatch.setattr(
-        fingerprint, "digest", lambda data, kind: inner(data + b"\0" * (kind is Kind.SHA1), kind)
-    )  # fmt: skip
+    inner = digest.digest
+    monkeypatch.setattr(digest, "digest", lambda data, kind: inner(data + b"\0" * (kind is Kind.SHA1), kind))
+
+
+def _a_lane(monkeypatch):
+    inner = digest.md5_of_each
+
+    def md5_of_each(*texts):
+        found = inner(*texts)
+        found[4:5] ^= 1
+        return found
+
+    monkeypatch.setattr(digest, "md5_of_each", md5_of_each)
 
 
 def _digests_of_addresses(monkeypatch):
@@ -138,6 +147,7 @@ BROKEN_SCANS = {
     "an earlier picture": (_an_earlier_picture, "(pdq"),
     "a bit of the hash": (_a_bit_of_the_hash, "PNG (pdq)"),
     "a digest": (_a_digest, "(sha1)"),
+    "a lane": (_a_lane, "(md5)"),
     "digests of addresses": (_digests_of_addresses, "digests of addresses (url_md5)"),
     "truncated for whole": (_truncated_taken_for_whole, "PNG that ends early (pdq"),
     "an upright form": (_an_upright_form, "EXIF orientation 6 (upright)"),

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from vetset.dataset.beginnings import NEEDED, begins_as_picture
@@ -332,8 +333,8 @@ def _limit(uri: str) -> int:
 
 
 def _content(root: Place, file: Found, where: str) -> tuple[bytes | None, bytes]:
-    """Content (None if it is more than is held) and SHA-256 of it, in one pass."""
-    digest = hashlib.sha256()
+    """Content (None if it is more than is held) and BLAKE3 of it, in one pass."""
+    digest = blake3()
     with open_plain(place_found(root, file), where) as (stream, size):
         chunks = read_range(stream, 0, size, where)
         first = next(chunks, b"")

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
+from blake3 import blake3
+
 from vetset.model.errors import DatasetError, OutputError
 from vetset.storage.commit import PARTIAL
 from vetset.storage.remote import ChangedError, Place, Remote, Seen
@@ -233,7 +235,7 @@ def stamp_of(files: Iterable[Found]) -> str:
 class _Hashing(io.RawIOBase):
     """A raw stream that digests what passes through it."""
 
-    def __init__(self, raw: io.RawIOBase, update: Callable[[memoryview], None]) -> None:
+    def __init__(self, raw: io.RawIOBase, update: Callable[[memoryview], object]) -> None:
         self._raw = raw
         self._update = update
 
@@ -279,12 +281,12 @@ def open_pass(path: Place, start: int = 0, end: int | None = None) -> Iterator[t
 
 @contextmanager
 def open_hashed(path: Place, where: str) -> Iterator[tuple[BinaryIO, int, Callable[[], str]]]:
-    """Open a file for one pass: stream (not seekable), size, and a function that gives the digest of what was read.
+    """Open a file for one pass: stream (not seekable), size, and a function that gives the BLAKE3 of what was read.
 
     Raises:
         DatasetError: the file cannot be opened or read, or changed meanwhile.
     """
-    digest = hashlib.sha256()
+    digest = blake3()
     with readable(where), open_pass(path) as (raw, size):
         stream = io.BufferedReader(_Hashing(raw, digest.update), CHUNK)
         yield stream, size, digest.hexdigest

@@ -13,8 +13,9 @@ from vetset.model.signal import Kind
 
 T = TypeVar("T")
 
-READING_VERSION = 3
-"""Goes up when a release may make other records of the same shard, or state other things of them.
+READING_VERSION = 4
+"""Goes up when a release may make other records of the same shard, state other things of them, or know it by another
+digest.
 
 What a store keeps of a shard holds for one version: its rows are told by their numbers.
 """

@@ -4,6 +4,7 @@ Broken as signatures, these functions are what the lists carry; here they only f
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ _FUNCTIONS = {
     Kind.URL_MD5: hashlib.md5,
     Kind.URL_SHA256: hashlib.sha256,
 }
+
+LONGEST = 1 << 20
+"""Bytes of the longest text that is copied in order to be digested beside others."""
+_LEAST = 4
+"""Texts that are digested side by side at least; for fewer the lanes that stay empty cost more than is won."""
 
 
 def digest(data: bytes, kind: Kind) -> bytes:
@@ -37,6 +43,31 @@ def digest(data: bytes, kind: Kind) -> bytes:
     if kind not in BYTE_KINDS:
         raise UsageError("not a digest of stored bytes", expected=_words(BYTE_KINDS), seen=str(kind))
     return _FUNCTIONS[kind](data, usedforsecurity=False).digest()
+
+
+def digests(texts: Sequence[bytes], kind: Kind, *, longest: int = LONGEST) -> list[bytes]:
+    """Digests of the stored bytes of many pictures at once: MD5 is five times as fast as one by one.
+
+    SHA-1 and SHA-256 have instructions of their own on most machines, and are taken one by one.
+
+    Args:
+        texts: the bytes of each, as they lie in the dataset.
+        kind: `MD5`, `SHA1` or `SHA256`.
+        longest: texts of more bytes are taken one by one; of the others all are copied once.
+
+    Returns:
+        `kind.width` bytes for each.
+
+    Raises:
+        UsageError: another kind.
+    """
+    short = [text for text in texts if len(text) <= longest] if kind is Kind.MD5 else []
+    if len(short) < _LEAST:
+        return [digest(text, kind) for text in texts]
+    lengths = np.fromiter(map(len, short), np.int64, len(short))
+    found = md5_of_each(np.frombuffer(b"".join(short), np.uint8), np.cumsum(lengths) - lengths, lengths)
+    aside = (row.tobytes() for row in found)
+    return [next(aside) if len(text) <= longest else digest(text, kind) for text in texts]
 
 
 def url_digest(url: str, kind: Kind) -> bytes:

@@ -17,11 +17,13 @@ from vetset.engine.worker import begin_step, end_step, is_worker
 from vetset.model.canonical import document_digest
 from vetset.model.errors import EngineError
 from vetset.model.selftest import ScanTest, Selftest
-from vetset.model.signal import URL_KINDS, Kind
+from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind
 from vetset.signal.canaries import Canary, canaries, digest_of_canaries, faults, model_pictures, policy_for_canaries
-from vetset.signal.digest import url_digest, url_digests
+from vetset.signal.digest import url_digests
 from vetset.signal.embedding import ALIKE, Embedder
+from vetset.signal.lanes import LANES
 from vetset.signal.warm import warm_up
+from vetset.stage.digested import Answers, byte_digests
 from vetset.stage.pictured import Asked, embedder_of, taken
 from vetset.store.store import Scanned
 
@@ -75,25 +77,31 @@ def _watched(asked: Asked, *, pictures: bool) -> ScanTest:
 def _tested(asked: Asked, *, pictures: bool) -> ScanTest:
     failed = [f"digests of addresses ({kind.value})" for kind in asked.kinds if kind in URL_KINDS and not _right(kind)]
     tried = [canary for canary in canaries() if canary.at_hand] if pictures and asked.picture_kinds else []
-    wrong = {canary.name: words for canary in tried if (words := _faults_of(canary, asked))}
+    digests = byte_digests([canary.data for canary in tried], asked.picture_kinds)
+    wrong = {
+        canary.name: words
+        for canary, answers in zip(tried, digests, strict=True)
+        if (words := _faults_of(canary, answers, asked))
+    }
     failed += [f"{name} ({', '.join(words)})" for name, words in wrong.items()]
     if pictures and Kind.EMBEDDING in asked.kinds:
         failed += model_faults(embedder_of(asked))
     return ScanTest(tools(), len(tried) - len(wrong), tuple(failed))
 
 
-def _faults_of(canary: Canary, asked: Asked) -> list[str]:
+def _faults_of(canary: Canary, digests: Answers, asked: Asked) -> list[str]:
     """What a scan would get wrong of one of the known pictures."""
     policy = policy_for_canaries(asked.policy)
-    answers, _ = taken(canary.data, asked.picture_kinds, policy, pixels=Kind.EMBEDDING in asked.kinds)
-    return faults(canary, answers, policy)
+    decoded = [kind for kind in asked.picture_kinds if kind not in BYTE_KINDS]
+    answers, _ = taken(canary.data, decoded, policy, pixels=Kind.EMBEDDING in asked.kinds)
+    return faults(canary, [*digests, *answers], policy)
 
 
 def _right(kind: Kind) -> bool:
-    """Whether both ways to take the digest of an address give the published value."""
+    """Whether the digest of an address is the published one in every lane."""
     data = np.frombuffer(_ADDRESS.encode(), np.uint8)
-    many = url_digests(data, np.zeros(1, np.int64), np.full(1, len(data), np.int64), kind)
-    return url_digest(_ADDRESS, kind) == many.tobytes() == _OF_ADDRESS[kind]
+    many = url_digests(data, np.zeros(LANES, np.int64), np.full(LANES, len(data), np.int64), kind)
+    return many.tobytes() == LANES * _OF_ADDRESS[kind]
 
 
 def model_faults(embedder: Embedder) -> list[str]:

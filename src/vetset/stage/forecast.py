@@ -272,8 +272,8 @@ def _spread(one: Seen) -> float:
         return 0.0
     mean = one.signals.cpu / one.sampled
     each = one.sampled * mean**2  # of a single block nothing is known but its mean
-    if one.blocks > 1:
-        each = max(one.squares - one.sampled * mean**2, 0.0) / (one.blocks - 1)
+    if len(one.paces) > 1:
+        each = one.block * float(np.var(one.paces, ddof=1))
     return one.records * max(one.records - one.sampled, 0.0) * each / one.sampled
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from vetset.model.errors import CountError, EngineError
 from vetset.model.policy import ScanPolicy
 from vetset.model.record import Fields, Record, Unreadable
-from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
-from vetset.signal.digest import url_digest
+from vetset.model.signal import BYTE_KINDS, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal.embedding import Embedder, load_embedder
 from vetset.signal.fingerprint import fingerprint, screen
+from vetset.stage.digested import Answers, digested
 from vetset.stage.watch import Watch
 from vetset.store.columns import VARIANTS, Values
 from vetset.store.part import PartWriter
@@ -172,22 +172,23 @@ class _Chunk:
         self.quality: list[int] = []
         # PDQ of further variants, by place in the chunk: few records have any
         self.others: dict[Variant, dict[int, Signal]] = {}
-        self._of_picture = tuple(kind for kind in kinds if kind in BYTE_KINDS or kind is Kind.PDQ)
-        self._of_address = tuple(kind for kind in kinds if kind in URL_KINDS)
+        self._decoded = tuple(kind for kind in kinds if kind is Kind.PDQ)
         self._of_columns = tuple(kind for kind in kinds if kind is Kind.PHOTODNA)
-        self._cells = {kind: _Cells(kind) for kind in (*self._of_picture, *self._of_address, *self._of_columns)}
+        self._cells: dict[Kind, _Cells] = {kind: _Cells(kind) for kind in kinds if kind is not Kind.EMBEDDING}
 
-    def add(self, record: Record | Unreadable, policy: ScanPolicy, refused: Reason | None = None) -> None:
-        """Compute every signal of one record; none that needs its picture decoded, if there is a reason against it."""
+    def add(
+        self, record: Record | Unreadable, digests: Answers, policy: ScanPolicy, refused: Reason | None = None
+    ) -> None:
+        """Compute what else there is of one record; nothing that needs it decoded, if there is a reason against it."""
         pixels: NDArray[np.uint8] | Reason
-        found: list[Signal | NoSignal]
+        found: Answers
         if isinstance(record, Unreadable):
-            found, pixels = [NoSignal(kind, record.reason) for kind in self._of_picture], record.reason
+            found, pixels = _undecoded(self._decoded, record.reason), record.reason
         elif refused is not None:
-            found, pixels = _undecoded(record.image, self._of_picture, policy, refused), refused
+            found, pixels = _undecoded(self._decoded, refused), refused
         else:
-            found, pixels = taken(record.image, self._of_picture, policy, pixels=self.vectors is not None)
-        found += [_url_signal(kind, record.fields.url) for kind in self._of_address]
+            found, pixels = taken(record.image, self._decoded, policy, pixels=self.vectors is not None)
+        found += digests
         found += [NoSignal(kind, Reason.ABSENT_COLUMN) for kind in self._of_columns]
         if self.vectors is not None:
             self.vectors.add(record.row, pixels)
@@ -251,21 +252,14 @@ class _Chunk:
         writer.append(self.columns(), vectors)
 
 
-def _url_signal(kind: Kind, url: str | None) -> Signal | NoSignal:
-    if url is None:
-        return NoSignal(kind, Reason.ABSENT_COLUMN)
-    # an empty address is none: its digest would be that of every other record without one
-    return Signal(kind, url_digest(url, kind)) if url.strip() else NoSignal(kind, Reason.NULL_VALUE)
-
-
 def taken(
     image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, *, pixels: bool
-) -> tuple[list[Signal | NoSignal], NDArray[np.uint8] | Reason]:
-    """The signals of a picture, and its pixels if they are needed; a picture that memory does not hold is too large.
+) -> tuple[Answers, NDArray[np.uint8] | Reason]:
+    """What a picture looks like, and its pixels if they are needed; one that memory does not hold is too large.
 
     Args:
         image: the stored bytes.
-        kinds: some of `md5 sha1 sha256 pdq`.
+        kinds: PDQ, or nothing.
         policy: caps and variants.
         pixels: whether a model wants the pixels (H, W, 3), uint8.
     """
@@ -274,13 +268,11 @@ def taken(
             return screen(image, kinds, policy, policy.variants)
         return fingerprint(image, kinds=kinds, policy=policy, variants=policy.variants), Reason.NO_EMBEDDING
     except MemoryError:
-        return _undecoded(image, kinds, policy, Reason.TOO_LARGE), Reason.TOO_LARGE
+        return _undecoded(kinds, Reason.TOO_LARGE), Reason.TOO_LARGE
 
 
-def _undecoded(image: bytes, kinds: Sequence[Kind], policy: ScanPolicy, refused: Reason) -> list[Signal | NoSignal]:
-    """What can be said of a picture without decoding it."""
-    digests = fingerprint(image, kinds=[kind for kind in kinds if kind in BYTE_KINDS], policy=policy)
-    return digests + [NoSignal(kind, refused) for kind in kinds if kind not in BYTE_KINDS]
+def _undecoded(kinds: Sequence[Kind], why: Reason) -> Answers:
+    return [NoSignal(kind, why) for kind in kinds]
 
 
 def _new_chunk(asked: Asked, watch: Watch, failed: list[PassedOver]) -> _Chunk:
@@ -304,12 +296,12 @@ def append_records(
     """
     failed: list[PassedOver] = []
     chunk = _new_chunk(asked, watch, failed)
-    for row, record in enumerate(items):
+    for row, (record, digests) in enumerate(digested(items, asked.kinds)):
         if record.row != row:  # a part has no column of rows: their order is all that tells them
             raise CountError("records came out of order", expected=f"row {row}", seen=f"row {record.row}")
         watch.begin(row)
         try:
-            chunk.add(record, asked.policy, watch.undecoded.get(row))
+            chunk.add(record, digests, asked.policy, watch.undecoded.get(row))
         finally:
             watch.end()
         if len(chunk.keys) == CHUNK_RECORDS:

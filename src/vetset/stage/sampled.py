@@ -113,8 +113,8 @@ class Seen:
         reading: time for what was read.
         signals: time for the records whose signals were computed.
         commit: time for opening and committing the part.
-        squares: squares of the core-seconds of blocks of consecutive records, each through the block's length, summed.
-        blocks: how many blocks these were.
+        paces: core-seconds for each record, digests left out, of one block of records after the other.
+        block: how many records one of them has.
         fetched: bytes that the system fetched from storage meanwhile.
         store_bytes: what the part of all the shard's records will take, but for
         store_fixed: what any part takes.
@@ -135,8 +135,8 @@ class Seen:
     reading: Clock = field(default_factory=Clock)
     signals: Clock = field(default_factory=Clock)
     commit: Clock = field(default_factory=Clock)
-    squares: float = 0.0
-    blocks: int = 0
+    paces: list[float] = field(default_factory=list)
+    block: int = 1
     fetched: int = 0
     store_bytes: float = 0.0
     store_fixed: float = 0.0
@@ -302,7 +302,8 @@ class _Look:
         self._seen.signals = Clock.now() - before
 
     def _watch(self) -> Watch:
-        return Watch(seconds=self._scan.seconds)
+        self._seen.block = EMBEDDED if self._scan.key.embedder else 1
+        return _Pacer(self._seen)
 
     def _told(self, records: Iterable[Record | Unreadable]) -> Iterator[Record | Unreadable]:
         stated = self._seen.stated
@@ -316,17 +317,9 @@ class _Look:
             yield record
 
     def _each(self, records: Iterable[Record | Unreadable]) -> Iterator[Record | Unreadable]:
-        """The records; how long each keeps who takes it is noted, for the variance."""
-        seen, block = self._seen, EMBEDDED if self._scan.key.embedder else 1
-        last = time.process_time() - seen.reading.cpu
-        for number, record in enumerate(records, 1):
-            seen.sampled += 1
-            yield replace(record, row=number - 1)  # a part knows rows by their order alone
-            if number % block == 0:
-                now = time.process_time() - seen.reading.cpu
-                seen.squares += (now - last) ** 2 / block
-                seen.blocks += 1
-                last = now
+        for row, record in enumerate(records):
+            self._seen.sampled += 1
+            yield replace(record, row=row)  # a part knows rows by their order alone
 
     def _fraction(self, rows: int, passed: int) -> None:
         """How much of the shard was read."""
@@ -364,6 +357,27 @@ class _Look:
         seen.store_fixed += sum(file.stat().st_size for file in beside)
         for file in (path, vectors, *beside):
             file.unlink(missing_ok=True)
+
+
+class _Pacer(Watch):
+    """Notes how long each record takes, or a few of them together, since their variance tells how sure the mean is."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self._seen = seen
+        self._row, self._begun, self._spent = 0, 0.0, 0.0
+
+    def begin(self, row: int) -> None:
+        """A record is in hand."""
+        self._row = row
+        self._begun = time.process_time()
+
+    def end(self) -> None:
+        """None is."""
+        self._spent += time.process_time() - self._begun
+        if (self._row + 1) % self._seen.block == 0:
+            self._seen.paces.append(self._spent / self._seen.block)
+            self._spent = 0.0
 
 
 def _in_time(records: list[Record | Unreadable], end: float) -> Iterator[Record | Unreadable]:
