@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from vetset.model.errors import UsageError
 from vetset.model.signal import BYTE_KINDS, Kind
-from vetset.signal.digest import LONGEST, digest, digests, url_digest, url_digests
-from vetset.signal.digest_lanes import md5_of_each, sha256_of_each
+from vetset.signal import digest as module
+from vetset.signal import digest_rounds
+from vetset.signal.digest import LONGEST, digest, digests, kinds_in_lanes, url_digest, url_digests
+from vetset.signal.digest_lanes import md5_of_each, sha1_of_each, sha256_of_each
 from vetset.signal.digest_rounds import SHA256_START
 
 EDGES = [0, 1, 54, 55, 56, 57, 62, 63, 64, 65, 118, 119, 120, 127, 128, 129, 183, 184, 1000]
@@ -25,7 +27,8 @@ def laid_out(texts, before=b"", behind=b""):
 
 def assert_equal_to_hashlib(texts, **around):
     data, starts, lengths = laid_out(texts, **around)
-    for of_each, alone in ((md5_of_each, hashlib.md5), (sha256_of_each, hashlib.sha256)):
+    pairs = ((md5_of_each, hashlib.md5), (sha1_of_each, hashlib.sha1), (sha256_of_each, hashlib.sha256))
+    for of_each, alone in pairs:
         found = of_each(data, starts, lengths)
         assert [row.tobytes() for row in found] == [alone(text).digest() for text in texts]
 
@@ -62,28 +65,46 @@ def test_every_length_around_a_block_behind_a_long_text(size):
     assert_equal_to_hashlib([random.bytes(5000 + size), *(random.bytes(size) for _ in range(40)), random.bytes(70_000)])
 
 
-@pytest.mark.parametrize("kind", BYTE_KINDS)
 @given(st.lists(st.integers(0, 3000), max_size=40), st.sampled_from([0, 100, 10_000, 1 << 20]))
 @settings(max_examples=50, deadline=None)
-def test_digests_of_many_are_those_of_each(kind, sizes, longest):
+def test_digests_of_many_are_those_of_each(sizes, longest):
     random = np.random.default_rng(len(sizes))
     texts = [random.bytes(size) for size in sizes]
-    assert digests(texts, kind, longest=longest) == [digest(text, kind) for text in texts]
+    for kinds in (BYTE_KINDS, BYTE_KINDS[::-1], BYTE_KINDS[:1], ()):
+        alone = [[digest(text, kind) for text in texts] for kind in kinds]
+        assert digests(texts, kinds, longest=longest) == alone
+
+
+@pytest.mark.parametrize("kind", BYTE_KINDS)
+def test_no_digest_depends_on_the_processor(monkeypatch, kind):
+    texts = [bytes([number]) * 100 * number for number in range(40)]
+    for lanes in (BYTE_KINDS, ()):
+        monkeypatch.setattr(module, "_IN_LANES", lanes)
+        assert digests(texts, [kind]) == [[digest(text, kind) for text in texts]]
+
+
+def test_what_is_taken_side_by_side_is_what_is_faster_so():
+    with_instructions = {"sha": True, "avx2": True}
+    assert kinds_in_lanes("x86_64", with_instructions) == {Kind.MD5, Kind.SHA1}
+    assert kinds_in_lanes("x86_64", {**with_instructions, "avx512vl": True}) == set(BYTE_KINDS)
+    assert kinds_in_lanes("AMD64", {"avx2": True}) == set(BYTE_KINDS)
+    assert kinds_in_lanes("aarch64", {"sha2": True}) == {Kind.MD5}
 
 
 def test_texts_that_are_too_long_to_be_copied_are_digested_alone():
     texts = [b"a" * (LONGEST + more) for more in (-1, 0, 1)] + [b"b", b"c", b""]
-    assert digests(texts, Kind.MD5) == [hashlib.md5(text).digest() for text in texts]
+    assert digests(texts, [Kind.MD5]) == [[hashlib.md5(text).digest() for text in texts]]
 
 
 def test_a_kind_that_is_no_digest_of_bytes_is_refused():
     with pytest.raises(UsageError):
-        digests([b"a"], Kind.URL_MD5)
+        digests([b"a"] * 9, [Kind.URL_MD5])
 
 
 def test_the_constants_are_those_of_the_standard():
     assert SHA256_START[0] == 0x6A09E667
     assert SHA256_START[7] == 0x5BE0CD19
+    assert [hex(root) for root in digest_rounds._ROOTS] == ["0x5a827999", "0x6ed9eba1", "0x8f1bbcdc", "0xca62c1d6"]
 
 
 @pytest.mark.parametrize("kind", [Kind.URL_MD5, Kind.URL_SHA256])

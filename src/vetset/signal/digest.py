@@ -4,14 +4,16 @@ Broken as signatures, these functions are what the lists carry; here they only f
 """
 
 import hashlib
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 from numpy.typing import NDArray
 
 from vetset.model.errors import UsageError
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind
-from vetset.signal.digest_lanes import md5_of_each, sha256_of_each
+from vetset.signal.digest_lanes import md5_of_each, sha1_of_each, sha256_of_each
 
 _FUNCTIONS = {
     Kind.MD5: hashlib.md5,
@@ -21,6 +23,22 @@ _FUNCTIONS = {
     Kind.URL_SHA256: hashlib.sha256,
 }
 
+_OF_EACH = {Kind.MD5: md5_of_each, Kind.SHA1: sha1_of_each, Kind.SHA256: sha256_of_each}
+
+
+def kinds_in_lanes(machine: str, features: Mapping[str, bool]) -> frozenset[Kind]:
+    """Digests that are faster side by side than one by one, on a machine of this kind with these features of LLVM's.
+
+    Measured on x86, for pictures of 30 KB: MD5 6 times as fast, SHA-1 1.4 times (2.4 with AVX-512), SHA-256 1.5 times
+    with AVX-512 and 0.7 times without, where the processor has instructions for SHA; `hashlib` uses them.
+    """
+    if machine not in {"x86_64", "AMD64"}:
+        return frozenset({Kind.MD5})
+    wide = features.get("avx512vl", False) or not features.get("sha", False)
+    return frozenset({Kind.MD5, Kind.SHA1, Kind.SHA256} if wide else {Kind.MD5, Kind.SHA1})
+
+
+_IN_LANES = kinds_in_lanes(platform.machine(), get_host_cpu_features())
 LONGEST = 1 << 20
 """Bytes of the longest text that is copied in order to be digested beside others."""
 _LEAST = 4
@@ -45,29 +63,33 @@ def digest(data: bytes, kind: Kind) -> bytes:
     return _FUNCTIONS[kind](data, usedforsecurity=False).digest()
 
 
-def digests(texts: Sequence[bytes], kind: Kind, *, longest: int = LONGEST) -> list[bytes]:
-    """Digests of the stored bytes of many pictures at once: MD5 is five times as fast as one by one.
-
-    SHA-1 and SHA-256 have instructions of their own on most machines, and are taken one by one.
+def digests(texts: Sequence[bytes], kinds: Sequence[Kind], *, longest: int = LONGEST) -> list[list[bytes]]:
+    """Digests of the stored bytes of many pictures at once: MD5 is six times as fast as one by one.
 
     Args:
         texts: the bytes of each, as they lie in the dataset.
-        kind: `MD5`, `SHA1` or `SHA256`.
+        kinds: some of `MD5 SHA1 SHA256`.
         longest: texts of more bytes are taken one by one; of the others all are copied once.
 
     Returns:
-        `kind.width` bytes for each.
+        For each kind, `kind.width` bytes for each text.
 
     Raises:
         UsageError: another kind.
     """
-    short = [text for text in texts if len(text) <= longest] if kind is Kind.MD5 else []
+    short = [text for text in texts if len(text) <= longest]
     if len(short) < _LEAST:
-        return [digest(text, kind) for text in texts]
+        return [[digest(text, kind) for text in texts] for kind in kinds]
     lengths = np.fromiter(map(len, short), np.int64, len(short))
-    found = md5_of_each(np.frombuffer(b"".join(short), np.uint8), np.cumsum(lengths) - lengths, lengths)
-    aside = (row.tobytes() for row in found)
-    return [next(aside) if len(text) <= longest else digest(text, kind) for text in texts]
+    laid_out = (np.frombuffer(b"".join(short), np.uint8), np.cumsum(lengths) - lengths, lengths)
+    found = []
+    for kind in kinds:
+        if kind in _IN_LANES:
+            aside = (row.tobytes() for row in _OF_EACH[kind](*laid_out))
+            found.append([next(aside) if len(text) <= longest else digest(text, kind) for text in texts])
+        else:
+            found.append([digest(text, kind) for text in texts])
+    return found
 
 
 def url_digest(url: str, kind: Kind) -> bytes:

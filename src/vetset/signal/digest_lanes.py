@@ -1,4 +1,4 @@
-"""MD5 and SHA-256 of many texts at once, sixteen side by side.
+"""MD5, SHA-1 and SHA-256 of many texts at once, sixteen side by side.
 
 One text keeps a core waiting: each step of these algorithms needs the one before. Of an address of 80 bytes most of the
 time goes into the call, too. Here sixteen texts lie in the lanes of vectors, and one step is taken for all of them
@@ -12,7 +12,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vetset.signal.digest_rounds import BLOCK, MD5_START, SHA256_START, md5_rounds, sha256_rounds, take_block
+from vetset.signal.digest_rounds import (
+    BLOCK,
+    MD5_START,
+    SHA1_START,
+    SHA256_START,
+    md5_rounds,
+    sha1_rounds,
+    sha256_rounds,
+    take_block,
+)
 from vetset.signal.lanes import LANES
 
 Words = NDArray[np.uint32]
@@ -40,6 +49,15 @@ def md5_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
         uint8 (n, 16).
     """
     return _of_each(data, starts, lengths, MD5_START).astype("<u4", copy=False).view(np.uint8)
+
+
+def sha1_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
+    """SHA-1 of every text; arguments as for `md5_of_each`.
+
+    Returns:
+        uint8 (n, 20).
+    """
+    return _of_each(data, starts, lengths, SHA1_START).astype(">u4").view(np.uint8)
 
 
 def sha256_of_each(data: Bytes, starts: Places, lengths: Places) -> Bytes:
@@ -131,7 +149,7 @@ def _load(  # noqa: PLR0917  a kernel takes its arrays one by one
 def _digested(  # noqa: PLR0917  a kernel takes its arrays one by one
     data: Bytes, starts: Places, lengths: Places, order: Places, together: bool, out: Words, begin: Words
 ) -> None:
-    """Digests of all texts, begun in this order; MD5 begins with a state of four words, SHA-256 of eight.
+    """Digests of all texts, begun in this order; the state has four words in MD5, five in SHA-1, eight in SHA-256.
 
     Lanes begin a text each time that one is free, or `together`.
     """
@@ -154,6 +172,8 @@ def _digested(  # noqa: PLR0917  a kernel takes its arrays one by one
             before[:] = state
             if begin.size == 4:
                 md5_rounds(state, tile, low, high)
+            elif begin.size == 5:
+                sha1_rounds(state, tile, low, high)
             else:
                 sha256_rounds(state, tile, low, high)
             state += before

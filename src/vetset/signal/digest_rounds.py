@@ -1,9 +1,10 @@
-"""The rounds of MD5 and SHA-256 over one block of sixteen texts, as vector instructions.
+"""The rounds of MD5, SHA-1 and SHA-256 over one block of sixteen texts, as vector instructions.
 
 Loops over lanes do not become vectors by themselves here, so the steps are written as LLVM's own vector operations,
-which become whatever the machine has (AVX-512, AVX2, SSE2, NEON). MD5: RFC 1321. SHA-256: FIPS 180-4.
+which become whatever the machine has (AVX-512, AVX2, SSE2, NEON). MD5: RFC 1321. SHA-1 and SHA-256:
+FIPS 180-4.
 
-Arrays are contiguous, and nothing is checked: the state, uint32 (4 or 8, 16), one lane a text; the tile, uint8 (16,
+Arrays are contiguous, and nothing is checked: the state, uint32 (4, 5 or 8, 16), one lane a text; the tile, uint8 (16,
 64), one row a text; low and high, uint32 (16,), the number of bits of texts that end in this block, else 0. The state
 is replaced by what comes out of the rounds; adding what it was before is left to the caller.
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from vetset.signal.lanes import LANES, turned_over
 
 BLOCK = 64
-"""Bytes of a block of either algorithm."""
+"""Bytes of a block of any of them."""
 
 _WORD = ir.IntType(32)
 _BYTES = ir.VectorType(ir.IntType(8), BLOCK)
@@ -51,11 +52,14 @@ def _fraction_of_root(number: int, degree: int) -> int:
 
 MD5_START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 """The state before the first block."""
+SHA1_START = (*MD5_START, 0xC3D2E1F0)
+"""The state before the first block."""
 SHA256_START = tuple(_fraction_of_root(prime, 2) for prime in _primes(8))
 """The state before the first block."""
 _SINES = [int(abs(math.sin(i + 1)) * 2**32) for i in range(64)]
 _TURNS = [turn for four in ((7, 12, 17, 22), (5, 9, 14, 20), (4, 11, 16, 23), (6, 10, 15, 21)) for turn in four * 4]
 _ORDER = [(factor * i + first) % 16 for factor, first in ((1, 0), (5, 1), (3, 5), (7, 0)) for i in range(16)]
+_ROOTS = [math.isqrt(number << 60) for number in (2, 3, 5, 10)]
 _CUBES = [_fraction_of_root(prime, 3) for prime in _primes(64)]
 
 
@@ -153,6 +157,25 @@ def _md5(do: _Steps, state: Any, tile: Any, low: Any, high: Any) -> None:
         do.store(value, state, row)
 
 
+def _sha1(do: _Steps, state: Any, tile: Any, low: Any, high: Any) -> None:
+    a, b, c, d, e = (do.load(state, i) for i in range(5))
+    block = do.words(tile, low, high, big=True)
+    for step in range(80):
+        if step >= 16:
+            before = do.xor(block[step - 3], block[step - 8], block[step - 14], block[step - 16])
+            block.append(do.turned(before, 1))
+        if step < 20:
+            mixed = do.xor(d, do.both(b, do.xor(c, d)))
+        elif 40 <= step < 60:
+            mixed = do.either(do.both(b, c), do.both(d, do.either(b, c)))
+        else:
+            mixed = do.xor(b, c, d)
+        total = do.add(do.turned(a, 5), mixed, e, do.all(_ROOTS[step // 20]), block[step])
+        e, d, c, b, a = d, c, do.turned(b, 30), a, total
+    for row, value in enumerate((a, b, c, d, e)):
+        do.store(value, state, row)
+
+
 def _sha256(do: _Steps, state: Any, tile: Any, low: Any, high: Any) -> None:
     a, b, c, d, e, f, g, h = (do.load(state, i) for i in range(8))
     block = do.words(tile, low, high, big=True)
@@ -181,6 +204,9 @@ if TYPE_CHECKING:
 
     def md5_rounds(state: Words, tile: Bytes, low: Words, high: Words) -> None:
         """The 64 steps of MD5 over one block of each text."""
+
+    def sha1_rounds(state: Words, tile: Bytes, low: Words, high: Words) -> None:
+        """The 80 steps of SHA-1 over one block of each text."""
 
     def sha256_rounds(state: Words, tile: Bytes, low: Words, high: Words) -> None:
         """The 64 steps of SHA-256 over one block of each text."""
@@ -212,6 +238,10 @@ else:
     @intrinsic
     def md5_rounds(typing_context, state, tile, low, high):  # noqa: ANN001, ANN201, ARG001, D103
         return types.none(state, tile, low, high), _rounds(_md5)
+
+    @intrinsic
+    def sha1_rounds(typing_context, state, tile, low, high):  # noqa: ANN001, ANN201, ARG001, D103
+        return types.none(state, tile, low, high), _rounds(_sha1)
 
     @intrinsic
     def sha256_rounds(typing_context, state, tile, low, high):  # noqa: ANN001, ANN201, ARG001, D103

@@ -31,8 +31,12 @@ def digested(
 
 def byte_digests(images: Sequence[bytes], kinds: Iterable[Kind]) -> list[Answers]:
     """Of every picture's stored bytes, none of them empty, the digests of these kinds that are taken of bytes."""
-    columns = [[Signal(kind, value) for value in digests(images, kind)] for kind in kinds if kind in BYTE_KINDS]
-    return [[column[place] for column in columns] for place in range(len(images))]
+    asked = [kind for kind in kinds if kind in BYTE_KINDS]
+    columns = digests(images, asked)
+    return [
+        [Signal(kind, column[place]) for kind, column in zip(asked, columns, strict=True)]
+        for place in range(len(images))
+    ]
 
 
 def _few_at_a_time(items: Iterable[Record | Unreadable]) -> Iterator[list[Record | Unreadable]]:
