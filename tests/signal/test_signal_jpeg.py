@@ -13,8 +13,8 @@ from photographs import tiles
 from vetset.model.signal import Form, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal.decode import decode
 from vetset.signal.fingerprint import fingerprint
-from vetset.signal.jpeg import segments, tidied
-from vetset.signal.jpeg_data import _USUAL, lacks_data
+from vetset.signal.jpeg import is_usual, segments, tidied
+from vetset.signal.jpeg_data import lacks_data
 from vetset.signal.partial import decode_partial
 
 CAP = 1 << 24
@@ -94,12 +94,12 @@ def test_a_file_that_ends_in_good_order_without_its_last_scans_is_truncated(name
 
 def test_a_usual_header_is_told_from_others():
     """What has data of all components in its first scan, as most tools write it; no other may match."""
-    usual = {name for name, data in FILES.items() if _USUAL.match(data)}
+    usual = {name for name, data in FILES.items() if is_usual(data)}
     assert {"plain", "restarts", "grey, plain"} <= usual
     assert not usual & {name for name in FILES if "arithmetic" in name or "scan" in name}
     thumbnail = b"\xff\xe1" + (2 + len(FILES["plain"])).to_bytes(2) + FILES["plain"]
     scans_after_it = committed("scans.jpg")[:2] + thumbnail + committed("scans.jpg")[2:]
-    assert not _USUAL.match(scans_after_it)
+    assert not is_usual(scans_after_it)
 
 
 def test_arithmetic_coding_that_ends_early_in_good_order_is_truncated():

@@ -127,10 +127,11 @@ class TarWalk:
             raise self._refused("the file is empty", "a tar archive")
         while members := self._common() or self._single():
             for member in members:
+                # from one content to the next, over all that lies between
                 self._pass_to(member.data)
                 yield member
-                self._pass_to(member.end)
                 self.content_end = member.end
+            self._pass_to(self.content_end)
         self._check_rest()
 
     def beginning(self, member: Member, count: int) -> bytes:

@@ -4,6 +4,7 @@ The picture is decoded at most once, also when an embedder wants its pixels afte
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -69,7 +70,9 @@ def fingerprint(
     Raises:
         UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    answers, _ = _examined(data, _checked(kinds), policy or _DEFAULTS, _checked_forms(variants), pixels=False)
+    answers, _ = _examined(
+        data, _checked(tuple(kinds)), policy or _DEFAULTS, _checked_forms(tuple(variants)), pixels=False
+    )
     return answers
 
 
@@ -83,11 +86,12 @@ def screen(
     Raises:
         UsageError: a kind that is not taken of stored bytes, or an unknown variant.
     """
-    answers, picture = _examined(data, _checked(kinds), policy, _checked_forms(variants), pixels=True)
+    answers, picture = _examined(data, _checked(tuple(kinds)), policy, _checked_forms(tuple(variants)), pixels=True)
     return answers, picture.pixels if isinstance(picture, Picture) else picture
 
 
-def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
+@lru_cache
+def _checked(kinds: tuple[Kind | str, ...]) -> tuple[Kind, ...]:
     wanted = []
     for kind in kinds:
         if kind not in _KINDS:
@@ -98,11 +102,11 @@ def _checked(kinds: Iterable[Kind | str]) -> Sequence[Kind]:
                 todo="Addresses have vetset.signal.digest.url_digest, embeddings vetset.signal.embedding",
             )
         wanted.append(_KINDS[kind])
-    return wanted
+    return tuple(wanted)
 
 
-def _checked_forms(variants: Iterable[Form | str]) -> frozenset[Form]:
-    wanted = tuple(variants)
+@lru_cache  # a scan asks the same of every picture
+def _checked_forms(wanted: tuple[Form | str, ...]) -> frozenset[Form]:
     for name in wanted:
         if name not in _FORMS:
             raise UsageError("there is no such variant", expected=" ".join(_FORMS), seen=str(name))

@@ -5,7 +5,6 @@ has it stop at its first remark hears none of the others.
 """
 
 import io
-import re
 import struct
 from collections.abc import Sequence
 from itertools import islice
@@ -25,6 +24,7 @@ from vetset.signal.jpeg import (
     Segment,
     components,
     frame_of,
+    is_usual,
     segments,
 )
 from vetset.signal.quiet import strict_and_silent_pillow
@@ -32,13 +32,6 @@ from vetset.signal.quiet import strict_and_silent_pillow
 _PADDINGS = (b"\xfe\x5b\xd3\x17\xa9\x6e\x34\xc8\x9d\x42\xe7\x71", b"\x69\xb4\x2d\xee\x13\xc7\x58\xf2\x86\x3b\x95\xac")
 """Data that begin with a bit of either kind and are as good as random."""
 _HEAD = struct.Struct(">HH").unpack_from
-_TABLES = rb"(?:\xff\xc4\0(?:\x1f.{29}|\xb5.{179})|\xff\xdd\0\x04..)*"
-_USUAL = re.compile(
-    rb"\xff\xd8(?:\xff\xe0\0\x10.{14})?(?:\xff\xdb\0(?:\x43.{65}|\x84.{130}))*\xff[\xc0\xc1]\0(?:"
-    rb"\x11.{5}\x03.{9}" + _TABLES + rb"\xff\xda\0\x0c\x03|\x0b.{5}\x01.{3}" + _TABLES + rb"\xff\xda\0\x08\x01)",
-    re.DOTALL,
-)
-"""The header that most tools write, all its components in one scan; to match it takes half the time of a walk."""
 _SHOWN = (1, 3, 4)
 """Numbers of components that Pillow shows; in a TIFF there may be others."""
 _ZEROS = bytes(8)
@@ -51,7 +44,7 @@ def lacks_unheard(data: bytes) -> bool:
     Nearly every JPEG has data of all its components in its first scan and is not in arithmetic coding; of these only
     the header is looked at.
     """
-    if _USUAL.match(data):
+    if is_usual(data):
         return False
     marker, complete = _first(data)
     if marker not in ARITHMETIC and complete:

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
-from vetset.signal.jpeg import SOS, segments
+from vetset.signal.jpeg import SOS, is_usual, segments
 from vetset.signal.quiet import strict_and_silent_pillow
 
 _Pixels = NDArray[np.uint8]
@@ -63,6 +63,8 @@ def _copy(source: _Pixels, first: int, down: int, across: int, out: _Pixels) -> 
 
 def jpeg_orientation(data: bytes) -> int:
     """The orientation, 1 to 8, of a JPEG as Pillow has it: of EXIF, where that states none of XMP, else 1."""
+    if is_usual(data):
+        return 1
     exif: list[bytes] = []
     xmp = b""
     for block in _application_blocks(data):

@@ -151,16 +151,6 @@ class _Vectors:
         return np.stack(self._rows) if self._rows else np.zeros((0, self._embedder.dimension), np.float16)
 
 
-class _Cells:
-    """What one kind of signal comes to, record after record."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.values: dict[Variant, list[bytes | None]] = {variant: [] for variant in VARIANTS[kind]}
-        self.stored = self.values.get(Variant.STORED)
-        self.declared = self.values.get(Variant.DECLARED)
-        self.why: list[int] = []
-
-
 class _Chunk:
     """Signals of consecutive records on their way into a part."""
 
@@ -169,12 +159,12 @@ class _Chunk:
         self.further = further
         self.vectors = vectors
         self.keys: list[str] = []
-        self.quality: list[int] = []
         # PDQ of further variants, by place in the chunk: few records have any
         self.others: dict[Variant, dict[int, Signal]] = {}
         self._decoded = tuple(kind for kind in kinds if kind is Kind.PDQ)
         self._of_columns = tuple(kind for kind in kinds if kind is Kind.PHOTODNA)
-        self._cells: dict[Kind, _Cells] = {kind: _Cells(kind) for kind in kinds if kind is not Kind.EMBEDDING}
+        self._fields: list[Fields] = []
+        self._answers: dict[Kind, Answers] = {kind: [] for kind in kinds if kind is not Kind.EMBEDDING}
 
     def add(
         self, record: Record | Unreadable, digests: Answers, policy: ScanPolicy, refused: Reason | None = None
@@ -193,46 +183,31 @@ class _Chunk:
         if self.vectors is not None:
             self.vectors.add(record.row, pixels)
         self.keys.append(record.key)
+        self._fields.append(record.fields)
         for signal in found:
             if signal.variant is Variant.STORED:
-                self._put(signal, record.fields)
+                self._answers[signal.kind].append(signal)
             elif isinstance(signal, Signal):
-                self._put_variant(signal)
-
-    def _put_variant(self, signal: Signal) -> None:
-        """A further form of the record that was put last; any but a partial one makes it decided."""
-        self.others.setdefault(signal.variant, {})[len(self.keys) - 1] = signal
-        if signal.variant is not Variant.PARTIAL:
-            self._cells[signal.kind].why[-1] = 0
-
-    def _put(self, signal: Signal | NoSignal, fields: Fields) -> None:
-        kind = signal.kind
-        cells = self._cells[kind]
-        value, quality, reason = None, 0, 0
-        declared = fields.declared.get(kind)
-        if isinstance(signal, Signal):
-            value, quality = signal.value, signal.quality
-        elif declared is None:
-            reason = (Reason.MALFORMED_VALUE if kind in fields.malformed else signal.reason).code
-        if cells.stored is not None:
-            cells.stored.append(value)
-        if cells.declared is not None:
-            cells.declared.append(declared)
-        if kind is Kind.PDQ:
-            self.quality.append(quality)
-        cells.why.append(reason)
+                self.others.setdefault(signal.variant, {})[len(self.keys) - 1] = signal
 
     def columns(self) -> list[pa.Array]:
         """The arrays in the order of the part's schema."""
         arrays = [pa.array(self.keys, pa.string())]
         for kind in self.kinds:
-            if kind in self._cells:
-                arrays += [Values.of(each, kind.width).to_arrow() for each in self._cells[kind].values.values()]
+            if kind in self._answers:
+                arrays += [Values.of(self._values(kind, variant), kind.width).to_arrow() for variant in VARIANTS[kind]]
             if kind is Kind.PDQ:
-                arrays.append(pa.array(self.quality, pa.uint8()))
+                qualities = [answer.quality if isinstance(answer, Signal) else 0 for answer in self._answers[kind]]
+                arrays.append(pa.array(qualities, pa.uint8()))
                 arrays += [array for variant in self.further for array in self._variant(variant)]
             arrays.append(pa.array(self._why(kind), pa.uint8()))
         return arrays
+
+    def _values(self, kind: Kind, variant: Variant) -> list[bytes | None]:
+        """Of every record what is stored, or what is declared."""
+        if variant is Variant.DECLARED:
+            return [fields.declared.get(kind) for fields in self._fields]
+        return [answer.value if isinstance(answer, Signal) else None for answer in self._answers[kind]]
 
     def _variant(self, variant: Variant) -> tuple[pa.Array, pa.Array]:
         """Value and quality of every record's PDQ of one further variant."""
@@ -244,7 +219,23 @@ class _Chunk:
         return Values.of(values, Kind.PDQ.width).to_arrow(), pa.array(qualities, pa.uint8())
 
     def _why(self, kind: Kind) -> list[int]:
-        return self.vectors.why if kind is Kind.EMBEDDING and self.vectors is not None else self._cells[kind].why
+        if kind is Kind.EMBEDDING and self.vectors is not None:
+            return self.vectors.why
+        return [
+            0 if isinstance(answer, Signal) else self._reason(place, answer)
+            for place, answer in enumerate(self._answers[kind])
+        ]
+
+    def _reason(self, place: int, answer: NoSignal) -> int:
+        """Why a record is undecided; 0 if a declared digest or a further form decides it."""
+        kind, fields = answer.kind, self._fields[place]
+        if kind in fields.declared or (kind is Kind.PDQ and self._has_whole_form(place)):
+            return 0
+        return (Reason.MALFORMED_VALUE if kind in fields.malformed else answer.reason).code
+
+    def _has_whole_form(self, place: int) -> bool:
+        """Whether a record has PDQ of a further form that is not only the top of a picture."""
+        return any(place in found for variant, found in self.others.items() if variant is not Variant.PARTIAL)
 
     def append_to(self, writer: PartWriter) -> None:
         """Hand everything over; vectors first, since only embedding tells which of them are degenerate."""
