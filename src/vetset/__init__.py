@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vetset.search.exact import DigestIndex
     from vetset.search.hamming import HammingIndex
     from vetset.search.nearest import Neighbours, nearest
-    from vetset.signal.fingerprint import fingerprint
+    from vetset.signal.fingerprint import fingerprint, fingerprints
 
 _PLACES = {
     "ColumnMapping": "vetset.dataset.columns",
@@ -66,6 +66,7 @@ _PLACES = {
     "expand_until_dry": "vetset.api.custody",
     "feedback_reasons": "vetset.api.feedback",
     "fingerprint": "vetset.signal.fingerprint",
+    "fingerprints": "vetset.signal.fingerprint",
     "keygen": "vetset.api.setup",
     "list_decisions": "vetset.api.listing",
     "lists": "vetset.api.listing",
@@ -115,6 +116,7 @@ __all__ = [
     "expand_until_dry",
     "feedback_reasons",
     "fingerprint",
+    "fingerprints",
     "keygen",
     "list_decisions",
     "lists",

@@ -14,7 +14,7 @@ from vetset.model.policy import ScanPolicy
 from vetset.model.signal import BYTE_KINDS, URL_KINDS, Kind, NoSignal, Reason, Signal, Variant
 from vetset.signal import fingerprint as module
 from vetset.signal.digest import digest, url_digest
-from vetset.signal.fingerprint import SIGNAL_VERSIONS, fingerprint, screen
+from vetset.signal.fingerprint import SIGNAL_VERSIONS, fingerprint, fingerprints, screen
 from vetset.signal.pdq import pdq
 
 PHOTO = tiles(250, 1, 31)[0]
@@ -47,12 +47,27 @@ def test_answers_come_in_the_order_asked(kinds):
     assert [answer.kind for answer in fingerprint(DATA, kinds=kinds)] == [Kind(kind) for kind in kinds]
 
 
+@pytest.mark.parametrize("kinds", [("pdq", "md5"), (Kind.SHA256, Kind.PDQ, Kind.SHA1), ("sha1",), ("pdq",), ()])
+@pytest.mark.parametrize("variants", [(), ("upright", "dihedral", "white", "partial")])
+def test_many_pictures_have_the_answers_of_each(kinds, variants):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    turned = io.BytesIO()
+    Image.fromarray(PHOTO).save(turned, "JPEG", exif=tags)
+    images = [DATA, b"", FLAT, b"no picture", turned.getvalue(), turned.getvalue()[:-3000]] * 3
+    for policy in (None, ScanPolicy(max_image_bytes=len(DATA) - 1)):
+        alone = [fingerprint(data, kinds=kinds, policy=policy, variants=variants) for data in images]
+        assert fingerprints(images, kinds=kinds, policy=policy, variants=variants) == alone
+
+
 @pytest.mark.parametrize("kind", ["embedding", "url_md5", "url_sha256", "phash"])
 def test_kinds_that_are_not_taken_of_stored_bytes_are_refused(kind):
     with pytest.raises(UsageError, match="stored bytes"):
         fingerprint(DATA, kinds=("md5", kind))
     with pytest.raises(UsageError, match="stored bytes"):
         screen(DATA, (kind,), ScanPolicy())
+    with pytest.raises(UsageError, match="stored bytes"):
+        fingerprints([DATA], kinds=("md5", kind))
 
 
 def test_a_flat_picture_has_digests_but_no_perceptual_hash():
