@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from vetset.dataset import sidecar
 from vetset.dataset.columns import ColumnMapping
 from vetset.dataset.formats import format_of
 from vetset.dataset.sidecar import Sidecar
+from vetset.dataset.tables import open_table
 from vetset.model.dataset import Format
 from vetset.model.errors import DatasetError
 from vetset.model.signal import URL_KINDS, Kind, Reason
@@ -192,3 +194,16 @@ def test_reasons_are_given_for_digests_that_are_none(tmp_path):
     (_, _, batch), *_ = rows_of(path)
     codes = [0, Reason.MALFORMED_VALUE.code, Reason.NULL_VALUE.code, *[Reason.MALFORMED_VALUE.code] * 2]
     assert batch.declared[Kind.MD5].why.tolist() == codes
+
+
+def test_damage_is_told_from_what_the_system_refuses(tmp_path):
+    """Arrow raises an `OSError` for both, and puts the whole path into the second."""
+    find = (
+        Path(__file__).parents[1] / "fuzz" / "corpus" / "table_beside" / "found-column-that-is-a-structure-of-nothing"
+    )
+    with pytest.raises(DatasetError, match="is damaged"), open_table(find, "00000.parquet") as table:
+        table.read_row_group(0)
+    with pytest.raises(DatasetError, match=r"cannot be read \(No such file or directory\)") as told:  # noqa: SIM117
+        with open_table(tmp_path / "00000.parquet", "00000.parquet"):
+            pass
+    assert str(tmp_path) not in str(told.value)

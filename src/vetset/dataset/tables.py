@@ -26,11 +26,34 @@ _COMPARED = 1 << 14
 """Rows whose identities are taken together."""
 
 
+_OF_SYSTEM = "Detail: [errno"
+
+
+class _DamageError(Exception):
+    """Arrow's word for what was read and does not fit together."""
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Where Arrow finds a page too short or a number that cannot be, it raises an `OSError` that no system raised.
+
+    To what a system raised it adds words of its own, the whole path among them.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and type(error) is OSError:
+            raise _DamageError from error
+        if error.errno is not None and _OF_SYSTEM in str(error.strerror):
+            raise OSError(error.errno, os.strerror(error.errno)) from None
+        raise
+
+
 @contextmanager
 def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
     """Turn Arrow's errors into a `DatasetError` that names the shard; Arrow's own text may repeat values."""
     try:
-        with readable(where):
+        with readable(where), _told_apart():
             yield
     except (pa.ArrowMemoryError, MemoryError):
         # Arrow reads by rows: one long value that a dictionary repeats makes gigabytes of a file of kilobytes.
@@ -45,9 +68,9 @@ def decoded(where: str, kind: str = "parquet") -> Iterator[None]:
             where=where,
             todo="Write it again with that column of a plain type, or without it. The others are not affected.",
         ) from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, _DamageError):
         raise DatasetError(
-            f"the {kind} file is damaged ({type(error).__name__})",
+            f"the {kind} file is damaged",
             where=where,
             todo="Fetch or build this file again; the others are not affected.",
         ) from None
