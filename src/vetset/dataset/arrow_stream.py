@@ -4,6 +4,8 @@ import mmap
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from vetset.dataset.arrow_messages import Heads
 from vetset.dataset.places import CHUNK
 from vetset.model.errors import DatasetError
@@ -93,6 +95,29 @@ def damaged(problem: str, where: str, expected: str | None = None) -> DatasetErr
     """The error for a file that is not what it should be."""
     todo = "Fetch or build this file again; the others are not affected."
     return DatasetError(problem, expected=expected, where=where, todo=todo)
+
+
+def require_arrays(schema: Any) -> None:
+    """Refuse columns that Arrow reads and its Python has no arrays for, as intervals of months.
+
+    Raises:
+        pa.ArrowNotImplementedError: there is one.
+    """
+    for field in schema:
+        if not _has_array(field.type):
+            raise pa.ArrowNotImplementedError(f"columns of {field.type}")
+
+
+def _has_array(kind: Any) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_array(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _has_array(kind.value_type)
+    try:
+        pa.nulls(0, kind)
+    except KeyError:  # of a table of classes, by the type's number
+        return False
+    return all(_has_array(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def record_batches(reader: Any, source: Forward, size: int, where: str) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vetset.dataset.arrays import compacted, without_views
-from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches
+from vetset.dataset.arrow_stream import Forward, Update, damaged, record_batches, require_arrays
 from vetset.dataset.bounds import batch_rows
 from vetset.dataset.places import open_plain, suffix_of, writable
 from vetset.dataset.tables import check_rows, decoded, group_batches, open_table, table_writer
@@ -125,6 +125,7 @@ class _Stream:
         self._where = where
         self._reader = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
         self.schema = self._reader.schema
+        require_arrays(self.schema)
         self.stretch = 0
 
     def _record_batches(self) -> Iterator[Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vetset.dataset.arrays import compacted, has_dictionary, is_list, list_lengths, without_counts
-from vetset.dataset.arrow_stream import Forward, damaged, record_batches
+from vetset.dataset.arrow_stream import Forward, damaged, record_batches, require_arrays
 from vetset.dataset.columns import listed
 from vetset.dataset.embeddings.beside import local_copy
 from vetset.dataset.embeddings.parts import (
@@ -79,6 +79,7 @@ class _Messages:
             raise damaged("this is no Arrow file or stream", where) from None
         self.schema = self._reader.schema
         str(self.schema.names)  # a name that is no text is found out here
+        require_arrays(self.schema)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in record_batches(self._reader, self._source, self._size, self._where):
